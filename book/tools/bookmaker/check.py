@@ -1,0 +1,52 @@
+"""What can be wrong with a finished book although it was built without a warning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+from bookmaker.errors import BookError
+from bookmaker.html import check_pages
+from bookmaker.layout import Layout
+
+FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|gif|webp)")
+LOADING = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
+NOT_LOADED = {"canonical", "next", "prev", "search", "index", "author", "license"}
+
+
+def complaints(layout: Layout) -> list[str]:
+    """One line for each page that is missing or loads from the network, and for each undescribed picture."""
+    try:
+        check_pages(layout.html, layout.pages())
+    except BookError as error:
+        return [str(error)]
+    return [line for page in layout.pages() for line in page_complaints(layout.html / f"{page}.html")]
+
+
+def page_complaints(path: Path) -> Iterator[str]:
+    """The lines for one page."""
+    reader = _Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    for tag, address in reader.loaded:
+        if address.startswith(("http:", "https:", "//")):
+            yield f"{path}: <{tag}> loads {address} from the network"
+    for source, alt in reader.pictures:
+        if not alt.strip() or FILE_NAME.fullmatch(alt.strip()):
+            yield f"{path}: the picture {source} has no alt text"
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[tuple[str, str]] = []
+        self.pictures: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes what the tag loads."""
+        values = {name: value or "" for name, value in attrs}
+        if tag == "img":
+            self.pictures.append((values.get("src", ""), values.get("alt", "")))
+        if tag in LOADING and not NOT_LOADED & set(values.get("rel", "").split()):
+            self.loaded.append((tag, values.get(LOADING[tag], "")))

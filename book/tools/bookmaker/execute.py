@@ -1,0 +1,143 @@
+"""Executes one text notebook with papermill, and says what failed where."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bookmaker import staleness
+from bookmaker.errors import ANSI, BookError
+from bookmaker.layout import Layout, write_text
+
+KERNEL = "python3"
+TRACEBACK_LINES = 25
+
+
+@contextlib.contextmanager
+def kernel_of_this_python(layout: Layout) -> Iterator[None]:
+    """Makes ``python3`` the kernel of the running Python, whatever kernels are installed on this machine."""
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"],
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    kernels = layout.build / "jupyter"
+    write_text(kernels / "kernels" / KERNEL / "kernel.json", json.dumps(spec))
+    # JUPYTER_PATH is searched before anything else; figures go inline even where the shell sets MPLBACKEND.
+    wanted = {"JUPYTER_PATH": str(kernels), "MPLBACKEND": None, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    _set_environment(wanted)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def read_notebook(path: Path) -> Any:
+    """A text notebook as a notebook node that names its kernel.
+
+    Raises:
+        BookError: If there is no cell tagged ``parameters``.
+    """
+    import jupytext
+
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata["kernelspec"] = {"name": KERNEL, "display_name": "Python 3", "language": "python"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        raise BookError(f'{path} has no cell tagged "parameters".')
+    return notebook
+
+
+def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
+    """Executes a notebook into ``build/notebooks/NAME.ipynb``.
+
+    A notebook that fails is kept, as far as it came, as ``NAME.failed.ipynb``; an earlier result stays.
+
+    Args:
+        layout: The project.
+        name: The notebook, without suffix.
+        parameters: The values for its cell tagged ``parameters``.
+
+    Raises:
+        BookError: If a cell fails; the message says which, and holds the exception and a short traceback.
+    """
+    import nbformat
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    text = layout.notebook(name)
+    final = layout.executed / f"{name}.ipynb"
+    failed = failed_path(layout, name)
+    given = layout.executed / f".{name}.given.ipynb"
+    partial = layout.executed / f".{name}.partial.ipynb"
+    layout.executed.mkdir(parents=True, exist_ok=True)
+    forget_failure(layout, name)
+    nbformat.write(read_notebook(text), given)
+    try:
+        papermill.execute_notebook(
+            given,
+            partial,
+            parameters=dict(parameters),
+            cwd=str(text.parent),
+            progress_bar={"leave": False} if sys.stderr.isatty() else False,
+        )
+    except papermill.PapermillExecutionError as error:
+        os.replace(partial, failed)
+        raise BookError(failure(text, failed, error)) from None
+    except DeadKernelError:
+        os.replace(partial, failed)
+        raise BookError(
+            f"notebooks/{name}.py: its Python process died, most often because the memory ran out; "
+            f"{failed} shows how far it came."
+        ) from None
+    finally:
+        given.unlink(missing_ok=True)
+    staleness.forget(layout, name)
+    os.replace(partial, final)
+
+
+def failed_path(layout: Layout, name: str) -> Path:
+    """Where a notebook is kept that failed."""
+    return layout.executed / f"{name}.failed.ipynb"
+
+
+def forget_failure(layout: Layout, name: str) -> None:
+    """Removes what an earlier failure of a notebook left."""
+    failed_path(layout, name).unlink(missing_ok=True)
+
+
+def failure(text: Path, failed: Path, error: Any) -> str:
+    """What a user needs to know about a failed cell."""
+    lines = [line for line in error.source.splitlines() if line.strip()]
+    first = lines[0].strip() if lines else "(empty cell)"
+    where = f"notebooks/{text.name}, cell [{error.exec_count}]"
+    line = _line_of(text, error.source)
+    if line:
+        where += f" at line {line}"
+    trace = ANSI.sub("", "\n".join(error.traceback)).rstrip().splitlines()
+    if len(trace) > TRACEBACK_LINES:
+        trace = ["…", *trace[-TRACEBACK_LINES:]]
+    shown = "\n".join(f"    {entry}" for entry in trace)
+    message = ANSI.sub("", str(error.evalue)).strip()
+    return (
+        f"{where} failed.\n  {first}\n  {error.ename}: {message}\n\n{shown}\n\n  As far as it came: {failed}"
+    )
+
+
+def _line_of(text: Path, source: str) -> int | None:
+    start = text.read_text(encoding="utf-8").find(source)
+    return None if start < 0 or not source else text.read_text(encoding="utf-8").count("\n", 0, start) + 1

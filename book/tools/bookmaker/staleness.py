@@ -1,0 +1,103 @@
+"""Says whether an executed notebook still stands for its text, the library, its parameters and its data.
+
+The record of an execution, ``NAME.json`` beside ``NAME.ipynb``, is written last. A notebook without a
+record, or with another one, is executed again; so an interrupted run leaves nothing that a later one could
+mistake for done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bookmaker.layout import Layout, write_text
+
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scikit-image",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "seaborn",
+    "scikit-learn",
+    "pillow",
+)
+Ingredients = dict[str, str]
+
+
+def digest(value: object) -> str:
+    """The sha256 of a JSON-able value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def digest_files(folder: Path, patterns: Iterable[str]) -> str:
+    """The sha256 of names and contents of the matching files below a folder; an absent folder is empty."""
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}):
+        total.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def shared_ingredients(
+    layout: Layout, parameters: Mapping[str, Any], models: Path, data: Mapping[str, str]
+) -> Ingredients:
+    """What every notebook of one run depends on: digests under names that a user understands."""
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "absent"
+    return {
+        "faiglib": digest_files(layout.root / "faiglib", ["*.py", "*.csv"]),
+        "parameters": digest(dict(parameters)),
+        "models": digest_files(models, ["*.safetensors", "*.json"]),
+        "recorded results": digest_files(layout.root / "results", ["*.csv", "*.json"]),
+        "images": digest(dict(data)),
+        "package versions": digest(versions),
+    }
+
+
+def with_notebook(ingredients: Ingredients, notebook: Path) -> Ingredients:
+    """Adds the text of one notebook to what all depend on."""
+    return {"notebook": hashlib.sha256(notebook.read_bytes()).hexdigest(), **ingredients}
+
+
+def read_record(layout: Layout, name: str) -> dict[str, Any] | None:
+    """The record of the last complete execution of a notebook, or None if there is none."""
+    if not (layout.executed / f"{name}.ipynb").is_file():
+        return None
+    try:
+        record = json.loads((layout.executed / f"{name}.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("made_of"), dict) else None
+
+
+def reason_to_execute(layout: Layout, name: str, made_of: Ingredients) -> str | None:
+    """Why a notebook has to be executed, in a few words, or None if its last execution still stands."""
+    record = read_record(layout, name)
+    if record is None:
+        return "not executed yet"
+    before = record["made_of"]
+    changed = [part for part in {**before, **made_of} if before.get(part) != made_of.get(part)]
+    return f"changed: {', '.join(changed)}" if changed else None
+
+
+def forget(layout: Layout, name: str) -> None:
+    """Removes the record of a notebook."""
+    (layout.executed / f"{name}.json").unlink(missing_ok=True)
+
+
+def remember(layout: Layout, name: str, made_of: Ingredients, seconds: float, finished: str) -> None:
+    """Writes the record of a complete execution; call it last."""
+    record = {"made_of": made_of, "seconds": round(seconds, 1), "finished": finished}
+    write_text(layout.executed / f"{name}.json", json.dumps(record, indent=1))

@@ -1,0 +1,44 @@
+"""faiglib finds, in a restoration network, the filters that remove one degradation.
+
+It is the library behind a reproducible companion to "Finding Discriminative Filters for Specific Degradations in Blind
+Super-Resolution" (Xie et al., NeurIPS 2021). The most used names can be taken from here; the rest lives in submodules.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "FilterIndex": "filters",
+    "FilterScores": "filters",
+    "FilterSet": "filters",
+    "build": "networks",
+    "faig": "attribution",
+    "filter_change": "attribution",
+    "intinf": "attribution",
+    "load_network": "checkpoints",
+    "path_integral": "attribution",
+    "random_scores": "attribution",
+    "read_image": "images",
+    "save_image": "images",
+    "substitute": "substitution",
+}
+__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from faiglib.attribution import faig, filter_change, intinf, path_integral, random_scores
+    from faiglib.checkpoints import load_network
+    from faiglib.filters import FilterIndex, FilterScores, FilterSet
+    from faiglib.images import read_image, save_image
+    from faiglib.networks import build
+    from faiglib.substitution import substitute
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``import faiglib`` loads nothing else."""
+    if name in _WHERE:
+        return getattr(import_module(f"faiglib.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'faiglib' has no attribute {name!r}")

@@ -1,0 +1,37 @@
+"""Errors whose message is one sentence that says what is wrong and where.
+
+Everything a user can cause (a bad image, weights of another network, a missing folder) is raised as a
+:class:`FaiglibError`; the command line prints its sentence and exits with status 1, without a traceback.
+"""
+
+
+class FaiglibError(Exception):
+    """Base class of every error that a user of faiglib can cause."""
+
+
+class ImageError(FaiglibError):
+    """A file or tensor is not an image that the operation can use."""
+
+
+class DatasetError(FaiglibError):
+    """A set of images is missing, incomplete, unknown, or could not be fetched."""
+
+
+class NetworkError(FaiglibError):
+    """A network is unknown, or cannot be analysed."""
+
+
+class WeightsError(FaiglibError):
+    """A weight file cannot be read, or does not belong to the network."""
+
+
+class FilterError(FaiglibError):
+    """Filter scores or a filter index do not fit the network, or cannot be read."""
+
+
+class TrainingError(FaiglibError):
+    """Training cannot start, continue or be resumed."""
+
+
+class StoreError(FaiglibError):
+    """A computed artifact cannot be written or read."""

@@ -1,0 +1,281 @@
+"""Masking (paper, section 4.1; supp. Tables 3-6, main Figs. 3 and 4): what is lost with the discovered filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from faiglib import paper
+from faiglib.degradations import quantise
+from faiglib.experiments.discovery import FUNCTIONS, Rankings, discover
+from faiglib.experiments.workbench import Sample, Workbench
+from faiglib.filters import FilterSet
+from faiglib.metrics import gradient_error, mean_luminance, psnr
+from faiglib.substitution import substitute
+from faiglib.zoo import Pair
+
+#: Number of the supplementary table of a network and image set.
+TABLE_NUMBERS = {(cell.network, cell.image_set): cell.table for cell in paper.drops()}
+
+#: Inputs that the masking tables look at, and the function whose filters are masked for each.
+OWN_FUNCTION = {own: function for function, (own, _) in FUNCTIONS.items()}
+KINDS = tuple(OWN_FUNCTION)
+
+
+@torch.no_grad()
+def restore(network: nn.Module, image: Tensor) -> Tensor:
+    """Restored image (1, 3, H, W), rounded to 8 bits as a saved file would be."""
+    return quantise(network(image.contiguous(memory_format=torch.channels_last)).float())
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Filters to be masked, and where they come from."""
+
+    method: str
+    function: str
+    percent: float
+    filters: FilterSet
+
+
+def masks(rankings: Rankings, methods: Sequence[str], percents: Sequence[float]) -> Iterator[Mask]:
+    """Every combination of method, function and proportion."""
+    for method in methods:
+        for function in FUNCTIONS:
+            for percent in percents:
+                yield Mask(method, function, percent, rankings.top(method, function, percent))
+
+
+def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label: str) -> pd.DataFrame:
+    """Restore every sample with the target, the baseline and each masked network, and compare.
+
+    The target's outputs are computed once; a masked network differs only in the substituted weights.
+
+    Args:
+        pair: baseline and target.
+        masked: what to mask.
+        samples: images in all degradations, on the pair's device.
+        label: of the progress bar.
+
+    Returns:
+        One row per mask, input and image: ``method``, ``filters`` (function), ``percent``, ``input``, ``image``,
+        ``drop`` (gradient-map MSE ×10³ against the target's output, gray), ``drop_blue`` (the same on the blue channel,
+        as released), ``psnr`` and ``psnr_target``, ``psnr_baseline`` (dB), ``luminance_shift`` (mean gray level against
+        the target's output, 8-bit levels).
+    """
+    reference = {}
+    for sample in samples:
+        for kind in KINDS:
+            own = restore(pair.target, sample.inputs[kind])
+            base = restore(pair.baseline, sample.inputs[kind])
+            quality = [float(psnr(output, sample.ground_truth)) for output in (own, base)]
+            reference[sample.name, kind] = (own, *quality)
+    rows = []
+    for mask in tqdm(masked, desc=label, unit="mask"):
+        network = substitute(pair.target, pair.baseline, mask.filters)
+        for sample in samples:
+            for kind in KINDS:
+                own, psnr_target, psnr_baseline = reference[sample.name, kind]
+                output = restore(network, sample.inputs[kind])
+                rows.append(
+                    {
+                        "method": mask.method,
+                        "filters": mask.function,
+                        "percent": float(mask.percent),
+                        "input": kind,
+                        "image": sample.name,
+                        "drop": float(gradient_error(output, own)),
+                        "drop_blue": float(gradient_error(output, own, "blue")),
+                        "psnr": float(psnr(output, sample.ground_truth)),
+                        "psnr_target": psnr_target,
+                        "psnr_baseline": psnr_baseline,
+                        "luminance_shift": 255 * float(mean_luminance(output) - mean_luminance(own)),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def drops(bench: Workbench) -> pd.DataFrame:
+    """Masking results of every trained pair, image set, method, function and proportion of the profile.
+
+    Returns:
+        The columns of :func:`measure` after ``network``, ``seed`` and ``image_set``.
+    """
+    profile = bench.profile
+    return _over_pairs(
+        bench,
+        "drops",
+        tuple(paper.METHODS),
+        profile.percents,
+        profile.evaluation_images,
+        profile.evaluation_crop,
+        tuple(bench.image_sets),
+    )
+
+
+def curves(bench: Workbench) -> pd.DataFrame:
+    """Masking curves (main Fig. 3): FAIG against random over proportions from 0 to 100 %, on one image set.
+
+    The set is the last of Set14 and scikit-image's photographs that is on the machine. Columns as for :func:`drops`.
+    """
+    profile = bench.profile
+    image_set = "set14" if "set14" in bench.image_sets else "skimage"
+    return _over_pairs(
+        bench,
+        "curves",
+        ("faig", "random"),
+        profile.curve_percents,
+        profile.curve_images,
+        profile.discovery_crop,
+        (image_set,),
+    )
+
+
+def _over_pairs(
+    bench: Workbench,
+    name: str,
+    methods: tuple[str, ...],
+    percents: tuple[float, ...],
+    limit: int | None,
+    crop: int | None,
+    image_sets: tuple[str, ...],
+) -> pd.DataFrame:
+    tables = []
+    for pair in bench.pairs():
+        for image_set in image_sets:
+            title = bench.image_sets[image_set].title
+
+            def compute(pair: Pair = pair, image_set: str = image_set, title: str = title) -> pd.DataFrame:
+                rankings = discover(bench, pair, image_set)
+                label = f"masking ({name}): {pair.title} seed {pair.seed}, {title}"
+                chosen = list(masks(rankings, methods, percents))
+                return measure(pair, chosen, bench.samples(image_set, limit, crop), label)
+
+            key = bench.key(
+                pair, image_set, profile=bench.profile, methods=methods, percents=percents, limit=limit, crop=crop
+            )
+            table = bench.store.table(f"masking/{name}", key, compute)
+            for column, value in (("image_set", image_set), ("seed", pair.seed), ("network", pair.network)):
+                table.insert(0, column, value)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def own_drops(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the paper's tables: deblurring filters masked for blurry input, denoising filters for noisy input."""
+    return table[table["filters"] == table["input"].map(OWN_FUNCTION)]
+
+
+def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
+    """Mean over images per seed, then mean and standard deviation over seeds, of the paper's cells.
+
+    Returns:
+        One row per network, image set, input, percent and method: ``measured``, ``spread`` (over seeds; NaN for one
+        seed), ``seeds``, ``images``, and the paper's ``paper`` and ``paper_std`` where it has that cell.
+    """
+    cells = ["network", "image_set", "input", "percent", "method"]
+    own = own_drops(table)
+    per_seed = own.groupby([*cells, "seed"], sort=False)[value].mean().reset_index()
+    grouped = per_seed.groupby(cells, sort=False)[value]
+    result = pd.DataFrame({"measured": grouped.mean(), "spread": grouped.std(), "seeds": grouped.size()})
+    result["images"] = own.groupby(cells, sort=False)["image"].nunique()
+    published = pd.DataFrame([vars(cell) for cell in paper.drops()]).set_index(cells)
+    result["paper"] = published["mean"].reindex(result.index)
+    result["paper_std"] = published["std"].reindex(result.index)
+    return result.reset_index()
+
+
+def selectivity(table: pd.DataFrame, method: str = "faig") -> pd.DataFrame:
+    """Drop and PSNR for all four combinations of input and masked filters, mean over images and seeds.
+
+    A method is selective where masking hurts the input it should and leaves the other alone. The paper shows this as
+    curves only.
+    """
+    chosen = table[table["method"] == method]
+    cells = ["network", "image_set", "percent", "input", "filters"]
+    columns = ["drop", "psnr", "psnr_target", "psnr_baseline", "luminance_shift"]
+    return chosen.groupby(cells, sort=False)[columns].mean().reset_index()
+
+
+@dataclass(frozen=True)
+class RankingVerdict:
+    """In how many cells FAIG has the largest drop, and by how much.
+
+    Attributes:
+        cells: network × image set × input × proportion.
+        won: cells in which no other method has a larger drop.
+        least_ratio, median_ratio: FAIG's drop over the largest of the other methods'.
+        random_share: median over cells of the random drop over FAIG's.
+    """
+
+    cells: int
+    won: int
+    least_ratio: float
+    median_ratio: float
+    random_share: float
+
+
+def ranking_verdict(summary_table: pd.DataFrame) -> RankingVerdict:
+    """Compare FAIG with the other methods in every cell of :func:`summary`."""
+    wide = summary_table.pivot_table(
+        index=["network", "image_set", "input", "percent"], columns="method", values="measured", sort=False
+    )
+    ratio = wide["faig"] / wide.drop(columns="faig").max(axis=1)
+    share = wide["random"] / wide["faig"]
+    return RankingVerdict(
+        len(ratio), int((ratio >= 1).sum()), float(ratio.min()), float(ratio.median()), float(share.median())
+    )
+
+
+def channel_comparison(table: pd.DataFrame, percent: float = 1) -> pd.DataFrame:
+    """The drop of FAIG's filters on gray outputs and on the blue channel, mean over images and seeds."""
+    own = own_drops(table)
+    own = own[(own["method"] == "faig") & (own["percent"] == percent)]
+    means = own.groupby(["network", "image_set", "input"], sort=False)[["drop", "drop_blue"]].mean().reset_index()
+    means["blue ÷ gray"] = means["drop_blue"] / means["drop"]
+    return means.rename(columns={"drop": "gray (as published)", "drop_blue": "blue (as released)"})
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Restored images of one scene for the qualitative grid (main Fig. 4).
+
+    Attributes:
+        ground_truth: (1, 3, H, W).
+        rows: {input: {column title: image}}; the columns are the input enlarged, the target, and the masked networks.
+    """
+
+    ground_truth: Tensor
+    rows: dict[str, dict[str, Tensor]]
+
+
+def gallery(bench: Workbench, pair: Pair, image_set: str, image: str, percent: float, crop: int) -> Gallery:
+    """Blurry and noisy input restored by the target and by the target without its deblurring or denoising filters.
+
+    Args:
+        bench: where things are.
+        pair: baseline and target.
+        image_set: set that the filters are discovered on and that holds the image.
+        image: its file name without the ending.
+        percent: proportion of masked filters.
+        crop: side of the central crop in HR pixels.
+    """
+    rankings = discover(bench, pair, image_set)
+    networks = {"target": pair.target}
+    for function in FUNCTIONS:
+        filters = rankings.top("faig", function, percent)
+        networks[f"without {percent:g} % {function} filters"] = substitute(pair.target, pair.baseline, filters)
+    sample = next(one for one in bench.samples(image_set, None, crop) if one.name == image)
+    rows = {}
+    for kind in KINDS:
+        low = sample.inputs[kind]
+        enlarged = nn.functional.interpolate(low, scale_factor=2.0, mode="nearest")
+        rows[kind] = {f"{kind} input": enlarged.cpu()} | {
+            title: restore(network, low).cpu() for title, network in networks.items()
+        }
+    return Gallery(sample.ground_truth.cpu(), rows)

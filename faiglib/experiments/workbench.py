@@ -1,0 +1,196 @@
+"""What every experiment starts from: budget, device, trained pairs, image sets, and the store of results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from faiglib import datasets, zoo
+from faiglib.datasets import ImageSet
+from faiglib.degradations import INPUTS, noise_generator
+from faiglib.errors import DatasetError
+from faiglib.networks import TITLES
+from faiglib.profiles import Profile
+from faiglib.profiles import get as get_profile
+from faiglib.store import Store
+from faiglib.zoo import Pair
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image in all its degradations.
+
+    Attributes:
+        name: file name without its ending.
+        ground_truth: (1, 3, H, W) in [0, 1].
+        inputs: by name of :data:`faiglib.degradations.INPUTS`, each (1, 3, H/2, W/2), 8-bit values in [0, 1].
+    """
+
+    name: str
+    ground_truth: Tensor
+    inputs: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The common arguments of all experiments.
+
+    Attributes:
+        profile: the budget.
+        device: where networks run.
+        seed: of the test noise and of the random ranking.
+        data_dir: explicit data folder, or None for the usual places.
+        models: folder of the trained weights.
+        store: computed results.
+    """
+
+    profile: Profile
+    device: torch.device
+    seed: int
+    data_dir: Path | None
+    models: Path
+    store: Store
+
+    @cached_property
+    def image_sets(self) -> dict[str, ImageSet]:
+        """The profile's image sets that are on this machine."""
+        found = {}
+        for name in self.profile.image_sets:
+            try:
+                found[name] = datasets.find(name, self.data_dir)
+            except DatasetError:
+                continue
+        return found
+
+    @property
+    def missing(self) -> list[str]:
+        """Titles of the profile's image sets that are not on this machine."""
+        return [datasets.title(name) for name in self.profile.image_sets if name not in self.image_sets]
+
+    @cached_property
+    def pair_names(self) -> list[tuple[str, int]]:
+        """(network, seed) of the trained pairs that the profile uses, all networks, its number of seeds each."""
+        chosen: dict[str, list[int]] = {}
+        for network, seed in zoo.pairs_available(self.models):
+            seeds = chosen.setdefault(network, [])
+            if self.profile.seeds is None or len(seeds) < self.profile.seeds:
+                seeds.append(seed)
+        return [(network, seed) for network, seeds in chosen.items() for seed in seeds]
+
+    @property
+    def main_pair(self) -> tuple[str, int]:
+        """(network, seed) of the pair that a chapter follows when it follows one: SRResNet's first where there is one."""
+        names = self.pair_names
+        return next((name for name in names if name[0] == "srresnet"), names[0])
+
+    def pair(self, network: str, seed: int) -> Pair:
+        """Load a trained pair onto the device."""
+        return zoo.load_pair(self.models, network, seed, self.device)
+
+    def pairs(self) -> Iterator[Pair]:
+        """The trained pairs, one after the other."""
+        for network, seed in self.pair_names:
+            yield self.pair(network, seed)
+
+    def samples(self, image_set: str, limit: int | None, crop: int | None) -> list[Sample]:
+        """Images of a set in all degradations, on the device.
+
+        Args:
+            image_set: name of one of :attr:`image_sets`.
+            limit: number of images, evenly spaced; None is all.
+            crop: side of the central crop in HR pixels; None is the whole image.
+        """
+        samples = []
+        for number, (name, image) in enumerate(self.image_sets[image_set].load(limit, crop)):
+            inputs = {}
+            for kind, degradation in INPUTS.items():
+                inputs[kind] = degradation(image, noise_generator(self.seed, number)).to(self.device)
+            samples.append(Sample(name, image.to(self.device), inputs))
+        return samples
+
+    def key(self, pair: Pair, image_set: str, **more: object) -> dict[str, object]:
+        """Store key of a result: the weights, the images, the seed, the kind of device, and what is added."""
+        return {
+            "pair": pair.digest,
+            "images": self.image_sets[image_set].digest,
+            "seed": self.seed,
+            "device": self.device.type,
+            **more,
+        }
+
+
+def open_workbench(
+    profile: str = "standard",
+    device: str = "auto",
+    seed: int = 0,
+    data_dir: str | None = None,
+    models_dir: str | None = None,
+) -> Workbench:
+    """Make a workbench from a notebook's parameters.
+
+    Args:
+        profile: ``quick``, ``standard`` or ``paper``.
+        device: ``auto`` (a GPU when there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        seed: of the test noise and of the random ranking.
+        data_dir: data folder; by default FAIGLIB_DATA, then the cache of downloads.
+        models_dir: folder of weights; by default the shipped ones.
+
+    Raises:
+        FaiglibError: the profile is unknown or there are no weights.
+    """
+    return Workbench(
+        profile=get_profile(profile),
+        device=choose_device(device),
+        seed=seed,
+        data_dir=Path(data_dir) if data_dir else None,
+        models=zoo.models_dir(models_dir),
+        store=Store(store_folder()),
+    )
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` is the first GPU, or the CPU where there is none."""
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def store_folder() -> Path:
+    """Where results are kept: FAIGLIB_STORE, else ``build/store`` of the checkout, else below the cache folder."""
+    if chosen := os.environ.get("FAIGLIB_STORE"):
+        return Path(chosen).expanduser()
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "noxfile.py").is_file():
+        return checkout / "build" / "store"
+    return datasets.cache_folder() / "store"
+
+
+def budget(bench: Workbench) -> str:
+    """Markdown that says on a page what the numbers below it were made with, and what was left out."""
+    profile = bench.profile
+
+    def amount(limit: int | None, crop: int | None) -> str:
+        images = "all images" if limit is None else f"at most {limit} images a set"
+        return f"{images}, {'whole' if crop is None else f'central {crop}×{crop} pixels'}"
+
+    pairs: dict[str, list[str]] = {}
+    for network, seed in bench.pair_names:
+        pairs.setdefault(TITLES[network], []).append(str(seed))
+    lines = [
+        f"Profile **{profile.name}** on {bench.device.type.upper()}, seed {bench.seed}.",
+        "Trained pairs: " + "; ".join(f"{title} (seed {', '.join(seeds)})" for title, seeds in pairs.items()) + ".",
+        "Image sets: " + ", ".join(f"{one.title} ({len(one)})" for one in bench.image_sets.values()) + ".",
+        f"Discovery: {amount(profile.discovery_images, profile.discovery_crop)}, {profile.nodes} nodes "
+        f"({profile.rule} rule).",
+        f"Evaluation: {amount(profile.evaluation_images, profile.evaluation_crop)}.",
+        "The paper: whole images, 100 nodes, three training runs of a million and a hundred thousand iterations.",
+    ]
+    if bench.missing:
+        lines.insert(3, f"**Not on this machine, therefore not on this page:** {', '.join(bench.missing)}.")
+    return ":::{admonition} Budget of this run\n:class: note dropdown\n" + "\n\n".join(lines) + "\n:::"

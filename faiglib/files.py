@@ -1,0 +1,68 @@
+"""Files that are either there in full or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from faiglib.errors import StoreError
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]]:
+    """Write a file under a temporary name beside ``path`` and rename it when the block ends without an error.
+
+    Folders that do not exist yet are created. When the block raises, the temporary file is removed and an
+    earlier file at ``path`` stays as it was.
+
+    Args:
+        path: The final name of the file.
+        mode: ``"wb"`` for bytes, ``"w"`` for text in UTF-8 whose line ends are written as they are.
+
+    Yields:
+        The open temporary file.
+
+    Raises:
+        StoreError: The file cannot be written (folder not writable, disk full, ...).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(8)}.tmp")
+    text: dict[str, Any] = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, mode, **text) as file:
+                yield file
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` to ``path`` in UTF-8 with :func:`atomic_write`.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    with atomic_write(path, "w") as file:
+        file.write(text)
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of the content of a file, as 64 hexadecimal digits.
+
+    Raises:
+        StoreError: The file is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -1,0 +1,331 @@
+"""Filters by number: a flat id for every K×K kernel of a network, scores on them, and sets of them.
+
+A *filter* is ``weight[o, i]`` of a convolution weight (out, in, height, width), of any kernel size. Ids count
+layers in state-dict order, then (o, i) row-major, as in the released text files. In a grouped convolution
+``i`` counts the inputs of the group, as PyTorch stores them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from faiglib.checkpoints import save_weights
+from faiglib.errors import FilterError, NetworkError
+from faiglib.files import write_text_atomic
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution weight: its name, its numbers of outputs and inputs (per group), its kernel (h, w)."""
+
+    name: str
+    outputs: int
+    inputs: int
+    kernel: tuple[int, int]
+
+    @property
+    def filters(self) -> int:
+        """Number of filters in the layer."""
+        return self.outputs * self.inputs
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a filter sits: ``state_dict[layer][output, input]``."""
+
+    layer: str
+    output: int
+    input: int
+
+
+@dataclass(frozen=True)
+class FilterIndex:
+    """The bijection between filter ids 0 … total-1 and their places in a network."""
+
+    layers: tuple[Layer, ...]
+
+    @classmethod
+    def of(cls, network: nn.Module) -> FilterIndex:
+        """Index every ``Conv2d`` of ``network``, whatever the architecture; a shared weight counts once.
+
+        Raises:
+            NetworkError: the network has no such convolution, or the weight of one is not a parameter.
+        """
+        names = {id(parameter): name for name, parameter in network.named_parameters()}
+        layers: dict[str, Layer] = {}
+        for place, module in network.named_modules():
+            if isinstance(module, nn.Conv2d):
+                name = names.get(id(module.weight))
+                if name is None:
+                    raise NetworkError(
+                        f"the weight of {place or 'the network'} is computed from other parameters (weight "
+                        "normalisation?); remove the parametrisation before the analysis"
+                    )
+                outputs, inputs, height, width = module.weight.shape
+                layers.setdefault(name, Layer(name, outputs, inputs, (height, width)))
+        if not layers:
+            raise NetworkError(
+                f"{type(network).__name__} has no convolution (nn.Conv2d) whose filters could be analysed"
+            )
+        return cls(tuple(layers.values()))
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """First id of each layer, then the total."""
+        sums = [0]
+        for layer in self.layers:
+            sums.append(sums[-1] + layer.filters)
+        return tuple(sums)
+
+    @property
+    def total(self) -> int:
+        """Number of filters."""
+        return self.offsets[-1]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the weights, in order."""
+        return tuple(layer.name for layer in self.layers)
+
+    def locate(self, filter_id: int) -> Location:
+        """The place of a filter.
+
+        Raises:
+            FilterError: there is no such id.
+        """
+        if not 0 <= filter_id < self.total:
+            raise FilterError(f"there is no filter {filter_id}: ids go from 0 to {self.total - 1}")
+        number = bisect_right(self.offsets, filter_id) - 1
+        layer = self.layers[number]
+        output, input_ = divmod(filter_id - self.offsets[number], layer.inputs)
+        return Location(layer.name, output, input_)
+
+    def id_of(self, location: Location) -> int:
+        """The id of the filter at a place.
+
+        Raises:
+            FilterError: there is no such place.
+        """
+        for layer, offset in zip(self.layers, self.offsets, strict=False):
+            if (
+                layer.name == location.layer
+                and 0 <= location.output < layer.outputs
+                and 0 <= location.input < layer.inputs
+            ):
+                return offset + location.output * layer.inputs + location.input
+        raise FilterError(f"there is no filter at {location.layer}[{location.output}, {location.input}]")
+
+    def layer_numbers(self) -> Tensor:
+        """For every filter the number of its layer, (total,) int64."""
+        counts = torch.tensor([layer.filters for layer in self.layers])
+        return torch.repeat_interleave(torch.arange(len(self.layers)), counts)
+
+    def gather(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Sum |values| over the K×K weights of each filter: {name: (out, in, h, w)} → (total,) float64."""
+        return torch.cat([values[name].double().abs().sum(dim=(2, 3)).flatten() for name in self.names])
+
+    def split(self, values: Tensor) -> Iterator[tuple[Layer, Tensor]]:
+        """Cut (total,) values into one (out, in) piece per layer."""
+        for layer, piece in zip(
+            self.layers, values.split([layer.filters for layer in self.layers]), strict=True
+        ):
+            yield layer, piece.view(layer.outputs, layer.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class FilterSet:
+    """Some filters of a network.
+
+    Attributes:
+        index: of the network.
+        ids: (n,) int64, ascending, distinct.
+    """
+
+    index: FilterIndex
+    ids: Tensor
+
+    def __post_init__(self) -> None:
+        """Sort and check the ids.
+
+        Raises:
+            FilterError: an id is out of range or occurs twice.
+        """
+        ids = self.ids.to(torch.int64).sort().values
+        if len(ids) and (ids[0] < 0 or ids[-1] >= self.index.total):
+            wrong = ids[0] if ids[0] < 0 else ids[-1]
+            raise FilterError(f"there is no filter {int(wrong)}: ids go from 0 to {self.index.total - 1}")
+        if len(ids.unique()) != len(ids):
+            raise FilterError("a filter set names a filter twice")
+        object.__setattr__(self, "ids", ids)
+
+    def __len__(self) -> int:
+        """Number of filters in the set."""
+        return len(self.ids)
+
+    def member(self) -> Tensor:
+        """(total,) bool, true at the filters of the set."""
+        member = torch.zeros(self.index.total, dtype=torch.bool)
+        member[self.ids] = True
+        return member
+
+    def masks(self) -> dict[str, Tensor]:
+        """Per weight a bool mask (out, in, 1, 1), broadcastable over the kernel; no empty layers."""
+        return {
+            layer.name: mask[..., None, None] for layer, mask in self.index.split(self.member()) if mask.any()
+        }
+
+    def overlap(self, other: FilterSet) -> float:
+        """|self ∩ other| / |self|, the overlap score of section 4 of the paper with ``self`` as filter^x.
+
+        Raises:
+            FilterError: this set is empty, or the sets belong to different networks.
+        """
+        if self.index != other.index:
+            raise FilterError("the filter sets belong to networks with different convolutions")
+        if not len(self):
+            raise FilterError("the overlap score of an empty filter set is not defined")
+        return float((self.member() & other.member()).sum()) / len(self)
+
+
+@dataclass(frozen=True, eq=False)
+class FilterScores:
+    """A score for every filter of a network; larger means more important.
+
+    Attributes:
+        index: of the network.
+        values: (total,) float64.
+    """
+
+    index: FilterIndex
+    values: Tensor
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            FilterError: their number is wrong or one is not finite.
+        """
+        if self.values.shape != (self.index.total,):
+            raise FilterError(
+                f"{self.index.total} scores expected, got a tensor of shape {tuple(self.values.shape)}"
+            )
+        if not torch.isfinite(self.values).all():
+            raise FilterError(
+                "filter scores hold NaN or infinite values; the weights or the images are not sound"
+            )
+        object.__setattr__(self, "values", self.values.detach().cpu().double())
+
+    def __sub__(self, other: FilterScores) -> FilterScores:
+        """Gradient elimination (paper, eq. 7): what matters for one degradation and not for the other.
+
+        Raises:
+            FilterError: the scores belong to different networks.
+        """
+        if self.index != other.index:
+            raise FilterError("the filter scores belong to networks with different convolutions")
+        return FilterScores(self.index, self.values - other.values)
+
+    def ranking(self) -> Tensor:
+        """All ids in descending order of score; equal scores in ascending order of id. (total,) int64."""
+        return torch.sort(self.values, descending=True, stable=True).indices
+
+    def top(self, percent: float) -> FilterSet:
+        """The ``percent`` % filters with the highest scores, rounded down to whole filters as released."""
+        return top_of(self.index, self.ranking(), percent)
+
+    def save(self, path: Path) -> None:
+        """Write the scores as safetensors, with the layers in the header."""
+        layers = json.dumps(
+            [[layer.name, layer.outputs, layer.inputs, *layer.kernel] for layer in self.index.layers]
+        )
+        save_weights(path, {"scores": self.values}, {"layers": layers})
+
+    @classmethod
+    def load(cls, path: Path) -> FilterScores:
+        """Read scores written by :meth:`save`.
+
+        Raises:
+            FilterError: the file is not such a file.
+        """
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                rows = json.loads(file.metadata()["layers"])
+                values = file.get_tensor("scores")
+            index = FilterIndex(
+                tuple(Layer(name, out, in_, (height, width)) for name, out, in_, height, width in rows)
+            )
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise FilterError(f"{path} is not a file of filter scores: {error}") from None
+        return cls(index, values)
+
+
+def count_of(index: FilterIndex, percent: float) -> int:
+    """How many filters ``percent`` % are, rounded down: 1 % of 156,224 is 1,562.
+
+    Raises:
+        FilterError: the percentage is not between 0 and 100.
+    """
+    if not 0 <= percent <= 100:
+        raise FilterError(f"a percentage of filters lies between 0 and 100, not {percent}")
+    return math.floor(index.total * Fraction(str(percent)) / 100)
+
+
+def top_of(index: FilterIndex, ranking: Tensor, percent: float) -> FilterSet:
+    """The first ``percent`` % of a ranking."""
+    return FilterSet(index, ranking[: count_of(index, percent)])
+
+
+def write_ranking(path: Path, ranking: Tensor) -> None:
+    """Write ids one per line, best first, as the released ``blur_index.txt`` and ``noise_index.txt``."""
+    write_text_atomic(path, "\n".join(map(str, ranking.tolist())) + "\n")
+
+
+def read_ranking(path: Path, index: FilterIndex) -> Tensor:
+    """Read a ranking (total,) of the network's filters.
+
+    Raises:
+        FilterError: the file is missing, holds something else than ids, or does not name every filter
+            exactly once.
+    """
+    try:
+        text = Path(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FilterError(f"the ranking {path} cannot be read: {error}") from None
+    ids = []
+    for number, line in enumerate(
+        text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"), start=1
+    ):
+        if not line.strip().isdigit() or len(line) > 20:
+            raise FilterError(f"line {number} of the ranking {path} is not a filter id: {line[:40]!r}")
+        ids.append(int(line))
+    if sorted(ids) != list(range(index.total)):
+        raise FilterError(
+            f"the ranking {path} does not name each of the network's {index.total} filters exactly once"
+        )
+    return torch.tensor(ids)
+
+
+def same_layers(networks: Sequence[nn.Module]) -> FilterIndex:
+    """The common index of networks of one architecture.
+
+    Raises:
+        NetworkError: their convolutions differ.
+    """
+    first, *others = (FilterIndex.of(network) for network in networks)
+    for other in others:
+        if other != first:
+            raise NetworkError(
+                "the networks differ in their convolutions: baseline and target must be of one architecture"
+            )
+    return first

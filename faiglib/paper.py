@@ -1,0 +1,81 @@
+"""The paper's own numbers, as data: what every measured table is shown beside.
+
+Xie, Wang, Dong, Qi, Shan: "Finding Discriminative Filters for Specific Degradations in Blind Super-Resolution",
+NeurIPS 2021. Values are mean and standard deviation over three training runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: Methods in the paper's order: key, name in tables.
+METHODS = {"faig": "FAIG", "intinf": "IG", "filter_change": "|θ − θ̄|", "random": "random"}
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One cell of supp. Tables 3-6: performance drop ×10³.
+
+    Attributes:
+        table: number in the supplement.
+        network: registry name.
+        image_set: name in :mod:`faiglib.datasets`.
+        input: ``blurry`` (deblurring filters masked) or ``noisy`` (denoising filters masked).
+        percent: proportion of masked filters.
+        method: key of :data:`METHODS`.
+        mean, std: over three runs.
+    """
+
+    table: int
+    network: str
+    image_set: str
+    input: str
+    percent: float
+    method: str
+    mean: float
+    std: float
+
+
+# (table, network, image set, input): (mean, std) of FAIG, IG, |θ − θ̄|, random at 1 %, then at 5 %.
+_DROPS = {
+    (3, "srcnn_style", "set14", "blurry"): (
+        (6.42, 0.30), (0.86, 0.41), (0.91, 0.70), (0.07, 0.03), (7.18, 0.18), (3.05, 1.02), (2.81, 0.33), (0.50, 0.02),
+    ),
+    (3, "srcnn_style", "set14", "noisy"): (
+        (1.78, 0.05), (0.45, 0.32), (0.63, 0.31), (0.04, 0.02), (5.35, 0.52), (1.14, 1.21), (2.08, 0.13), (0.11, 0.01),
+    ),
+    (4, "srcnn_style", "bsd100", "blurry"): (
+        (5.02, 0.36), (0.74, 0.42), (0.63, 0.65), (0.05, 0.02), (5.74, 0.29), (2.53, 1.02), (2.18, 0.25), (0.45, 0.07),
+    ),
+    (4, "srcnn_style", "bsd100", "noisy"): (
+        (1.40, 0.37), (0.28, 0.11), (0.63, 0.35), (0.02, 0.00), (4.86, 0.90), (0.93, 1.05), (2.01, 0.12), (0.11, 0.01),
+    ),
+    (5, "srresnet", "set14", "blurry"): (
+        (6.68, 0.63), (4.31, 1.54), (0.18, 0.13), (0.07, 0.01), (7.53, 0.24), (6.41, 0.88), (2.16, 0.61), (0.55, 0.32),
+    ),
+    (5, "srresnet", "set14", "noisy"): (
+        (6.62, 0.54), (4.22, 0.44), (0.49, 0.10), (0.04, 0.01), (16.28, 3.84), (8.01, 1.04), (3.25, 1.85), (0.19, 0.05),
+    ),
+    (6, "srresnet", "bsd100", "blurry"): (
+        (5.35, 0.42), (2.43, 0.79), (0.17, 0.12), (0.04, 0.01), (5.98, 0.12), (4.86, 0.73), (1.60, 0.55), (0.32, 0.01),
+    ),
+    (6, "srresnet", "bsd100", "noisy"): (
+        (5.91, 0.92), (3.82, 0.40), (0.40, 0.09), (0.05, 0.01), (14.06, 2.28), (7.92, 1.17), (3.01, 2.08), (0.47, 0.39),
+    ),
+}  # fmt: skip
+
+
+def drops() -> Iterator[Drop]:
+    """Every cell of supp. Tables 3-6."""
+    for (table, network, image_set, input_), cells in _DROPS.items():
+        labels = [(percent, method) for percent in (1, 5) for method in METHODS]
+        for (percent, method), (mean, std) in zip(labels, cells, strict=True):
+            yield Drop(table, network, image_set, input_, percent, method, mean, std)
+
+
+#: PSNR in dB of the "upper bound" row of the re-training table, by input, for orientation.
+UPPER_BOUND_PSNR = {"blurry": 29.203, "noisy": 26.712}
+
+#: Iterations of the paper's training, batch 16, ground-truth patch 64 (supp. and released options).
+ITERATIONS = {"baseline": 1_000_000, "target": 100_000}

@@ -1,0 +1,125 @@
+"""Random training patches, cropped, flipped, rotated and degraded on the device that trains.
+
+All images lie in one flat uint8 tensor. A batch is one gather: position, flip and transposition are index
+arithmetic. What step ``t`` of a run sees depends on the seed and ``t`` alone, so a resumed run needs no
+random state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from faiglib.degradations import KERNEL_SIZE, blur_valid, downsample, gaussian_window, quantise
+from faiglib.errors import TrainingError
+
+MARGIN = KERNEL_SIZE // 2
+
+
+@dataclass(frozen=True)
+class PatchSource:
+    """Images of any size in one flat tensor, each padded by reflection so that blur needs no border rule.
+
+    Attributes:
+        pixels: (P, 3) uint8, the padded images one after the other, row by row.
+        offsets, widths: (M,) int64, first pixel and padded width of each image.
+        rows, columns: (M,) int64, number of possible top and left positions of a patch.
+        patch: patch side in HR pixels.
+    """
+
+    pixels: Tensor
+    offsets: Tensor
+    widths: Tensor
+    rows: Tensor
+    columns: Tensor
+    patch: int
+
+    @classmethod
+    def from_images(
+        cls, images: Sequence[Tensor], patch: int, device: torch.device | str = "cpu"
+    ) -> PatchSource:
+        """Collect images (1, 3, H, W) in [0, 1].
+
+        Raises:
+            TrainingError: there are no images, or one is smaller than the patch.
+        """
+        if not images:
+            raise TrainingError("training needs at least one image")
+        least = max(patch, MARGIN + 1)
+        flat, widths, rows, columns = [], [], [], []
+        for number, image in enumerate(images):
+            height, width = image.shape[-2:]
+            if min(height, width) < least:
+                raise TrainingError(
+                    f"training image number {number} has {width}x{height} pixels, "
+                    f"but both sides must be at least {least} for patches of {patch}"
+                )
+            levels = (image * 255).round().clamp(0, 255)
+            padded = F.pad(levels, (MARGIN,) * 4, mode="reflect").to(torch.uint8)
+            flat.append(padded[0].permute(1, 2, 0).reshape(-1, 3))
+            widths.append(padded.shape[-1])
+            rows.append(height - patch + 1)
+            columns.append(width - patch + 1)
+        sizes = torch.tensor([0] + [len(pixels) for pixels in flat[:-1]])
+        return cls(
+            torch.cat(flat).to(device),
+            sizes.cumsum(0).to(device),
+            torch.tensor(widths, device=device),
+            torch.tensor(rows, device=device),
+            torch.tensor(columns, device=device),
+            patch,
+        )
+
+    def draw(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Random augmented patches and margin: (batch, 3, p + 20, p + 20) in [0, 1], channels last."""
+        device = self.pixels.device
+        side = self.patch + 2 * MARGIN
+        image = torch.randint(len(self.widths), (batch,), generator=generator, device=device)
+        position = torch.rand(2, batch, generator=generator, device=device)
+        top = (position[0] * self.rows[image]).long()
+        left = (position[1] * self.columns[image]).long()
+        flip = torch.randint(2, (3, batch, 1, 1), generator=generator, device=device).bool()
+        steps = torch.arange(side, device=device)
+        down, across = steps.view(1, side, 1), steps.view(1, 1, side)
+        down, across = torch.where(flip[0], across, down), torch.where(flip[0], down, across)
+        down = torch.where(flip[1], side - 1 - down, down)
+        across = torch.where(flip[2], side - 1 - across, across)
+        start = self.offsets[image] + top * self.widths[image] + left
+        index = start.view(-1, 1, 1) + down * self.widths[image].view(-1, 1, 1) + across
+        return self.pixels[index].permute(0, 3, 1, 2).float() / 255
+
+
+@dataclass(frozen=True)
+class TrainingDegradation:
+    """Blur and noise, each applied to a sample with its own probability (paper, section 3).
+
+    Attributes:
+        blur_probability, noise_probability: independent, per sample.
+        blur_sigma: HR pixels. noise_sigma: on the [0, 1] scale. scale: downsampling factor.
+    """
+
+    blur_probability: float
+    noise_probability: float
+    blur_sigma: float
+    noise_sigma: float
+    scale: int
+
+    def __call__(self, padded: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Padded patches (N, 3, p + 20, p + 20) → inputs (N, 3, p/r, p/r) and ground truth (N, 3, p, p)."""
+        ground_truth = padded[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        count, device = len(padded), padded.device
+        image = ground_truth
+        if self.blur_probability:
+            chosen = torch.rand(count, 1, 1, 1, generator=generator, device=device) < self.blur_probability
+            blurred = blur_valid(padded, gaussian_window(self.blur_sigma))
+            image = torch.where(chosen, blurred, image)
+        image = downsample(image, self.scale)
+        if self.noise_probability:
+            chosen = torch.rand(count, 1, 1, 1, generator=generator, device=device) < self.noise_probability
+            noise = torch.randn(image.shape, generator=generator, device=device)
+            image = torch.where(chosen, image + self.noise_sigma * noise, image)
+        return quantise(image), ground_truth

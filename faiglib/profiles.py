@@ -1,0 +1,107 @@
+"""How much is computed: one table of budgets, chosen by one word.
+
+``quick`` walks every path of every notebook in minutes (CI), ``standard`` measures everything with the shipped weights
+on a laptop, ``paper`` spends what the paper spent and wants a GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from faiglib.attribution.paths import Rule
+from faiglib.errors import FaiglibError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A budget.
+
+    Attributes:
+        name: the word that chooses it.
+        image_sets: sets that are used when they are on the machine; ``skimage`` always is.
+        rule: quadrature rule of the path integrals.
+        nodes: gradient evaluations per path integral.
+        discovery_images: images per set from which filters are discovered; None is all.
+        discovery_crop: side of their central crop in HR pixels; None is the whole image.
+        evaluation_images: images per set on which masking is measured; None is all.
+        evaluation_crop: side of their central crop in HR pixels; None is the whole image.
+        percents: proportions of masked filters in the tables.
+        curve_percents: proportions in the masking curves.
+        curve_images: images per set for the curves.
+        seeds: how many of the shipped seeds are used; None is all.
+    """
+
+    name: str
+    image_sets: tuple[str, ...]
+    rule: Rule
+    nodes: int
+    discovery_images: int | None
+    discovery_crop: int | None
+    evaluation_images: int | None
+    evaluation_crop: int | None
+    percents: tuple[float, ...]
+    curve_percents: tuple[float, ...]
+    curve_images: int | None
+    seeds: int | None
+
+
+_SWEEP = (0, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="quick",
+            image_sets=("skimage", "set14"),
+            rule="midpoint",
+            nodes=4,
+            discovery_images=2,
+            discovery_crop=48,
+            evaluation_images=2,
+            evaluation_crop=96,
+            percents=(1, 5),
+            curve_percents=(0, 1, 5, 20, 100),
+            curve_images=1,
+            seeds=1,
+        ),
+        Profile(
+            name="standard",
+            image_sets=("skimage", "set14", "bsd100"),
+            rule="midpoint",
+            nodes=16,
+            discovery_images=14,
+            discovery_crop=96,
+            evaluation_images=20,
+            evaluation_crop=144,
+            percents=(1, 3, 5, 10),
+            curve_percents=_SWEEP,
+            curve_images=6,
+            seeds=None,
+        ),
+        Profile(
+            name="paper",
+            image_sets=("skimage", "set14", "bsd100"),
+            rule="left",
+            nodes=100,
+            discovery_images=None,
+            discovery_crop=None,
+            evaluation_images=None,
+            evaluation_crop=None,
+            percents=(1, 3, 5, 10),
+            curve_percents=tuple(range(101)),
+            curve_images=None,
+            seeds=None,
+        ),
+    )
+}
+
+
+def get(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        FaiglibError: there is none.
+    """
+    if name not in PROFILES:
+        raise FaiglibError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
+    return PROFILES[name]

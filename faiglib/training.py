@@ -1,0 +1,424 @@
+"""One trainer for baseline, target and masked re-training, on Lightning Fabric (CPU, GPU, several processes).
+
+A run is described by a :class:`Recipe`; with the images and the initial weights it determines every bit
+of the result on a given device and torch version. A run that stops at any point goes on from its last
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from faiglib.checkpoints import State, fit, save_weights
+from faiglib.degradations import BLUR_SIGMA, NOISE_SIGMA, quantise
+from faiglib.errors import TrainingError
+from faiglib.files import write_text_atomic
+from faiglib.metrics import psnr
+from faiglib.networks import build
+from faiglib.patches import PatchSource, TrainingDegradation
+
+try:
+    from lightning_fabric import Fabric
+except ModuleNotFoundError:  # the same code ships inside the package "lightning"
+    from lightning.fabric import Fabric  # type: ignore[no-redef]
+
+Schedule = Literal["one-cycle", "cosine-restarts"]
+
+#: Probabilities of blur and of noise by role (paper, section 3, and the re-training experiment).
+ROLES: dict[str, tuple[float, float]] = {
+    "baseline": (0.0, 0.0),
+    "target": (0.5, 0.5),
+    "deblurring": (1.0, 0.0),
+    "denoising": (0.0, 1.0),
+}
+FINAL_LR = 1e-7
+BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a training run besides the images and the initial weights.
+
+    Attributes:
+        network: name in the registry.
+        role: which degradations are trained, a key of :data:`ROLES`.
+        seed: of the initial weights (when there are none) and of every random draw.
+        iterations: optimiser steps.
+        batch: patches per step, over all processes together.
+        patch: side of the ground-truth patch in pixels.
+        peak_lr: highest learning rate of Adam.
+        schedule: ``one-cycle`` (linear warm-up, cosine to the end) or ``cosine-restarts`` (as released).
+        period: length of a cosine period in steps, for ``cosine-restarts``.
+        warmup: share of the steps that warm up, for ``one-cycle``.
+        ema: decay of the moving average of the weights, which is the result.
+        scale: of the network.
+        blur_sigma: standard deviation of the blur in HR pixels.
+        noise_sigma: standard deviation of the noise on the [0, 1] scale.
+    """
+
+    network: str
+    role: str
+    seed: int = 0
+    iterations: int = 1000
+    batch: int = 16
+    patch: int = 64
+    peak_lr: float = 2e-4
+    schedule: Schedule = "one-cycle"
+    period: int = 250_000
+    warmup: float = 0.05
+    ema: float = 0.999
+    scale: int = 2
+    blur_sigma: float = BLUR_SIGMA
+    noise_sigma: float = NOISE_SIGMA
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be trained.
+
+        Raises:
+            TrainingError: a value is out of its range.
+        """
+        if self.role not in ROLES:
+            raise TrainingError(f"unknown role {self.role!r}; known: {', '.join(ROLES)}")
+        if self.schedule not in ("one-cycle", "cosine-restarts"):
+            raise TrainingError(f"unknown schedule {self.schedule!r}; known: one-cycle, cosine-restarts")
+        for name in ("iterations", "batch", "patch", "peak_lr", "period"):
+            if getattr(self, name) <= 0:
+                raise TrainingError(f"{name} must be positive, not {getattr(self, name)}")
+        if self.patch % self.scale:
+            raise TrainingError(f"the patch of {self.patch} pixels does not divide by the scale {self.scale}")
+
+    @property
+    def degradation(self) -> TrainingDegradation:
+        """What is done to the patches."""
+        blur, noise = ROLES[self.role]
+        return TrainingDegradation(blur, noise, self.blur_sigma, self.noise_sigma, self.scale)
+
+
+def paper_recipe(network: str, role: Literal["baseline", "target"], seed: int = 0) -> Recipe:
+    """The paper's own budget (section 5 of the supplement, released options)."""
+    recipe = Recipe(network, role, seed, 1_000_000, 16, 64, 2e-4, "cosine-restarts")
+    return recipe if role == "baseline" else replace(recipe, iterations=100_000, peak_lr=5e-5)
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Learning rate of step ``step`` (from 0)."""
+    if recipe.schedule == "cosine-restarts":
+        progress = (step % recipe.period) / recipe.period
+    else:
+        rising = max(1, round(recipe.warmup * recipe.iterations))
+        if step < rising:
+            return recipe.peak_lr * (step + 1) / rising
+        progress = (step - rising) / max(1, recipe.iterations - rising)
+    return FINAL_LR + (recipe.peak_lr - FINAL_LR) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def ema_decay(recipe: Recipe, step: int) -> float:
+    """Decay at step t: (1 + t) / (10 + t) up to the recipe's, so that short runs forget their start."""
+    return min(recipe.ema, (1 + step) / (10 + step))
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run made: the averaged weights, the log (a mapping per row) and the seconds of all sessions."""
+
+    state: State
+    log: list[dict[str, float]]
+    seconds: float
+
+
+@dataclass
+class _Progress:
+    """The part of a run that a checkpoint holds besides tensors."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    recipe: Recipe,
+    images: Sequence[Tensor],
+    *,
+    initial: Mapping[str, Tensor] | None = None,
+    trainable: Mapping[str, Tensor] | None = None,
+    run_dir: Path | None = None,
+    validation: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+    fabric: Fabric | None = None,
+    checkpoint_seconds: float = 120.0,
+    log_every: int = 200,
+    progress: bool = True,
+) -> TrainingResult:
+    """Train a network by a recipe; L1 loss, Adam (0.9, 0.99), exponential moving average of the weights.
+
+    Args:
+        recipe: what to train.
+        images: ground truth, each (1, 3, H, W) in [0, 1].
+        initial: weights to start from; freshly drawn ones otherwise.
+        trainable: boolean masks by parameter name, broadcastable to the parameter; everything else stays as
+            it is. Without it all parameters are trained.
+        run_dir: where the checkpoint ``state.safetensors``, ``log.csv`` and the result
+            ``weights.safetensors`` go. A checkpoint of the same run found there is continued.
+        validation: network input and ground truth, (N, 3, h, w) and (N, 3, H, W), by name; their PSNR is
+            logged.
+        fabric: launched; decides device, precision and number of processes. CPU in float32 otherwise.
+        checkpoint_seconds: time between checkpoints.
+        log_every: steps between rows of the log.
+        progress: show a progress bar.
+
+    Raises:
+        TrainingError: the images do not fit, a mask names no parameter, the run directory holds another run,
+            or the loss is not finite.
+    """
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    if recipe.batch % fabric.world_size:
+        raise TrainingError(f"a batch of {recipe.batch} does not divide over {fabric.world_size} processes")
+    network = build(recipe.network, seed=recipe.seed, scale=recipe.scale)
+    if initial is not None:
+        fit(network, initial, "the initial weights")
+    network.to(fabric.device)
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    names = [name for name, _ in network.named_parameters()]
+    masks = _masks(network, trainable)
+    source = PatchSource.from_images(images, recipe.patch, fabric.device)
+
+    parameters: list[Tensor] = list(network.parameters())
+    optimizer = torch.optim.Adam(
+        parameters, lr=recipe.peak_lr, betas=BETAS, fused=fabric.device.type == "cuda"
+    )
+    average = [parameter.detach().clone() for parameter in parameters]
+    identity = _identity(recipe, source, initial, trainable)
+    checkpoint = run_dir / "state.safetensors" if run_dir else None
+    done = _resume(checkpoint, identity, names, parameters, average, optimizer) if checkpoint else _Progress()
+    log = _read_log(run_dir, done.step)
+
+    def result(seconds: float) -> TrainingResult:
+        state = dict(zip(names, [tensor.detach().cpu().contiguous() for tensor in average], strict=True))
+        if run_dir and fabric.is_global_zero:
+            save_weights(run_dir / "weights.safetensors", state, {"recipe": json.dumps(asdict(recipe))})
+        return TrainingResult(state, log, seconds)
+
+    if done.step == recipe.iterations:
+        return result(done.seconds)
+
+    compiled = torch.compile(network, mode="reduce-overhead") if fabric.device.type == "cuda" else network
+    module, wrapped = fabric.setup(cast("nn.Module", compiled), optimizer)
+    generator = torch.Generator(fabric.device)
+    share = slice(fabric.global_rank, None, fabric.world_size)
+    started, saved, losses = (
+        time.monotonic() - done.seconds,
+        time.monotonic(),
+        torch.zeros((), device=fabric.device),
+    )
+    since = 0
+    whole = True  # whether parameters, moments, average and step number belong together
+    bar = tqdm(
+        total=recipe.iterations,
+        initial=done.step,
+        desc=f"{recipe.network} {recipe.role} seed {recipe.seed}",
+        unit="it",
+        disable=not (progress and fabric.is_global_zero),
+    )
+
+    def save() -> None:
+        if checkpoint and fabric.is_global_zero:
+            done.seconds = time.monotonic() - started
+            _save(checkpoint, identity, done, names, parameters, average, optimizer)
+
+    try:
+        while done.step < recipe.iterations:
+            generator.manual_seed(recipe.seed * 2**32 + done.step)
+            low, ground_truth = recipe.degradation(source.draw(recipe.batch, generator), generator)
+            low = low[share].contiguous(memory_format=torch.channels_last)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, done.step)
+            loss = F.l1_loss(module(low), ground_truth[share])
+            wrapped.zero_grad()
+            fabric.backward(loss)
+            for parameter, mask in zip(parameters, masks, strict=True):
+                if mask is not None and parameter.grad is not None:
+                    parameter.grad.mul_(mask)
+            whole = False
+            wrapped.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(average, parameters, 1 - ema_decay(recipe, done.step))
+            losses += loss.detach()
+            since += 1
+            done.step += 1
+            whole = True
+            bar.update()
+            if done.step % log_every == 0 or done.step == recipe.iterations:
+                row = {
+                    "step": done.step,
+                    "seconds": round(time.monotonic() - started, 2),
+                    "learning_rate": learning_rate(recipe, done.step - 1),
+                    "loss": float(cast("Tensor", fabric.all_reduce(losses / since, reduce_op="mean"))),
+                }
+                if not math.isfinite(row["loss"]):
+                    raise TrainingError(
+                        f"the loss became {row['loss']} before step {done.step}; lower the learning rate"
+                    )
+                row |= _validate(network, average, validation or {})
+                log.append(row)
+                losses, since = torch.zeros_like(losses), 0
+                bar.set_postfix(
+                    {name: f"{value:.4g}" for name, value in row.items() if name.startswith(("loss", "psnr"))}
+                )
+                if run_dir and fabric.is_global_zero:
+                    _write_log(run_dir, log)
+            if time.monotonic() - saved > checkpoint_seconds:
+                save()
+                saved = time.monotonic()
+        save()
+    except KeyboardInterrupt:
+        if whole:
+            save()
+        raise
+    finally:
+        bar.close()
+    return result(time.monotonic() - started)
+
+
+def _masks(network: nn.Module, trainable: Mapping[str, Tensor] | None) -> list[Tensor | None]:
+    parameters = dict(network.named_parameters())
+    if trainable is None:
+        return [None] * len(parameters)
+    for name in trainable:
+        if name not in parameters:
+            raise TrainingError(f"cannot train {name}: the network has no such parameter")
+    nothing = torch.zeros(())
+    return [
+        trainable.get(name, nothing).to(parameter.device, parameter.dtype)
+        for name, parameter in parameters.items()
+    ]
+
+
+def _identity(
+    recipe: Recipe,
+    source: PatchSource,
+    initial: Mapping[str, Tensor] | None,
+    trainable: Mapping[str, Tensor] | None,
+) -> str:
+    """Digest of all that determines the run, so that a checkpoint of another one is never continued."""
+    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
+    digest.update(source.pixels.cpu().numpy().tobytes())
+    for tensors in (initial, trainable):
+        for name, tensor in sorted((tensors or {}).items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _save(
+    path: Path,
+    identity: str,
+    done: _Progress,
+    names: Sequence[str],
+    parameters: Sequence[Tensor],
+    average: Sequence[Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    tensors: State = {}
+    for name, parameter, mean in zip(names, parameters, average, strict=True):
+        tensors[f"parameter/{name}"] = parameter
+        tensors[f"average/{name}"] = mean
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"adam/{name}/{key}"] = value
+    save_weights(path, tensors, {"identity": identity, "step": str(done.step), "seconds": repr(done.seconds)})
+
+
+def _resume(
+    path: Path,
+    identity: str,
+    names: Sequence[str],
+    parameters: Sequence[Tensor],
+    average: Sequence[Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> _Progress:
+    if not path.exists():
+        return _Progress()
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise TrainingError(
+            f"the checkpoint {path} cannot be read ({error}); delete it to start afresh"
+        ) from None
+    if metadata.get("identity") != identity:
+        raise TrainingError(
+            f"the checkpoint {path} belongs to a run with another recipe, other images or other initial "
+            "weights; choose another folder, or delete it to start afresh"
+        )
+    moments: dict[int, dict[str, Tensor]] = {}
+    with torch.no_grad():
+        for number, (name, parameter, mean) in enumerate(zip(names, parameters, average, strict=True)):
+            parameter.copy_(tensors[f"parameter/{name}"])
+            mean.copy_(tensors[f"average/{name}"])
+            prefix = f"adam/{name}/"
+            moments[number] = {
+                key.removeprefix(prefix): _laid_out_as(parameter, value)
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return _Progress(int(metadata["step"]), float(metadata["seconds"]))
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """``value`` in the memory format of ``parameter``, which files do not keep and optimisers rely on."""
+    return torch.empty_like(parameter, device="cpu").copy_(value) if value.shape == parameter.shape else value
+
+
+@torch.no_grad()
+def _validate(
+    network: nn.Module, average: Sequence[Tensor], validation: Mapping[str, tuple[Tensor, Tensor]]
+) -> dict[str, float]:
+    """PSNR in dB of the averaged weights, one value per named input."""
+    if not validation:
+        return {}
+    weights = dict(zip([name for name, _ in network.named_parameters()], average, strict=True))
+    device = average[0].device
+    values = {}
+    for name, (low, ground_truth) in validation.items():
+        restored = torch.func.functional_call(network, weights, (low.to(device),))
+        values[f"psnr_{name}"] = float(psnr(quantise(restored.float()), ground_truth.to(device)).mean())
+    return values
+
+
+def _read_log(run_dir: Path | None, until: int) -> list[dict[str, float]]:
+    path = run_dir / "log.csv" if run_dir else None
+    if path is None or not path.exists():
+        return []
+    try:
+        with path.open(newline="") as file:
+            rows = [
+                {name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)
+            ]
+        return [row | {"step": int(row["step"])} for row in rows if row["step"] <= until]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise TrainingError(
+            f"the log {path} cannot be read ({error!r}); delete it to go on without it"
+        ) from None
+
+
+def _write_log(run_dir: Path, log: Sequence[Mapping[str, float]]) -> None:
+    text = io.StringIO()
+    columns = dict.fromkeys(name for row in log for name in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(log)
+    write_text_atomic(run_dir / "log.csv", text.getvalue())

@@ -1,0 +1,179 @@
+"""The shipped weights: a folder of safetensors with a manifest that says how each of them was made.
+
+In a checkout the folder is ``models/``, in an installed wheel ``faiglib/_models``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from faiglib.checkpoints import State, fit, load_weights, save_weights
+from faiglib.errors import WeightsError
+from faiglib.files import sha256_file, write_text_atomic
+from faiglib.networks import TITLES, build
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One shipped weight file.
+
+    Attributes:
+        file: name in the folder.
+        network: registry name.
+        role: ``baseline`` or ``target``.
+        seed: of the training run.
+        parent: file whose weights the run started from, or None.
+        recipe: the fields of :class:`faiglib.training.Recipe`.
+        precision: arithmetic of the training run, in Fabric's words.
+        data: name of the training set.
+        data_digest: its digest.
+        made_on: provenance of the run.
+        seconds: wall time of the run.
+        psnr: dB by image set and input, whole images, 2-pixel border cropped.
+        sha256: of the file.
+    """
+
+    file: str
+    network: str
+    role: str
+    seed: int
+    parent: str | None
+    recipe: dict[str, Any]
+    precision: str
+    data: str
+    data_digest: str
+    made_on: dict[str, Any]
+    seconds: float
+    psnr: dict[str, dict[str, float]]
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Baseline θ̄ and target θ of one training seed.
+
+    Attributes:
+        network: registry name.
+        seed: of the training runs.
+        baseline, target: in evaluation mode.
+        digest: of both weight files.
+    """
+
+    network: str
+    seed: int
+    baseline: nn.Module
+    target: nn.Module
+    digest: str
+
+    @property
+    def title(self) -> str:
+        """The network's name as printed."""
+        return TITLES[self.network]
+
+
+def models_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of weights: the argument, else ``models/`` of the checkout, else the one inside the package.
+
+    Raises:
+        WeightsError: it has no manifest.
+    """
+    package = Path(__file__).parent
+    places = [Path(chosen)] if chosen else [package.parent / "models", package / "_models"]
+    for place in places:
+        if (place / MANIFEST).is_file():
+            return place
+    raise WeightsError(f"no {MANIFEST} of trained weights in {' or '.join(map(str, places))}")
+
+
+def entries(folder: Path) -> list[Entry]:
+    """The manifest of a folder.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        return [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["models"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"the manifest {path} cannot be read: {error}") from None
+
+
+def find(folder: Path, network: str, role: str, seed: int) -> Entry:
+    """One entry of the manifest.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    for entry in entries(folder):
+        if (entry.network, entry.role, entry.seed) == (network, role, seed):
+            return entry
+    raise WeightsError(f"{folder / MANIFEST} lists no {role} of {network} with seed {seed}")
+
+
+def pairs_available(folder: Path) -> list[tuple[str, int]]:
+    """(network, seed) of every complete pair, in the manifest's order."""
+    listed = [(entry.network, entry.role, entry.seed) for entry in entries(folder)]
+    return [(n, s) for n, role, s in listed if role == "target" and (n, "baseline", s) in listed]
+
+
+def load_entry(folder: Path, entry: Entry) -> State:
+    """Weights of an entry as float32.
+
+    Raises:
+        WeightsError: the file is missing, or is not the one the manifest describes.
+    """
+    path = folder / entry.file
+    if not path.is_file():
+        raise WeightsError(f"weight file {path} does not exist, although the manifest lists it")
+    if sha256_file(path) != entry.sha256:
+        raise WeightsError(f"weight file {path} was changed: its sha256 is not the one in the manifest")
+    return load_weights(path)
+
+
+def load_pair(folder: Path, network: str, seed: int, device: torch.device | str = "cpu") -> Pair:
+    """Load baseline and target of one seed onto a device.
+
+    Raises:
+        WeightsError: see :func:`find` and :func:`load_entry`.
+    """
+    found = {role: find(folder, network, role, seed) for role in ("baseline", "target")}
+    networks = {
+        role: fit(build(network, scale=entry.recipe["scale"]), load_entry(folder, entry), f"weight file {entry.file}")
+        for role, entry in found.items()
+    }
+    for module in networks.values():
+        module.to(device, memory_format=torch.channels_last)
+    digest = found["baseline"].sha256 + found["target"].sha256
+    return Pair(network, seed, networks["baseline"], networks["target"], digest)
+
+
+def add(folder: Path, state: State, description: Mapping[str, Any], dtype: torch.dtype = torch.float16) -> Entry:
+    """Write weights into the folder and describe them in its manifest, replacing an entry of the same file.
+
+    Args:
+        folder: created if it does not exist.
+        state: the weights.
+        description: the fields of :class:`Entry` except ``file`` and ``sha256``.
+        dtype: of the stored numbers. The rounded weights are the model from then on.
+    """
+    file = f"{description['network']}-{description['role']}-seed{description['seed']}.safetensors"
+    save_weights(folder / file, {name: value.to(dtype) for name, value in state.items()}, {"made_by": "faiglib"})
+    entry = Entry(file=file, sha256=sha256_file(folder / file), **description)
+    known = entries(folder) if (folder / MANIFEST).is_file() else []
+    others = [one for one in known if one.file != file]
+    listed = sorted([*others, entry], key=lambda one: (one.network, one.seed, one.role))
+    write_text_atomic(
+        folder / MANIFEST, json.dumps({"models": [asdict(one) for one in listed]}, indent=1, ensure_ascii=False) + "\n"
+    )
+    return entry
+

@@ -1,0 +1,108 @@
+"""Sessions of this project: ``nox -l`` lists them, ``nox -s NAME -- options`` runs one.
+
+One virtual environment, made by the session ``env``, serves all the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "tests"]
+
+ROOT = Path(__file__).parent
+STAMP = "faiglib-stamp.txt"
+JUPYTEXT_IN_LAB = {
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}}
+}
+
+# Where the shared environment is; the session `env`, which all others require, sets it.
+shared_bin: Path | None = None
+
+
+def run(session: nox.Session, program: str, *arguments: str) -> None:
+    """Runs a program of the shared environment."""
+    assert shared_bin is not None
+    suffix = ".exe" if os.name == "nt" else ""
+    path = os.pathsep.join([str(shared_bin), os.environ.get("PATH", "")])
+    session.run(str(shared_bin / (program + suffix)), *arguments, external=True, env={"PATH": path})
+
+
+def options(session: nox.Session) -> list[str]:
+    """The arguments after ``--``; a second ``--`` between them is harmless."""
+    return [argument for argument in session.posargs if argument != "--"]
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+def env(session: nox.Session) -> None:
+    """Makes the environment that all other sessions use, unless it is there and up to date."""
+    global shared_bin
+    shared_bin = Path(session.bin)
+    version = session.run("python", "-c", "import sys; print(sys.version)", silent=True) or ""
+    made_of = hashlib.sha256(version.encode())
+    for name in ("pyproject.toml", "constraints.txt"):
+        made_of.update((ROOT / name).read_bytes())
+    stamp = Path(session.virtualenv.location) / STAMP
+    if stamp.is_file() and stamp.read_text() == f"{ROOT}\n{made_of.hexdigest()}\n":
+        session.log("The environment is up to date.")
+        return
+    stamp.unlink(missing_ok=True)
+    session.log("Installing the pinned packages once; on a slow line this takes a while.")
+    session.install("-c", "constraints.txt", "-e", ".[book,dev]", silent=False)
+    stamp.write_text(f"{ROOT}\n{made_of.hexdigest()}\n")
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def reproduce(session: nox.Session) -> None:
+    """Runs what is out of date and builds the book: -- --profile quick|standard|paper --only 03."""
+    run(session, "python", "book/tools/reproduce.py", *options(session))
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def book(session: nox.Session) -> None:
+    """Builds the HTML again from the notebooks as they were last executed."""
+    run(session, "python", "book/tools/reproduce.py", "--no-execute", *options(session))
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def tests(session: nox.Session) -> None:
+    """Runs the tests with a coverage report; options after -- go to pytest."""
+    run(session, "python", "-m", "pytest", "--cov", "--cov-report=term", *options(session))
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def lint(session: nox.Session) -> None:
+    """Checks style, docstrings, types, and that every notebook survives the way to .ipynb and back."""
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
+    run(session, "mypy")
+    for notebook in sorted(ROOT.glob("notebooks/*.py")):
+        run(session, "jupytext", "--test-strict", "--to", "ipynb", str(notebook.relative_to(ROOT)))
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def lab(session: nox.Session) -> None:
+    """Opens JupyterLab, where a double click on notebooks/NAME.py opens it as a notebook."""
+    assert shared_bin is not None
+    overrides = shared_bin.parent / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    overrides.parent.mkdir(parents=True, exist_ok=True)
+    overrides.write_text(json.dumps(JUPYTEXT_IN_LAB, indent=2))
+    (ROOT / "build" / "lab").mkdir(parents=True, exist_ok=True)
+    run(session, "jupyter", "lab", "--notebook-dir", str(ROOT), *options(session))
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def train(session: nox.Session) -> None:
+    """Trains networks; options after -- go to ``faiglib train``."""
+    run(session, "faiglib", "train", *options(session))
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def bench(session: nox.Session) -> None:
+    """Measures speed and memory; options after -- go to ``python -m benchmarks``."""
+    run(session, "python", "-m", "benchmarks", *options(session))

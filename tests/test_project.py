@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+REQUIREMENTS = [
+    Requirement(line)
+    for line in [*PYPROJECT["project"]["dependencies"], *(r for extra in EXTRAS.values() for r in extra)]
+]
+GENERATED = {
+    ".git",
+    ".nox",
+    "build",
+    "data",
+    ".venv",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+}
+TEXT = {
+    "",
+    ".py",
+    ".toml",
+    ".txt",
+    ".yml",
+    ".yaml",
+    ".md",
+    ".cff",
+    ".json",
+    ".csv",
+    ".css",
+    ".bib",
+    ".svg",
+    ".js",
+}
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    found = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line) for line in found)
+    names = [canonicalize_name(line.split("==")[0]) for line in found]
+    assert len(set(names)) == len(names)
+    return dict(zip(names, (line.split("==")[1] for line in found), strict=True))
+
+
+def project_files() -> list[Path]:
+    return [
+        path
+        for path in ROOT.rglob("*")
+        if path.is_file()
+        and not GENERATED & set(path.relative_to(ROOT).parts)
+        and path.suffix in TEXT
+        and "mathjax" not in path.parts
+        and ".egg-info" not in str(path)
+    ]
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
+def test_every_dependency_has_a_pin_that_it_allows(requirement):
+    assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)], prereleases=True)
+
+
+def test_the_versions_that_the_book_needs():
+    assert pins()["torch"] == "2.13.0"
+    assert pins()["jupyter-book"] == "1.0.4.post1"
+    assert not [name for name in pins() if name.startswith(("nvidia-", "cuda-")) or name == "triton"]
+    book = next(r for r in REQUIREMENTS if r.name == "jupyter-book")
+    assert not book.specifier.contains("2.0.0")
+
+
+def test_conda_environment_agrees():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert pip == {"pip": ["-c constraints.txt", "-e .[book]"]}
+    names = {re.split(r"[<>=]", entry)[0] for entry in conda}
+    assert names == {"python", "pip"}
+    python = next(entry.removeprefix("python") for entry in conda if entry.startswith("python"))
+    assert SpecifierSet(python) == SpecifierSet(PYPROJECT["project"]["requires-python"])
+
+
+def test_all_packages_are_installed():
+    listed = set(PYPROJECT["tool"]["setuptools"]["packages"]) - {"faiglib._models"}
+    there = {
+        ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "faiglib").rglob("__init__.py")
+    }
+    assert listed == there
+
+
+def test_nox_has_its_sessions():
+    tree = ast.parse((ROOT / "noxfile.py").read_text())
+    sessions = {
+        node.name: {keyword.arg for decorator in node.decorator_list for keyword in decorator.keywords}
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.decorator_list
+    }
+    assert sessions.keys() == {"env", "reproduce", "tests", "lint", "book", "lab", "train", "bench"}
+    assert all("requires" in keywords for name, keywords in sessions.items() if name != "env")
+
+
+def test_citation_names_the_software_and_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == PYPROJECT["project"]["version"]
+    assert citation["license"] == PYPROJECT["project"]["license"]
+    paper = citation["preferred-citation"]
+    assert [author["family-names"] for author in paper["authors"]] == ["Xie", "Wang", "Dong", "Qi", "Shan"]
+    assert paper["year"] == 2021
+
+
+def test_versions_agree():
+    import faiglib
+
+    assert faiglib.__version__ == PYPROJECT["project"]["version"]
+    assert f"## {faiglib.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_notebooks_are_in_the_book_and_take_the_parameters(path):
+    text = path.read_text()
+    assert f"- file: notebooks/{path.stem}\n" in (ROOT / "book" / "_toc.yml").read_text()
+    cell = re.search(r'# %% tags=\["parameters"\]\n(.*?)(?=\n# %%|\Z)', text, re.DOTALL)
+    assert cell is not None
+    names = {node.targets[0].id for node in ast.parse(cell.group(1)).body if isinstance(node, ast.Assign)}
+    assert names == {"profile", "device", "seed", "data_dir", "models_dir"}
+
+
+def test_nothing_refers_to_one_machine():
+    # Taken apart, so that this file does not find itself.
+    wrong = re.compile(
+        "|".join(["/" + "work/", "/" + r"home/\w", "/" + r"root/", "/" + r"Users/\w", r"C:\\" + "Users"])
+    )
+    shared = re.compile(r"\.\./" + "shared")
+    for path in project_files():
+        text = path.read_text(encoding="utf-8")
+        assert not wrong.search(text), f"{path} refers to a folder of one machine"
+        if path.relative_to(ROOT) != Path(".ci/run"):
+            assert not shared.search(text), f"{path} refers to a folder beside the checkout"
+
+
+def test_no_image_of_a_benchmark_is_in_the_project():
+    names = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+    found = [
+        p
+        for p in ROOT.rglob("*")
+        if p.suffix.lower() in names and not GENERATED & set(p.relative_to(ROOT).parts)
+    ]
+    assert found == []
