@@ -26,7 +26,7 @@ _WHERE = {
     "save_image": "images",
     "substitute": "substitution",
 }
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+__all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from faiglib.attribution import faig, filter_change, intinf, path_integral, random_scores

@@ -156,9 +156,7 @@ class ImageSet:
             image = read_image(path, warn=not _is_builtin(self))
             side = min(image.shape[-2:]) if crop is None else min(crop, *image.shape[-2:])
             if side < multiple:
-                raise ImageError(
-                    f"Image {path} is used with {side} pixels a side; at least {multiple} were expected."
-                )
+                raise ImageError(f"Image {path} is used with {side} pixels a side; at least {multiple} were expected.")
             if crop is not None:
                 image = center_crop(image, side // multiple * multiple)
             yield path.stem, crop_to_multiple(image, multiple).contiguous()
@@ -183,10 +181,7 @@ def registered_files(name: str) -> tuple[RegisteredFile, ...]:
     _require_known(name)
     registry = _registry()
     return tuple(
-        file
-        for folder in _FOLDERS.get(name, ())
-        for file in registry
-        if file.path.rpartition("/")[0] == folder
+        file for folder in _FOLDERS.get(name, ()) for file in registry if file.path.rpartition("/")[0] == folder
     )
 
 
@@ -299,9 +294,7 @@ def verify(image_set: ImageSet) -> tuple[Path, ...]:
     files = registered_files(image_set.name) if _is_builtin(image_set) else ()
     if not files:
         return ()
-    return tuple(
-        path for path, file in zip(image_set.paths, files, strict=True) if sha256_file(path) != file.sha256
-    )
+    return tuple(path for path, file in zip(image_set.paths, files, strict=True) if sha256_file(path) != file.sha256)
 
 
 def _is_builtin(image_set: ImageSet) -> bool:
@@ -364,10 +357,7 @@ def _shortcoming(name: str, folder: Path) -> str | None:
         return None
     if not any((folder / path).exists() for path, _ in expected):
         return f"it is not in {folder}"
-    return (
-        f"{len(bad)} of its {len(expected)} files are missing or of another size in {folder}, "
-        f"the first {bad[0]}"
-    )
+    return f"{len(bad)} of its {len(expected)} files are missing or of another size in {folder}, the first {bad[0]}"
 
 
 def _remedy(name: str) -> str:

@@ -55,9 +55,7 @@ def blur(image: Tensor, sigma: float = BLUR_SIGMA, size: int = KERNEL_SIZE) -> T
             f"an image of {image.shape[-1]}x{image.shape[-2]} pixels is too small for the {size}x{size} "
             f"blur kernel: both sides must exceed {reach} pixels"
         )
-    return blur_valid(
-        F.pad(image, (reach, reach, reach, reach), mode="reflect"), gaussian_window(sigma, size)
-    )
+    return blur_valid(F.pad(image, (reach, reach, reach, reach), mode="reflect"), gaussian_window(sigma, size))
 
 
 def downsample(image: Tensor, scale: int = 2) -> Tensor:
@@ -70,9 +68,7 @@ def downsample(image: Tensor, scale: int = 2) -> Tensor:
     """
     height, width = image.shape[-2:]
     if height % scale or width % scale:
-        raise ImageError(
-            f"an image of {width}x{height} pixels does not divide by the scale {scale}; crop it first"
-        )
+        raise ImageError(f"an image of {width}x{height} pixels does not divide by the scale {scale}; crop it first")
     return F.interpolate(image, size=(height // scale, width // scale), mode="bilinear", align_corners=False)
 
 

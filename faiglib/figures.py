@@ -1,4 +1,4 @@
-"""Every plot of the book. Functions take tidy tables or images and return a matplotlib figure; nothing is computed here."""
+"""Every plot of the book. Functions take tidy tables or images and return a figure; nothing is computed here."""
 
 from __future__ import annotations
 
@@ -54,13 +54,20 @@ def _show(axis: Axes, image: Tensor, title: str = "") -> None:
         spine.set_visible(False)
 
 
+def _finished(figure: Figure, tight: bool = True) -> Figure:
+    """Lay the figure out and take it from pyplot's hands, so that a notebook shows it once: as the cell's result."""
+    if tight:
+        figure.tight_layout()
+    plt.close(figure)
+    return figure
+
+
 def inputs(images: Mapping[str, Tensor]) -> Figure:
     """Images side by side under their names."""
     figure, axes = plt.subplots(1, len(images), figsize=(2.2 * len(images), 2.5), squeeze=False)
     for axis, (title, image) in zip(axes[0], images.items(), strict=True):
         _show(axis, image, title)
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def path_frames(frames: Mapping[str, Mapping[float, Tensor]]) -> Figure:
@@ -72,8 +79,7 @@ def path_frames(frames: Mapping[str, Mapping[float, Tensor]]) -> Figure:
             end = {0.0: " (target)", 1.0: " (baseline)"}.get(alpha, "")
             _show(axis, image, f"α = {alpha:g}{end}")
         row[0].set_ylabel(f"{kind} input")
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def loss_along_path(table: pd.DataFrame) -> Figure:
@@ -99,42 +105,49 @@ def loss_along_path(table: pd.DataFrame) -> Figure:
         axis.plot(wide.index, wide.sum(axis=1), color="black", lw=1.2, label="sum")
         axis.set(xlabel="α", ylabel="d MSE / dα", title=f"Who raises the loss: {kind} input")
     axes[-1].legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def concentration(table: pd.DataFrame) -> Figure:
     """Share of the summed positive scores held by the best filters."""
     figure, axis = plt.subplots(figsize=(5.2, 3.4))
     for function, rows in table.groupby("filters", sort=False):
-        axis.plot(rows["percent"], rows["share"], color=FUNCTION_COLOURS[function], label=f"{function} filters", lw=2)
+        axis.plot(
+            rows["percent"],
+            rows["share"],
+            color=FUNCTION_COLOURS[function],
+            label=f"{function} filters",
+            lw=2,
+        )
     axis.axvline(1, color=GRAY, ls=":", lw=1)
     axis.annotate("1 %", (1, 0.02), xytext=(4, 0), textcoords="offset points", color=GRAY)
     axis.set(xscale="log", xlabel="best filters (% of all)", ylabel="share of all positive FAIG", ylim=(0, 1.02))
     axis.legend(frameon=False)
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]]) -> Figure:
-    """Kernels of the top filters: a column each, rows for baseline, target and their difference, one grid a function."""
+    """Kernels of the top filters, a column each; rows for baseline, target and difference, one grid a function."""
     functions = list(table["filters"].unique())
     count = len(table) // len(functions)
     figure = plt.figure(figsize=(1.05 * count + 0.8, 3.75 * len(functions)), layout="constrained")
     for block, function in zip(figure.subfigures(len(functions), 1, squeeze=False)[:, 0], functions, strict=True):
-        chosen = [(row, kernel) for row, kernel in zip(table.itertuples(), kernels, strict=True) if row.filters == function]
+        chosen = [
+            (row, kernel) for row, kernel in zip(table.itertuples(), kernels, strict=True) if row.filters == function
+        ]
         axes = block.subplots(3, count, squeeze=False)
         block.suptitle(f"Top {count} {function} filters", fontsize=10)
-        limit = max(float(kernel[name].abs().max()) for _, kernel in chosen for name in kernel)
+        limits = {name: max(float(kernel[name].abs().max()) for _, kernel in chosen) for name in chosen[0][1]}
+        limits["baseline"] = limits["target"] = max(limits["baseline"], limits["target"])
         for column, (row, kernel) in enumerate(chosen):
             for axis, (name, values) in zip(axes[:, column], kernel.items(), strict=True):
-                axis.imshow(values.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
+                axis.imshow(values.numpy(), cmap="RdBu_r", vmin=-limits[name], vmax=limits[name])
                 axis.set(xticks=[], yticks=[])
                 axis.grid(False)
                 if column == 0:
                     axis.set_ylabel(name, fontsize=8)
             axes[0, column].set_title(f"{row.layer}\n[{row.output}, {row.input}]", fontsize=6.5)
-    return figure
+    return _finished(figure, tight=False)
 
 
 def agreement(table: pd.DataFrame, percent: float) -> Figure:
@@ -145,11 +158,18 @@ def agreement(table: pd.DataFrame, percent: float) -> Figure:
         matrix = table[table["filters"] == function].pivot(index="method", columns="other", values="overlap")
         order = list(paper.METHODS.values())
         sns.heatmap(
-            matrix.loc[order, order], annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axis
+            matrix.loc[order, order],
+            annot=True,
+            fmt=".2f",
+            cmap="Blues",
+            vmin=0,
+            vmax=1,
+            cbar=False,
+            square=True,
+            ax=axis,
         )
         axis.set(xlabel="", ylabel="", title=f"{function} filters, top {percent:g} %")
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def masking_curves(table: pd.DataFrame) -> Figure:
@@ -157,7 +177,9 @@ def masking_curves(table: pd.DataFrame) -> Figure:
     means = table.groupby(["network", "input", "method", "filters", "percent", "seed"], sort=False)["drop"].mean()
     means = means.groupby(level=[0, 1, 2, 3, 4], sort=False).agg(["mean", "min", "max"]).reset_index()
     networks, kinds = list(means["network"].unique()), list(means["input"].unique())
-    figure, axes = plt.subplots(len(networks), len(kinds), figsize=(5.2 * len(kinds), 3.6 * len(networks)), squeeze=False)
+    figure, axes = plt.subplots(
+        len(networks), len(kinds), figsize=(5.2 * len(kinds), 3.6 * len(networks)), squeeze=False
+    )
     for row, network in zip(axes, networks, strict=True):
         for axis, kind in zip(row, kinds, strict=True):
             chosen = means[(means["network"] == network) & (means["input"] == kind)]
@@ -168,13 +190,16 @@ def masking_curves(table: pd.DataFrame) -> Figure:
                 label = "random filters" if method == "random" else f"{function} filters (FAIG)"
                 axis.plot(line["percent"], line["mean"], marker="o", ms=3, label=label, **look)
                 axis.fill_between(line["percent"], line["min"], line["max"], color=look["color"], alpha=0.15, lw=0)
-            axis.set(xlabel="masked filters (%)", ylabel="drop (gradient MSE ×10³)", title=f"{TITLES[network]}, {kind} input")
+            axis.set(
+                xlabel="masked filters (%)",
+                ylabel="drop (gradient MSE ×10³)",
+                title=f"{TITLES[network]}, {kind} input",
+            )
             axis.set_xscale("symlog", linthresh=1, linscale=0.6)
             axis.set_xticks([0, 1, 2, 5, 10, 20, 50, 100], ["0", "1", "2", "5", "10", "20", "50", "100"])
             axis.minorticks_off()
     axes[0, 0].legend(frameon=False)
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
@@ -185,15 +210,28 @@ def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
     for axis, ((network, kind), rows) in zip(axes[0], panels, strict=True):
         place = np.arange(len(rows))
         colours = [METHOD_COLOURS[method] for method in rows["method"]]
-        axis.bar(place - 0.2, rows["measured"], 0.38, yerr=rows["spread"].fillna(0), color=colours, label="measured here")
         axis.bar(
-            place + 0.2, rows["paper"], 0.38, yerr=rows["paper_std"], color=colours, alpha=0.35, hatch="//", label="paper"
+            place - 0.2,
+            rows["measured"],
+            0.38,
+            yerr=rows["spread"].fillna(0),
+            color=colours,
+            label="measured here",
+        )
+        axis.bar(
+            place + 0.2,
+            rows["paper"],
+            0.38,
+            yerr=rows["paper_std"],
+            color=colours,
+            alpha=0.35,
+            hatch="//",
+            label="paper",
         )
         axis.set_xticks(place, [paper.METHODS[method] for method in rows["method"]])
         axis.set(ylabel="drop (gradient MSE ×10³)", title=f"{TITLES[network]}, {kind} input, {percent:g} %")
     axes[0, 0].legend(frameon=False)
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def selectivity(table: pd.DataFrame) -> Figure:
@@ -210,8 +248,7 @@ def selectivity(table: pd.DataFrame) -> Figure:
             matrix = loss.pivot_table(index="input", columns="filters", values="loss", sort=False)
             sns.heatmap(matrix, annot=True, fmt=".2f", cmap="Blues", vmin=0, cbar=False, square=True, ax=axis)
             axis.set(xlabel="masked filters", ylabel="input", title=f"{TITLES[network]}, {percent:g} %")
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def gallery(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> Figure:
@@ -221,8 +258,7 @@ def gallery(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> F
     for line, images in zip(axes, rows.values(), strict=True):
         for axis, (title, image) in zip(line, [*images.items(), ("ground truth", ground_truth)], strict=True):
             _show(axis, image, title)
-    figure.tight_layout()
-    return figure
+    return _finished(figure)
 
 
 def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
@@ -234,5 +270,4 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
             axis.plot(log["step"], log[kind], label=run, color=colour)
         axis.set(xlabel="iteration", ylabel="PSNR (dB)", title=f"{kind.removeprefix('psnr_')} input")
     axes[0, -1].legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    return figure
+    return _finished(figure)

@@ -137,9 +137,7 @@ class FilterIndex:
 
     def split(self, values: Tensor) -> Iterator[tuple[Layer, Tensor]]:
         """Cut (total,) values into one (out, in) piece per layer."""
-        for layer, piece in zip(
-            self.layers, values.split([layer.filters for layer in self.layers]), strict=True
-        ):
+        for layer, piece in zip(self.layers, values.split([layer.filters for layer in self.layers]), strict=True):
             yield layer, piece.view(layer.outputs, layer.inputs)
 
 
@@ -181,9 +179,7 @@ class FilterSet:
 
     def masks(self) -> dict[str, Tensor]:
         """Per weight a bool mask (out, in, 1, 1), broadcastable over the kernel; no empty layers."""
-        return {
-            layer.name: mask[..., None, None] for layer, mask in self.index.split(self.member()) if mask.any()
-        }
+        return {layer.name: mask[..., None, None] for layer, mask in self.index.split(self.member()) if mask.any()}
 
     def overlap(self, other: FilterSet) -> float:
         """|self ∩ other| / |self|, the overlap score of section 4 of the paper with ``self`` as filter^x.
@@ -217,13 +213,9 @@ class FilterScores:
             FilterError: their number is wrong or one is not finite.
         """
         if self.values.shape != (self.index.total,):
-            raise FilterError(
-                f"{self.index.total} scores expected, got a tensor of shape {tuple(self.values.shape)}"
-            )
+            raise FilterError(f"{self.index.total} scores expected, got a tensor of shape {tuple(self.values.shape)}")
         if not torch.isfinite(self.values).all():
-            raise FilterError(
-                "filter scores hold NaN or infinite values; the weights or the images are not sound"
-            )
+            raise FilterError("filter scores hold NaN or infinite values; the weights or the images are not sound")
         object.__setattr__(self, "values", self.values.detach().cpu().double())
 
     def __sub__(self, other: FilterScores) -> FilterScores:
@@ -246,9 +238,7 @@ class FilterScores:
 
     def save(self, path: Path) -> None:
         """Write the scores as safetensors, with the layers in the header."""
-        layers = json.dumps(
-            [[layer.name, layer.outputs, layer.inputs, *layer.kernel] for layer in self.index.layers]
-        )
+        layers = json.dumps([[layer.name, layer.outputs, layer.inputs, *layer.kernel] for layer in self.index.layers])
         save_weights(path, {"scores": self.values}, {"layers": layers})
 
     @classmethod
@@ -262,9 +252,7 @@ class FilterScores:
             with safe_open(str(path), framework="pt") as file:
                 rows = json.loads(file.metadata()["layers"])
                 values = file.get_tensor("scores")
-            index = FilterIndex(
-                tuple(Layer(name, out, in_, (height, width)) for name, out, in_, height, width in rows)
-            )
+            index = FilterIndex(tuple(Layer(name, out, in_, (height, width)) for name, out, in_, height, width in rows))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise FilterError(f"{path} is not a file of filter scores: {error}") from None
         return cls(index, values)
@@ -303,16 +291,12 @@ def read_ranking(path: Path, index: FilterIndex) -> Tensor:
     except (OSError, UnicodeDecodeError) as error:
         raise FilterError(f"the ranking {path} cannot be read: {error}") from None
     ids = []
-    for number, line in enumerate(
-        text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"), start=1
-    ):
+    for number, line in enumerate(text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"), start=1):
         if not line.strip().isdigit() or len(line) > 20:
             raise FilterError(f"line {number} of the ranking {path} is not a filter id: {line[:40]!r}")
         ids.append(int(line))
     if sorted(ids) != list(range(index.total)):
-        raise FilterError(
-            f"the ranking {path} does not name each of the network's {index.total} filters exactly once"
-        )
+        raise FilterError(f"the ranking {path} does not name each of the network's {index.total} filters exactly once")
     return torch.tensor(ids)
 
 

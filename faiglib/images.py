@@ -178,8 +178,7 @@ def images_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
     for path in list_images(folder):
         if path.stem in stems:
             raise DatasetError(
-                f"Folder {folder} holds both {stems[path.stem].name} and {path.name}; "
-                "names without ending must differ."
+                f"Folder {folder} holds both {stems[path.stem].name} and {path.name}; names without ending must differ."
             )
         stems[path.stem] = path
     return dict(sorted(stems.items()))
@@ -205,9 +204,7 @@ def match_by_name(**folders: str | os.PathLike[str]) -> list[dict[str, Path]]:
                 raise DatasetError(
                     f"Folder {folders[keyword]} ({keyword}) has no image named {stem}, but {having} exists."
                 )
-    return [
-        {keyword: found[stem] for keyword, found in stems.items()} for stem in next(iter(stems.values()), {})
-    ]
+    return [{keyword: found[stem] for keyword, found in stems.items()} for stem in next(iter(stems.values()), {})]
 
 
 def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
@@ -225,9 +222,7 @@ def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
     """
     height, width = image.shape[-2:]
     if min(height, width) < multiple:
-        raise ImageError(
-            f"The image has {height}x{width} pixels; at least {multiple}x{multiple} were expected."
-        )
+        raise ImageError(f"The image has {height}x{width} pixels; at least {multiple}x{multiple} were expected.")
     return image[..., : height - height % multiple, : width - width % multiple]
 
 

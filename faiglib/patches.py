@@ -39,9 +39,7 @@ class PatchSource:
     patch: int
 
     @classmethod
-    def from_images(
-        cls, images: Sequence[Tensor], patch: int, device: torch.device | str = "cpu"
-    ) -> PatchSource:
+    def from_images(cls, images: Sequence[Tensor], patch: int, device: torch.device | str = "cpu") -> PatchSource:
         """Collect images (1, 3, H, W) in [0, 1].
 
         Raises:

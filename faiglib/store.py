@@ -70,9 +70,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key.startswith("$"):
-                raise TypeError(
-                    f"Key {key!r} cannot be part of a fingerprint: keys are strings without a leading $."
-                )
+                raise TypeError(f"Key {key!r} cannot be part of a fingerprint: keys are strings without a leading $.")
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
@@ -177,9 +175,7 @@ def _believed(record: bytes, identity: str, payload: bytes) -> list[str] | None:
     try:
         content = json.loads(record)
         dtypes = [str(dtype) for dtype in content["dtypes"]]
-        genuine = (
-            content["fingerprint"] == identity and content["sha256"] == hashlib.sha256(payload).hexdigest()
-        )
+        genuine = content["fingerprint"] == identity and content["sha256"] == hashlib.sha256(payload).hexdigest()
     except (ValueError, TypeError, KeyError):
         return None
     return dtypes if genuine else None
@@ -203,9 +199,7 @@ def _tensors_from_bytes(payload: bytes) -> dict[str, Tensor]:
 def _table_to_bytes(table: pd.DataFrame) -> tuple[bytes, list[str]]:
     """A table as CSV, and the dtypes of its columns."""
     if any(name is not None for name in table.index.names):
-        raise TypeError(
-            f"The index {list(table.index.names)} has a name; make it a column with reset_index()."
-        )
+        raise TypeError(f"The index {list(table.index.names)} has a name; make it a column with reset_index().")
     names = list(table.columns)
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise TypeError(f"The columns {names} are not different strings.")
@@ -226,9 +220,7 @@ def _column_to_text(column: pd.Series) -> list[str]:
         elif value is None or value != value:
             texts.append(_MISSING)
         else:
-            raise TypeError(
-                f"Column {column.name!r} ({column.dtype}) holds {value!r}; strings were expected."
-            )
+            raise TypeError(f"Column {column.name!r} ({column.dtype}) holds {value!r}; strings were expected.")
     return texts
 
 
@@ -238,10 +230,7 @@ def _table_from_bytes(payload: bytes, dtypes: list[str]) -> pd.DataFrame:
     names, *rows = csv.reader(io.StringIO(payload.decode(), newline=""))
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
     return pd.DataFrame(
-        {
-            name: _column_from_text(texts, dtype)
-            for name, dtype, texts in zip(names, dtypes, columns, strict=True)
-        }
+        {name: _column_from_text(texts, dtype) for name, dtype, texts in zip(names, dtypes, columns, strict=True)}
     )
 
 

@@ -196,9 +196,7 @@ def train(
     source = PatchSource.from_images(images, recipe.patch, fabric.device)
 
     parameters: list[Tensor] = list(network.parameters())
-    optimizer = torch.optim.Adam(
-        parameters, lr=recipe.peak_lr, betas=BETAS, fused=fabric.device.type == "cuda"
-    )
+    optimizer = torch.optim.Adam(parameters, lr=recipe.peak_lr, betas=BETAS, fused=fabric.device.type == "cuda")
     average = [parameter.detach().clone() for parameter in parameters]
     identity = _identity(recipe, source, initial, trainable)
     checkpoint = run_dir / "state.safetensors" if run_dir else None
@@ -301,8 +299,7 @@ def _masks(network: nn.Module, trainable: Mapping[str, Tensor] | None) -> list[T
             raise TrainingError(f"cannot train {name}: the network has no such parameter")
     nothing = torch.zeros(())
     return [
-        trainable.get(name, nothing).to(parameter.device, parameter.dtype)
-        for name, parameter in parameters.items()
+        trainable.get(name, nothing).to(parameter.device, parameter.dtype) for name, parameter in parameters.items()
     ]
 
 
@@ -355,9 +352,7 @@ def _resume(
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
-        raise TrainingError(
-            f"the checkpoint {path} cannot be read ({error}); delete it to start afresh"
-        ) from None
+        raise TrainingError(f"the checkpoint {path} cannot be read ({error}); delete it to start afresh") from None
     if metadata.get("identity") != identity:
         raise TrainingError(
             f"the checkpoint {path} belongs to a run with another recipe, other images or other initial "
@@ -405,14 +400,10 @@ def _read_log(run_dir: Path | None, until: int) -> list[dict[str, float]]:
         return []
     try:
         with path.open(newline="") as file:
-            rows = [
-                {name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)
-            ]
+            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
         return [row | {"step": int(row["step"])} for row in rows if row["step"] <= until]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise TrainingError(
-            f"the log {path} cannot be read ({error!r}); delete it to go on without it"
-        ) from None
+        raise TrainingError(f"the log {path} cannot be read ({error!r}); delete it to go on without it") from None
 
 
 def _write_log(run_dir: Path, log: Sequence[Mapping[str, float]]) -> None:

@@ -148,11 +148,15 @@ def load_pair(folder: Path, network: str, seed: int, device: torch.device | str 
     """
     found = {role: find(folder, network, role, seed) for role in ("baseline", "target")}
     networks = {
-        role: fit(build(network, scale=entry.recipe["scale"]), load_entry(folder, entry), f"weight file {entry.file}")
+        role: fit(
+            build(network, scale=entry.recipe["scale"]),
+            load_entry(folder, entry),
+            f"weight file {entry.file}",
+        )
         for role, entry in found.items()
     }
     for module in networks.values():
-        module.to(device, memory_format=torch.channels_last)
+        module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     digest = found["baseline"].sha256 + found["target"].sha256
     return Pair(network, seed, networks["baseline"], networks["target"], digest)
 
@@ -173,7 +177,7 @@ def add(folder: Path, state: State, description: Mapping[str, Any], dtype: torch
     others = [one for one in known if one.file != file]
     listed = sorted([*others, entry], key=lambda one: (one.network, one.seed, one.role))
     write_text_atomic(
-        folder / MANIFEST, json.dumps({"models": [asdict(one) for one in listed]}, indent=1, ensure_ascii=False) + "\n"
+        folder / MANIFEST,
+        json.dumps({"models": [asdict(one) for one in listed]}, indent=1, ensure_ascii=False) + "\n",
     )
     return entry
-

@@ -2,7 +2,7 @@
 # # FAIG: the path between two networks
 #
 # A network that was trained to remove blur *and* noise does both with one set of filters. Which of them do which?
-# The paper {cite}`xie2021faig` answers by comparing two networks that differ in little else: a **baseline** $\bar\theta$,
+# The paper {cite}`xie2021finding` answers by comparing two networks that differ in little else: a **baseline** $\bar\theta$,
 # trained for plain super-resolution, and a **target** $\theta$, fine-tuned from that baseline on blurry and noisy input.
 # What the target can do and the baseline cannot is exactly the removal of the degradations. This chapter derives the
 # attribution, walks along the path it integrates over, and shows the filters it finds.
@@ -14,8 +14,8 @@ seed = 0
 data_dir = None
 models_dir = None
 
-# %% tags=["hide-input"]
-from IPython.display import Markdown, display
+# %%
+from IPython.display import HTML, display
 from myst_nb import glue
 
 from faiglib import figures, tables
@@ -29,7 +29,7 @@ bench = open_workbench(profile, device, seed, data_dir, models_dir)
 pair = bench.pair(*bench.main_pair)
 scene = method.scene(bench)
 rankings = method.method_rankings(bench, pair)
-display(Markdown(budget(bench)))
+display(HTML(budget(bench)))
 
 # %% [markdown]
 # ## From a loss to a filter
@@ -70,9 +70,8 @@ display(Markdown(budget(bench)))
 #
 # ## The two inputs of one image
 
-# %% mystnb={"image": {"alt": "Four crops of a cat: ground truth, clean, blurry and noisy network input."}, "figure": {"caption": "One ground truth and the network inputs made from it. Blur: Gaussian, σ = 2 HR pixels. Noise: white Gaussian, σ = 0.1 on the scale from 0 to 1. Photograph: scikit-image.", "name": "fig-inputs"}} tags=["hide-input"]
-figures.inputs({"ground truth": scene.ground_truth} | {f"{kind} input": image for kind, image in scene.inputs.items()});
-
+# %% mystnb={"image": {"alt": "Four crops of a cat: ground truth, clean, blurry and noisy network input."}, "figure": {"caption": "One ground truth and the network inputs made from it. Blur: Gaussian, σ = 2 HR pixels. Noise: white Gaussian, σ = 0.1 on the scale from 0 to 1. Photograph: scikit-image.", "name": "fig-inputs"}}
+figures.inputs({"ground truth": scene.ground_truth} | {f"{kind} input": image for kind, image in scene.inputs.items()})
 # %% [markdown]
 # ## Walking the path
 #
@@ -80,26 +79,28 @@ figures.inputs({"ground truth": scene.ground_truth} | {f"{kind} input": image fo
 # stop. The abilities fade gradually, and the network in between is a sound network at every α. That is what makes
 # the straight line a sensible path.
 
-# %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks γ(α) on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}} tags=["hide-input"]
-figures.path_frames(method.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)));
-
+# %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks γ(α) on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}}
+figures.path_frames(method.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
 # %% [markdown]
 # The second picture is what the integral does. On the left, the loss along the path for both inputs. On the right, its
 # slope, divided among four groups of parameters: the 1 % deblurring filters, the 1 % denoising filters, all the other
 # filters, and the biases. The area of a colour is what that group contributes to the integral.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Loss against alpha for blurry and noisy input, and its slope stacked by parameter group."}, "figure": {"caption": "Left: mean squared error along the path. Middle and right: its slope for blurry and for noisy input, stacked by the parameters that cause it.", "name": "fig-along-path"}}
 path_table = method.along_path(bench, pair, scene, rankings)
+figures.loss_along_path(path_table)
+# %%
 shares = method.shares(path_table)
-
-# %% mystnb={"image": {"alt": "Loss against alpha for blurry and noisy input, and its slope stacked by parameter group."}, "figure": {"caption": "Left: mean squared error along the path. Middle and right: its slope for blurry and for noisy input, stacked by the parameters that cause it.", "name": "fig-along-path"}} tags=["hide-input"]
-figures.loss_along_path(path_table);
-
-# %% tags=["hide-input"]
 by_group = shares.set_index(["input", "group"])
 for kind, function in (("blurry", "deblurring"), ("noisy", "denoising")):
-    glue(f"share_{function}", float(100 * by_group.loc[(kind, f"1 % {function} filters"), "share"]), display=False)
-integral = path_integral(pair.target, pair.baseline, scene.inputs["blurry"], scene.ground_truth, nodes=bench.profile.nodes)
+    glue(
+        f"share_{function}",
+        float(100 * by_group.loc[(kind, f"1 % {function} filters"), "share"]),
+        display=False,
+    )
+integral = path_integral(
+    pair.target, pair.baseline, scene.inputs["blurry"], scene.ground_truth, nodes=bench.profile.nodes
+)
 glue("delta_nodes", int(bench.profile.nodes), display=False)
 glue(
     "delta_percent",
@@ -121,14 +122,13 @@ tables.plain(
 #
 # ## The filters that were found
 
-# %% tags=["hide-input"]
+# %%
 top = method.top_filters(rankings, 10)
 tables.plain(top, {"score": "{:.4g}"})
 
-# %% mystnb={"image": {"alt": "Grids of 3 by 3 kernels of the ten best deblurring and denoising filters in baseline and target, with their difference."}, "figure": {"caption": "The ten highest-ranked filters of each function: kernel in the baseline, in the target, and what fine-tuning changed. Titles give layer and [output, input]; red is positive, blue negative, one scale per block.", "name": "fig-kernels"}} tags=["hide-input"]
-figures.kernel_grid(top, method.kernels(pair, top));
-
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Grids of 3 by 3 kernels of the ten best deblurring and denoising filters in baseline and target, with their difference."}, "figure": {"caption": "The ten highest-ranked filters of each function: kernel in the baseline, in the target, and what fine-tuning changed. Titles give layer and [output, input]; red is positive, blue negative; baseline and target share a scale, the change has its own.", "name": "fig-kernels"}}
+figures.kernel_grid(top, method.kernels(pair, top))
+# %%
 concentration = method.concentration(rankings)
 for function in FUNCTIONS:
     rows = concentration[concentration["filters"] == function]
@@ -139,9 +139,8 @@ for function in FUNCTIONS:
 # The attribution is concentrated: the best 1 % hold {glue:text}`held_deblurring:.0f` % of all positive attribution for
 # deblurring and {glue:text}`held_denoising:.0f` % for denoising.
 
-# %% mystnb={"image": {"alt": "Cumulative share of positive FAIG scores against the percentage of best filters."}, "figure": {"caption": "How much of all positive FAIG the best filters hold.", "name": "fig-concentration"}} tags=["hide-input"]
-figures.concentration(concentration);
-
+# %% mystnb={"image": {"alt": "Cumulative share of positive FAIG scores against the percentage of best filters."}, "figure": {"caption": "How much of all positive FAIG the best filters hold.", "name": "fig-concentration"}}
+figures.concentration(concentration)
 # %% [markdown]
 # ## Do the methods agree?
 #
@@ -149,8 +148,8 @@ figures.concentration(concentration);
 # show which share of their top 1 % two methods have in common. Whether a method is *right* is not settled by agreement;
 # that takes the experiments of the next chapter.
 
-# %% mystnb={"image": {"alt": "Two matrices of overlaps between the top one percent filters of four methods."}, "figure": {"caption": "Overlap of the top 1 % between methods, for deblurring and for denoising filters.", "name": "fig-agreement"}} tags=["hide-input"]
-figures.agreement(method.agreement(rankings), 1);
+# %% mystnb={"image": {"alt": "Two matrices of overlaps between the top one percent filters of four methods."}, "figure": {"caption": "Overlap of the top 1 % between methods, for deblurring and for denoising filters.", "name": "fig-agreement"}}
+figures.agreement(method.agreement(rankings), 1)
 
 # %% [markdown]
 # ## In your own code

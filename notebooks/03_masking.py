@@ -14,8 +14,8 @@ seed = 0
 data_dir = None
 models_dir = None
 
-# %% tags=["hide-input"]
-from IPython.display import Markdown, display
+# %%
+from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
 from faiglib import figures, tables
@@ -25,11 +25,7 @@ from faiglib.networks import TITLES
 
 figures.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
-display(Markdown(budget(bench)))
-
-# %% tags=["hide-input"]
-drops = masking.drops(bench)
-summary = masking.summary(drops)
+display(HTML(budget(bench)))
 
 # %% [markdown]
 # ## Supplementary Tables 3 to 6
@@ -38,7 +34,9 @@ summary = masking.summary(drops)
 # to choose the filters, measured here and as published. The paper uses whole images and 100 integration steps; the
 # budget of this run stands above. Filters are discovered and masking is measured on the same image set, as in the paper.
 
-# %% tags=["hide-input"]
+# %%
+drops = masking.drops(bench)
+summary = masking.summary(drops)
 for network in drops["network"].unique():
     for image_set in drops["image_set"].unique():
         number = masking.TABLE_NUMBERS.get((network, image_set))
@@ -46,11 +44,10 @@ for network in drops["network"].unique():
         display(Markdown(f"**{name}: {TITLES[network]}, {bench.image_sets[image_set].title}**"))
         display(tables.masking(summary, network, image_set))
 
-# %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, measured here beside the paper."}, "figure": {"caption": "Drop after masking 1 % of the filters, measured here (solid, left) and in the paper (hatched, right).", "name": "fig-drop-bars"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, measured here beside the paper."}, "figure": {"caption": "Drop after masking 1 % of the filters, measured here (solid, left) and in the paper (hatched, right).", "name": "fig-drop-bars"}}
 shown_set = "set14" if "set14" in bench.image_sets else "skimage"
-figures.drop_bars(summary, shown_set, 1);
-
-# %% tags=["hide-input"]
+figures.drop_bars(summary, shown_set, 1)
+# %%
 verdict = masking.ranking_verdict(summary)
 glue("cells_won", int(verdict.won), display=False)
 glue("cells_all", int(verdict.cells), display=False)
@@ -70,14 +67,17 @@ glue("random_share", float(100 * verdict.random_share), display=False)
 # must not hurt the noisy input, and the reverse. The paper shows this in curves; here it is in numbers. Large values on
 # the diagonal and small ones off it mean that the filters are specific.
 
-# %% tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Matrices of the PSNR lost for each input when deblurring or denoising filters are masked."}, "figure": {"caption": "PSNR in dB that masking FAIG's filters costs, by input and masked function.", "name": "fig-selectivity"}}
 selectivity = masking.selectivity(drops)
 shown = selectivity[selectivity["image_set"] == shown_set]
-
-# %% mystnb={"image": {"alt": "Matrices of the PSNR lost for each input when deblurring or denoising filters are masked."}, "figure": {"caption": "PSNR in dB that masking FAIG's filters costs, by input and masked function.", "name": "fig-selectivity"}} tags=["hide-input"]
-figures.selectivity(shown);
-
-# %% tags=["hide-input"]
+figures.selectivity(shown)
+# %%
+main_network, _ = bench.main_pair
+costs = shown[(shown["network"] == main_network) & (shown["percent"] == 1)].set_index(["filters", "input"])
+for (function, kind), row in costs.iterrows():
+    glue(f"cost_{function}_{kind}", float(row["psnr_target"] - row["psnr"]), display=False)
+glue("main_network", TITLES[main_network], display=False)
+glue("shown_set", bench.image_sets[shown_set].title, display=False)
 tables.selectivity(shown)
 
 # %% [markdown]
@@ -91,30 +91,25 @@ tables.selectivity(shown)
 # The further the masking goes, the closer the network comes to the baseline. How fast it gets there shows how
 # concentrated the ability is. At 100 % all filters are the baseline's and only the biases are still the target's.
 
-# %% tags=["hide-input"]
-curves = masking.curves(bench)
-
-# %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "Drop against the proportion of masked filters, for blurry and noisy input (main Fig. 3 and supp. Fig. 1). The horizontal axis is linear up to 1 % and logarithmic beyond.", "name": "fig-masking-curves"}} tags=["hide-input"]
-figures.masking_curves(curves);
-
+# %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "Drop against the proportion of masked filters, for blurry and noisy input (main Fig. 3 and supp. Fig. 1). The horizontal axis is linear up to 1 % and logarithmic beyond.", "name": "fig-masking-curves"}}
+figures.masking_curves(masking.curves(bench))
 # %% [markdown]
 # ## To the eye
 #
 # The same at 1 %, as pictures: in the first row the input is blurry, in the second noisy. Without its deblurring filters
 # the target should leave the blurry image blurry and still clean the noisy one; without its denoising filters the reverse.
 
-# %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without deblurring filters and without denoising filters, and the ground truth."}, "figure": {"caption": "Qualitative masking at 1 % (main Fig. 4). Photograph: scikit-image.", "name": "fig-gallery"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without deblurring filters and without denoising filters, and the ground truth."}, "figure": {"caption": "Qualitative masking at 1 % (main Fig. 4). Photograph: scikit-image.", "name": "fig-gallery"}}
 pair = bench.pair(*bench.main_pair)
 gallery = masking.gallery(bench, pair, "skimage", "chelsea", percent=1, crop=120)
-figures.gallery(gallery.rows, gallery.ground_truth);
-
+figures.gallery(gallery.rows, gallery.ground_truth)
 # %% [markdown]
 # ## Gray or blue?
 #
 # The paper describes the metric on gray images; its released script in effect measures the blue channel (see
 # [](../paper_versus_code.md)). Both are computed here for the same outputs.
 
-# %% tags=["hide-input"]
+# %%
 tables.plain(
     masking.channel_comparison(drops),
     {"gray (as published)": "{:.2f}", "blue (as released)": "{:.2f}", "blue ÷ gray": "{:.2f}"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_order_of_convergence(rule, order):
 
 def test_gauss_legendre_converges_geometrically():
     errors = [abs(integrate("gauss-legendre", count, math.exp) - (math.e - 1)) for count in (1, 2, 3, 4)]
-    assert all(later < earlier / 50 for earlier, later in zip(errors[:-1], errors[1:], strict=True))
+    assert all(later < earlier / 50 for earlier, later in pairwise(errors))
 
 
 @pytest.mark.parametrize("rule", [*RULES])

@@ -41,9 +41,7 @@ def same(first, second) -> bool:
 def test_released_dictionaries_load_and_the_average_wins(tmp_path, state, legacy, suffix):
     path = tmp_path / f"released{suffix}"
     plain = build("srresnet", seed=4).state_dict()
-    torch.save(
-        {"params": plain, "params_ema": state}, path, _use_new_zipfile_serialization=not legacy
-    )
+    torch.save({"params": plain, "params_ema": state}, path, _use_new_zipfile_serialization=not legacy)
     loaded = load_weights(path)
     assert same(loaded, state)
     assert not torch.equal(loaded["conv_hr.weight"], plain["conv_hr.weight"])
@@ -118,6 +116,7 @@ class Attack:
         return os.system, (f"touch {self.mark}",)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("how", ["pickle", "torch", "beside weights"])
 def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path, state, how, suffix):
@@ -133,7 +132,7 @@ def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path, state, how, su
         load_weights(path)
     one_sentence(info, path)
     assert not mark.exists()
-    pickle.loads(pickle.dumps(evil))
+    pickle.loads(pickle.dumps(evil))  # what an ordinary reader does
     assert mark.exists(), "the attack would have worked"
 
 
@@ -176,7 +175,7 @@ def test_damaged_pickles_are_always_refused_with_a_sentence(tmp_path):
     torch.save({"params": {"a": torch.ones(3, 2)}}, buffer, _use_new_zipfile_serialization=False)
     original = np.frombuffer(buffer.getvalue(), np.uint8)
     generator = np.random.default_rng(0)
-    refused = 0
+    sentences = []
     for _ in range(600):
         damaged = original.copy()
         damaged[generator.integers(len(damaged), size=3)] = generator.integers(256, size=3)
@@ -184,9 +183,9 @@ def test_damaged_pickles_are_always_refused_with_a_sentence(tmp_path):
         try:
             load_weights(path)
         except WeightsError as error:
-            assert "\n" not in str(error)
-            refused += 1
-    assert refused > 400
+            sentences.append(str(error))
+    assert len(sentences) > 400
+    assert all(str(path) in sentence and "\n" not in sentence for sentence in sentences)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -238,7 +237,7 @@ def without(state):
         (lambda s: s | {"conv_hr.weight": torch.zeros(64, 32, 3, 3)}, "(64, 32, 3, 3), expected (64, 64, 3, 3)"),
         (lambda s: build("srcnn_style", seed=0).state_dict(), "has no conv_first.weight"),
         (lambda s: build("srresnet", seed=0, scale=3).state_dict(), "(576, 64, 3, 3), expected (256, 64, 3, 3)"),
-        (lambda s: build("srresnet", seed=0, scale=4).state_dict(), "the network has no upconv2.weight"),
+        (lambda s: build("srresnet", seed=0, scale=4).state_dict(), "the network has no upconv2."),
     ],
     ids=["missing", "superfluous", "shape", "other network", "scale 3", "scale 4"],
 )

@@ -44,12 +44,12 @@ def bilinear_reference(image: np.ndarray, scale: int) -> np.ndarray:
     for row in range(height):
         for column in range(width):
             y, x = (row + 0.5) * scale - 0.5, (column + 0.5) * scale - 0.5
-            top, left = int(math.floor(y)), int(math.floor(x))
+            top, left = math.floor(y), math.floor(x)
             bottom, right = min(top + 1, image.shape[-2] - 1), min(left + 1, image.shape[-1] - 1)
             v, u = y - top, x - left
-            result[..., row, column] = (1 - v) * (
-                (1 - u) * image[..., top, left] + u * image[..., top, right]
-            ) + v * ((1 - u) * image[..., bottom, left] + u * image[..., bottom, right])
+            result[..., row, column] = (1 - v) * ((1 - u) * image[..., top, left] + u * image[..., top, right]) + v * (
+                (1 - u) * image[..., bottom, left] + u * image[..., bottom, right]
+            )
     return result
 
 
@@ -108,9 +108,7 @@ def test_downsampling_of_eight_bit_levels_by_two_is_exact():
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_downsampling_is_bilinear_sampling_without_antialiasing(random_image, scale):
     image = random_image(6 * scale, 7 * scale)
-    assert np.allclose(
-        downsample(image, scale).numpy(), bilinear_reference(image.numpy(), scale), rtol=0, atol=1e-14
-    )
+    assert np.allclose(downsample(image, scale).numpy(), bilinear_reference(image.numpy(), scale), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize(("size", "scale"), [((13, 12), 2), ((12, 13), 2), ((12, 14), 3), ((14, 16), 4)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_srcnn_style_parameter_names_and_shapes():
     state = build("srcnn_style", scale=2).state_dict()
     places = (0, 2, 4, 6, 8, 10, 12, 15, 17)
     widths = (3, 64, 128, 128, 128, 128, 128)
-    shapes = [(out, in_, 3, 3) for in_, out in zip(widths[:-1], widths[1:], strict=True)]
+    shapes = [(out, in_, 3, 3) for in_, out in pairwise(widths)]
     shapes += [(512, 128, 3, 3), (128, 128, 3, 3), (3, 128, 3, 3)]
     assert list(state) == [f"features.{place}.{kind}" for place in places for kind in ("weight", "bias")]
     for place, shape in zip(places, shapes, strict=True):

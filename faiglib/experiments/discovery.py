@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from faiglib.attribution import faig, filter_change, intinf, random_scores
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.filters import FilterIndex, FilterScores, FilterSet
@@ -54,7 +56,7 @@ def discover(bench: Workbench, pair: Pair, image_set: str) -> Rankings:
 
 
 def attributions(bench: Workbench, pair: Pair, image_set: str) -> dict[tuple[str, str], FilterScores]:
-    """FAIG and IG of every filter for blurry and for noisy inputs, before any elimination: {(method, input): scores}."""
+    """FAIG and IG of every filter by input, before any elimination: {(method, input): scores}."""
     profile = bench.profile
     limit, crop = profile.discovery_images, profile.discovery_crop
     kinds = [own for own, _ in FUNCTIONS.values()]
@@ -93,6 +95,6 @@ def attributions(bench: Workbench, pair: Pair, image_set: str) -> dict[tuple[str
     }
 
 
-def pairs_of(samples: Sequence[Sample], kind: str) -> list[tuple]:
+def pairs_of(samples: Sequence[Sample], kind: str) -> list[tuple[Tensor, Tensor]]:
     """(network input, ground truth) of every sample for one kind of input."""
     return [(sample.inputs[kind], sample.ground_truth) for sample in samples]

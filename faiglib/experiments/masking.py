@@ -68,13 +68,13 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
         as released), ``psnr`` and ``psnr_target``, ``psnr_baseline`` (dB), ``luminance_shift`` (mean gray level against
         the target's output, 8-bit levels).
     """
-    reference = {}
+    reference: dict[tuple[str, str], tuple[Tensor, float, float]] = {}
     for sample in samples:
         for kind in KINDS:
             own = restore(pair.target, sample.inputs[kind])
             base = restore(pair.baseline, sample.inputs[kind])
-            quality = [float(psnr(output, sample.ground_truth)) for output in (own, base)]
-            reference[sample.name, kind] = (own, *quality)
+            psnr_target, psnr_baseline = (float(psnr(output, sample.ground_truth)) for output in (own, base))
+            reference[sample.name, kind] = (own, psnr_target, psnr_baseline)
     rows = []
     for mask in tqdm(masked, desc=label, unit="mask"):
         network = substitute(pair.target, pair.baseline, mask.filters)
@@ -157,7 +157,13 @@ def _over_pairs(
                 return measure(pair, chosen, bench.samples(image_set, limit, crop), label)
 
             key = bench.key(
-                pair, image_set, profile=bench.profile, methods=methods, percents=percents, limit=limit, crop=crop
+                pair,
+                image_set,
+                profile=bench.profile,
+                methods=methods,
+                percents=percents,
+                limit=limit,
+                crop=crop,
             )
             table = bench.store.table(f"masking/{name}", key, compute)
             for column, value in (("image_set", image_set), ("seed", pair.seed), ("network", pair.network)):

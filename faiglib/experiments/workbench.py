@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch import Tensor
 from faiglib import datasets, zoo
 from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
+from faiglib.devices import choose_device
 from faiglib.errors import DatasetError
 from faiglib.networks import TITLES
 from faiglib.profiles import Profile
@@ -85,7 +87,7 @@ class Workbench:
 
     @property
     def main_pair(self) -> tuple[str, int]:
-        """(network, seed) of the pair that a chapter follows when it follows one: SRResNet's first where there is one."""
+        """(network, seed) of the pair that a chapter follows when it follows one, SRResNet's first if there is one."""
         names = self.pair_names
         return next((name for name in names if name[0] == "srresnet"), names[0])
 
@@ -154,13 +156,6 @@ def open_workbench(
     )
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; ``auto`` is the first GPU, or the CPU where there is none."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def store_folder() -> Path:
     """Where results are kept: FAIGLIB_STORE, else ``build/store`` of the checkout, else below the cache folder."""
     if chosen := os.environ.get("FAIGLIB_STORE"):
@@ -172,7 +167,7 @@ def store_folder() -> Path:
 
 
 def budget(bench: Workbench) -> str:
-    """Markdown that says on a page what the numbers below it were made with, and what was left out."""
+    """HTML that says on a page what the numbers below it were made with, and what was left out."""
     profile = bench.profile
 
     def amount(limit: int | None, crop: int | None) -> str:
@@ -182,15 +177,16 @@ def budget(bench: Workbench) -> str:
     pairs: dict[str, list[str]] = {}
     for network, seed in bench.pair_names:
         pairs.setdefault(TITLES[network], []).append(str(seed))
-    lines = [
-        f"Profile **{profile.name}** on {bench.device.type.upper()}, seed {bench.seed}.",
-        "Trained pairs: " + "; ".join(f"{title} (seed {', '.join(seeds)})" for title, seeds in pairs.items()) + ".",
-        "Image sets: " + ", ".join(f"{one.title} ({len(one)})" for one in bench.image_sets.values()) + ".",
-        f"Discovery: {amount(profile.discovery_images, profile.discovery_crop)}, {profile.nodes} nodes "
-        f"({profile.rule} rule).",
-        f"Evaluation: {amount(profile.evaluation_images, profile.evaluation_crop)}.",
-        "The paper: whole images, 100 nodes, three training runs of a million and a hundred thousand iterations.",
-    ]
+    here = {
+        "profile": f"{profile.name}, on {bench.device.type.upper()}, seed {bench.seed} for test noise and chance",
+        "trained pairs": "; ".join(f"{title} (seed {', '.join(seeds)})" for title, seeds in pairs.items()),
+        "image sets": ", ".join(f"{one.title} ({len(one)} images)" for one in bench.image_sets.values()),
+        "discovery": f"{amount(profile.discovery_images, profile.discovery_crop)}, "
+        f"{profile.nodes} {profile.rule} nodes",
+        "evaluation": amount(profile.evaluation_images, profile.evaluation_crop),
+        "in the paper": "whole images, 100 left nodes, three pairs trained for 1,000,000 + 100,000 iterations",
+    }
     if bench.missing:
-        lines.insert(3, f"**Not on this machine, therefore not on this page:** {', '.join(bench.missing)}.")
-    return ":::{admonition} Budget of this run\n:class: note dropdown\n" + "\n\n".join(lines) + "\n:::"
+        here["not on this machine"] = f"{', '.join(bench.missing)}; therefore not on this page"
+    rows = "".join(f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in here.items())
+    return f'<details class="budget" open><summary>Budget of this page</summary><table>{rows}</table></details>'

@@ -52,6 +52,4 @@ class SRResNet(nn.Module):
             upconv = getattr(self, f"upconv{number}")
             features = F.leaky_relu(F.pixel_shuffle(upconv(features), factor), SLOPE)
         residual = self.conv_last(F.leaky_relu(self.conv_hr(features), SLOPE))
-        return residual + F.interpolate(
-            x, scale_factor=float(self.scale), mode="bilinear", align_corners=False
-        )
+        return residual + F.interpolate(x, scale_factor=float(self.scale), mode="bilinear", align_corners=False)

@@ -22,7 +22,7 @@ TRACEBACK_LINES = 25
 def kernel_of_this_python(layout: Layout) -> Iterator[None]:
     """Makes ``python3`` the kernel of the running Python, whatever kernels are installed on this machine."""
     spec = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"],
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50"],
         "display_name": "Python 3",
         "language": "python",
     }

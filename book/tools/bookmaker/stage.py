@@ -47,14 +47,16 @@ def stage(layout: Layout) -> list[str]:
 
 
 def as_page(notebook: Any) -> Any:
-    """An executed notebook without what belongs to its execution: injected values and papermill's notes."""
+    """An executed notebook as it is shown: code folded, and nothing that belongs to the execution alone."""
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in _tags(cell)]
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-        if "parameters" in _tags(cell):
-            # The defaults in this cell need not be the values that the page was made with.
-            cell.metadata["tags"] = [*_tags(cell), "remove-cell"]
+        if cell.cell_type != "code":
+            continue
+        # The defaults among the parameters need not be the values that the page was made with; other code is folded.
+        fate = "remove-cell" if "parameters" in _tags(cell) else "hide-input"
+        cell.metadata["tags"] = [*_tags(cell), fate]
     notebook.metadata.pop("papermill", None)
     return notebook
 

@@ -1,0 +1,382 @@
+"""The command line: ``faiglib --help``. Errors are one sentence on standard error.
+
+Exit status: 1 for what cannot be done, 2 for a wrong command line, 128 + number of the signal for an interruption.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import torch
+import typer
+from tqdm import tqdm
+
+from faiglib import __version__, datasets, folders, runs, zoo
+from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE
+from faiglib.attribution.paths import RULES
+from faiglib.checkpoints import fit as fit_weights
+from faiglib.checkpoints import load_network, load_weights, save_weights
+from faiglib.degradations import Degradation
+from faiglib.devices import choose_device
+from faiglib.errors import DatasetError, FaiglibError, WeightsError
+from faiglib.filters import FilterIndex, read_ranking, top_of, write_ranking
+from faiglib.networks import NETWORKS, build
+from faiglib.substitution import substitute
+from faiglib.training import ROLES, Fabric
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Find the filters of a restoration network that remove blur or noise, and put others in their place.",
+    epilog="Every command explains itself: faiglib COMMAND --help.",
+)
+
+
+#: Largest seed; the random generators take 64 bits, of which the step or image number needs the rest.
+LARGEST_SEED = 2**31 - 1
+
+
+def one_of(names: Iterable[str]) -> dict[str, Any]:
+    """What makes an option accept one out of several values and list them in the help."""
+    known = tuple(names)
+
+    def parse(value: str) -> str:
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}.")
+        return value
+
+    return {"parser": parse, "metavar": "|".join(known)}
+
+
+NetworkOption = Annotated[str, typer.Option("--network", help="Architecture of the weights.", **one_of(NETWORKS))]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+ScaleOption = Annotated[int, typer.Option(help="Super-resolution factor: 2, 3 or 4.")]
+BaselineOption = Annotated[Path, typer.Option(help="Weights of the baseline network (.safetensors or released .pth).")]
+TargetOption = Annotated[Path, typer.Option(help="Weights of the target network (.safetensors or released .pth).")]
+InputOption = Annotated[Path, typer.Option("--input", help="Folder of images.")]
+OutputOption = Annotated[Path, typer.Option("--output", help="Folder for the results, PNG under the same names.")]
+
+
+@app.callback(invoke_without_command=True)
+def common(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Handle options that come before any command."""
+    if version:
+        typer.echo(f"faiglib {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def attribute(
+    network: NetworkOption,
+    baseline: BaselineOption,
+    target: TargetOption,
+    gt: Annotated[Path, typer.Option(help="Folder of ground-truth images.")],
+    blur: Annotated[Path, typer.Option(help="Folder of blurry network inputs, same names.")],
+    noise: Annotated[Path, typer.Option(help="Folder of noisy network inputs, same names.")],
+    out: Annotated[Path, typer.Option(help="Folder for rankings and scores.")],
+    rule: Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))] = DEFAULT_RULE,
+    nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
+    scale: ScaleOption = 2,
+    device: DeviceOption = "auto",
+) -> None:
+    """Rank all filters by FAIG for deblurring and for denoising.
+
+    Writes blur_index.txt and noise_index.txt (all filter ids, best first, one per line, numbered as released) and
+    the scores behind them as blur_scores.safetensors and noise_scores.safetensors. An interrupted run goes on where
+    it stopped. The released code is --rule left --nodes 100.
+    """
+    target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
+    triples = folders.triples(gt, blur, noise, scale)
+    deblurring, denoising = folders.attribute(
+        target_net, baseline_net, triples, out, rule=rule, nodes=nodes, device=choose_device(device)
+    )
+    deblurring.save(out / "blur_scores.safetensors")
+    denoising.save(out / "noise_scores.safetensors")
+    write_ranking(out / "blur_index.txt", deblurring.ranking())
+    write_ranking(out / "noise_index.txt", denoising.ranking())
+    folders.forget(out)
+    typer.echo(f"Ranked {deblurring.index.total:,} filters on {len(triples)} images; see {out}.")
+
+
+@app.command()
+def mask(
+    network: NetworkOption,
+    baseline: BaselineOption,
+    target: TargetOption,
+    filters: Annotated[Path, typer.Option(help="Ranking, such as blur_index.txt.")],
+    input_: InputOption,
+    output: OutputOption,
+    percent: Annotated[float, typer.Option(help="Proportion of filters to replace, 0 to 100.")] = 1.0,
+    scale: ScaleOption = 2,
+    device: DeviceOption = "auto",
+) -> None:
+    """Restore images with the target whose best-ranked filters are replaced by the baseline's."""
+    place = choose_device(device)
+    target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
+    index = FilterIndex.of(target_net)
+    chosen = top_of(index, read_ranking(filters, index), percent)
+    masked = substitute(target_net, baseline_net, chosen).to(place)
+    typer.echo(f"Replaced {len(chosen):,} of {index.total:,} filters.")
+    typer.echo(f"Wrote {folders.restore(masked, input_, output, place)} images to {output}.")
+
+
+@app.command()
+def restore(
+    network: NetworkOption,
+    weights: Annotated[Path, typer.Option(help="Weights (.safetensors or released .pth).")],
+    input_: InputOption,
+    output: OutputOption,
+    scale: ScaleOption = 2,
+    device: DeviceOption = "auto",
+) -> None:
+    """Restore and upsample the images of a folder."""
+    place = choose_device(device)
+    restored = folders.restore(load_network(weights, network, scale=scale).to(place), input_, output, place)
+    typer.echo(f"Wrote {restored} images to {output}.")
+
+
+@app.command()
+def degrade(
+    input_: InputOption,
+    output: OutputOption,
+    blur: Annotated[
+        float, typer.Option(min=0, help="Standard deviation of the 21x21 blur in pixels; 0 is none.")
+    ] = 0.0,
+    noise: Annotated[
+        float, typer.Option(min=0, help="Standard deviation of the noise, scale 0 to 1; 0 is none.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the noise.")] = 0,
+    scale: Annotated[int, typer.Option(min=1, help="Downsampling factor.")] = 2,
+) -> None:
+    """Make network inputs from ground truth: blur, bilinear downsampling, noise, 8-bit rounding.
+
+    The paper uses --blur 2 for blurry and --noise 0.1 for noisy input.
+    """
+    count = folders.degrade(Degradation(blur, noise, scale), input_, output, seed)
+    typer.echo(f"Wrote {count} images to {output} (blur σ {blur:g}, noise σ {noise:g}, ÷{scale}, seed {seed}).")
+
+
+@app.command()
+def train(
+    network: NetworkOption,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="What to train; by default baseline, then target from it.", **one_of(ROLES)),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of weights, patches and noise.")] = 0,
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="Recipe: that of the shipped weights, the paper's, or a smoke test.", **one_of(runs.PROFILES)
+        ),
+    ] = "standard",
+    data: Annotated[str, typer.Option(help="Name of an image set (faiglib info lists them), or a folder.")] = "bsd400",
+    data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder that gets one folder a run.")] = Path("build/runs"),
+    initial: Annotated[Path | None, typer.Option(help="Weights to start the first role from.")] = None,
+    iterations: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    patch: Annotated[int | None, typer.Option(help="Side of the ground-truth patch, instead of the recipe's.")] = None,
+    peak_lr: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
+    device: DeviceOption = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Processes; more than one on a CPU uses gloo.")] = 1,
+    precision: Annotated[
+        str,
+        typer.Option(help="auto is bf16-mixed on a GPU only.", **one_of(("auto", "32-true", "bf16-mixed"))),
+    ] = "auto",
+) -> None:
+    """Train networks, or go on with an interrupted training.
+
+    Runs land in OUT/NETWORK-ROLE-seedN. Ctrl-C writes a checkpoint; the same command continues from it.
+    """
+    image_set = find_images(data, data_dir)
+    place = choose_device(device)
+    if place.index is not None and devices > 1:
+        raise FaiglibError(f"the device {device!r} is one, so that {devices} processes cannot use one each")
+    if precision == "auto":
+        precision = "bf16-mixed" if place.type == "cuda" else "32-true"
+    where = devices if place.index is None or place.type == "cpu" else [place.index]
+    fabric = Fabric(accelerator=place.type, devices=where, precision=precision)  # type: ignore[arg-type]
+    fabric.launch()
+    for name in role or ("baseline", "target"):
+        recipe = runs.with_overrides(
+            runs.recipe_of(profile, network, name, seed),
+            iterations=iterations,
+            batch=batch,
+            patch=patch,
+            peak_lr=peak_lr,
+        )
+        folder = out / f"{network}-{name}-seed{seed}"
+        if name == "target" and initial is None:
+            initial = out / f"{network}-baseline-seed{seed}" / "weights.safetensors"
+        initial = runs.run(recipe, image_set, folder, initial=initial, fabric=fabric, precision=precision)
+        if fabric.is_global_zero:
+            typer.echo(f"Trained weights: {initial}")
+
+
+@app.command()
+def publish(
+    run: Annotated[list[Path], typer.Argument(help="Folders of finished training runs.")],
+    models: Annotated[Path, typer.Option(help="Folder of weights with a manifest.")] = Path("models"),
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Sets to measure PSNR on, by default set14 and bsd100.", **one_of(datasets.NAMES)),
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
+) -> None:
+    """Put trained weights into a folder of models, in half precision, with their measured PSNR."""
+    image_sets = [datasets.find(one, data_dir) for one in data or ("set14", "bsd100")]
+    with tqdm(run, desc="publish", unit="run") as bar:
+        for folder in bar:
+            entry = runs.publish(folder, models, image_sets)
+            tqdm.write(f"{entry.file}: {entry.psnr}")
+
+
+@app.command("import-weights")
+def import_weights(
+    source: Annotated[Path, typer.Argument(help="A released .pth file (params_ema, else params).")],
+    network: NetworkOption,
+    out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
+    scale: ScaleOption = 2,
+) -> None:
+    """Turn released weights into safetensors, after checking that they fit the network. No code in them is run."""
+    if out.suffix != ".safetensors":
+        raise WeightsError(f"the weights cannot be written to {out}: a name ending in .safetensors was expected")
+    state = load_weights(source)
+    fit_weights(build(network, scale=scale), state, f"weight file {source}")
+    save_weights(out, state, {"network": network, "scale": str(scale), "source": source.name})
+    typer.echo(f"Wrote {out}.")
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Image sets.", **one_of(datasets.NAMES))],
+    data_dir: Annotated[Path | None, typer.Option(help="Where to; by default the cache.")] = None,
+) -> None:
+    """Download image sets from pinned commits, each file checked against its SHA-256. Interrupted downloads resume."""
+    for name in names:
+        image_set = datasets.fetch(name, data_dir)
+        typer.echo(f"{image_set.title}: {len(image_set)} images in {image_set.paths[0].parent}")
+
+
+@app.command()
+def info(
+    data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of weights; by default the shipped ones.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="List this network's filters layer by layer.", **one_of(NETWORKS))
+    ] = None,
+) -> None:
+    """Show versions, device, image sets, trained weights, and the filters of each network."""
+    typer.echo(f"faiglib {__version__}, torch {torch.__version__}, device {choose_device('auto')}")
+    typer.echo("\nImage sets")
+    chosen = data_dir or os.environ.get("FAIGLIB_DATA")
+    if chosen and not Path(chosen).expanduser().is_dir():
+        typer.echo(f"  the data folder {chosen} does not exist")
+    for name in datasets.NAMES:
+        typer.echo(f"  {name:<12} {folders.presence(name, data_dir)}")
+    typer.echo("\nTrained weights")
+    try:
+        folder = zoo.models_dir(models_dir)
+        for entry in zoo.entries(folder):
+            quality = ", ".join(f"{kind} {value:.2f}" for kind, value in entry.psnr.get("set14", {}).items())
+            typer.echo(f"  {entry.file:<40} Set14 PSNR (dB): {quality or 'not measured'}")
+    except FaiglibError as error:
+        typer.echo(f"  none: {error}")
+    typer.echo("\nFilters at scale 2")
+    for name in NETWORKS:
+        index = FilterIndex.of(build(name))
+        typer.echo(f"  {name:<12} {index.total:,} in {len(index.layers)} layers")
+        if network is not None and network == name:
+            for layer, offset in zip(index.layers, index.offsets, strict=False):
+                typer.echo(f"    {layer.name:<24} {layer.filters:>7,} from id {offset:,}")
+
+
+def find_images(data: str, data_dir: Path | None) -> datasets.ImageSet:
+    """The image set of that name, or the images of that folder.
+
+    Raises:
+        DatasetError: there is neither, or its images cannot be used.
+    """
+    if data in datasets.NAMES:
+        return datasets.find(data, data_dir)
+    if not Path(data).exists():
+        raise DatasetError(f"{data} is neither a folder nor one of the image sets {', '.join(datasets.NAMES)}.")
+    return datasets.from_folder(data)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; what a user can cause ends in one sentence on standard error.
+
+    Raises:
+        SystemExit: the command failed or was interrupted.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: tqdm.write(f"faiglib: warning: {message}", file=sys.stderr)
+        status, message = run(arguments)
+    if message:
+        print("faiglib:", " ".join(message.split()), file=sys.stderr)
+    if status:
+        sys.exit(status)
+
+
+def run(arguments: Sequence[str] | None) -> tuple[int, str]:
+    """Exit status and message of a command; when it returns, the frames of a failed one and its bars are gone."""
+    with interruptible() as signals:
+        try:
+            status = app(args=arguments, prog_name="faiglib", standalone_mode=False) or 0
+        except (KeyboardInterrupt, typer.Abort):
+            status = 128 + signal.SIGINT
+        except FaiglibError as error:
+            return 1, str(error)
+        except OSError as error:
+            return 1, f"{error.filename or 'input/output'}: {error.strerror or error}"
+        except Exception as error:
+            if isinstance(error, MemoryError) or "memory" in str(error) and isinstance(error, RuntimeError):
+                return 1, f"out of memory: {error}"
+            if hasattr(error, "format_message"):  # typer's usage errors have no public base class
+                return error.exit_code, error.format_message()
+            raise
+    return (128 + signals[0], "interrupted") if signals else (status, "")
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Let the signals that end a program raise KeyboardInterrupt, and list them.
+
+    A signal that is ignored, such as Ctrl-C for a program that a shell script started in the background, stays so.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, interrupt)
+        yield received
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+if __name__ == "__main__":
+    main()

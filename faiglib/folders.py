@@ -1,0 +1,156 @@
+"""Whole folders of images: what the command line does with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from faiglib import datasets
+from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
+from faiglib.attribution.paths import quadrature
+from faiglib.checkpoints import save_weights
+from faiglib.degradations import quantise
+from faiglib.errors import DatasetError, FaiglibError, ImageError
+from faiglib.files import sha256_file
+from faiglib.filters import FilterScores
+from faiglib.images import list_images, match_by_name, read_image, save_image
+from faiglib.store import fingerprint
+
+PARTIAL = "partial.safetensors"
+
+
+@dataclass(frozen=True)
+class Triple:
+    """Files of one scene: ground truth, and its blurry and noisy network inputs."""
+
+    ground_truth: Path
+    blurry: Path
+    noisy: Path
+
+
+def triples(gt: Path, blur: Path, noise: Path, scale: int) -> list[Triple]:
+    """Match three folders by file name and check every size.
+
+    Raises:
+        DatasetError: a folder is missing or empty, or the names differ.
+        ImageError: a file is not an image, or an input is not the ground truth's size divided by the scale.
+    """
+    found = [Triple(one["gt"], one["blur"], one["noise"]) for one in match_by_name(gt=gt, blur=blur, noise=noise)]
+    for triple in tqdm(found, desc="checking images", unit="image", leave=False):
+        height, width = read_image(triple.ground_truth).shape[-2:]
+        for path in (triple.blurry, triple.noisy):
+            low = tuple(read_image(path, warn=False).shape[-2:])
+            if (low[0] * scale, low[1] * scale) != (height, width):
+                raise ImageError(
+                    f"Image {path} has {low[1]}x{low[0]} pixels, which is not 1/{scale} of the {width}x{height} of "
+                    f"{triple.ground_truth}."
+                )
+    return found
+
+
+def attribute(
+    target: nn.Module,
+    baseline: nn.Module,
+    scenes: Sequence[Triple],
+    out: Path,
+    *,
+    rule: str = DEFAULT_RULE,
+    nodes: int = DEFAULT_NODES,
+    device: torch.device | str = "cpu",
+) -> tuple[FilterScores, FilterScores]:
+    """FAIG over matched files, resumable: deblurring and denoising scores (paper, eq. 7).
+
+    The sums so far are kept in ``out`` after every image; a run of the same networks, files and rule goes on from them.
+
+    Args:
+        target: θ.
+        baseline: θ̄.
+        scenes: from :func:`triples`.
+        out: folder for the sums.
+        rule: quadrature rule.
+        nodes: gradient evaluations per image and degradation.
+        device: where to compute.
+
+    Raises:
+        FaiglibError: an image, the networks or the rule cannot be used, or the sums cannot be written.
+    """
+    if rule == "trapezoid" and nodes < 2:
+        raise FaiglibError("the trapezoid rule needs at least 2 nodes")
+    path, points = ParameterPath(target, baseline, device), quadrature(rule, nodes)
+    identity = fingerprint(
+        {
+            "networks": [dict(network.state_dict()) for network in (target, baseline)],
+            "files": [[sha256_file(file) for file in vars(scene).values()] for scene in scenes],
+            "rule": [rule, nodes],
+        }
+    )
+    done, sums = _sums_so_far(out / PARTIAL, identity, path.index.total)
+    bar = tqdm(scenes[done:], desc="FAIG", unit="image", initial=done, total=len(scenes))
+    for number, scene in enumerate(bar, start=done + 1):
+        ground_truth = read_image(scene.ground_truth, warn=False)
+        for kind in ("blurry", "noisy"):
+            sums[kind] += image_scores(path, read_image(getattr(scene, kind), warn=False), ground_truth, points)
+        save_weights(out / PARTIAL, sums, {"identity": identity, "done": json.dumps(number)})
+    blurry, noisy = (FilterScores(path.index, sums[kind] / len(scenes)) for kind in ("blurry", "noisy"))
+    return blurry - noisy, noisy - blurry
+
+
+def forget(out: Path) -> None:
+    """Remove the sums of a finished :func:`attribute`, once its result is written."""
+    (out / PARTIAL).unlink(missing_ok=True)
+
+
+def _sums_so_far(path: Path, identity: str, total: int) -> tuple[int, dict[str, Tensor]]:
+    """Number of images done and their sums, from an interrupted run of the same work; zeros otherwise."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata()
+            if metadata["identity"] == identity:
+                return json.loads(metadata["done"]), {kind: file.get_tensor(kind) for kind in ("blurry", "noisy")}
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        pass
+    return 0, {kind: torch.zeros(total, dtype=torch.float64) for kind in ("blurry", "noisy")}
+
+
+@torch.no_grad()
+def restore(network: nn.Module, source: Path, destination: Path, device: torch.device) -> None:
+    """Restore every image of a folder into another, as PNG under the same names.
+
+    Raises:
+        DatasetError: the folder is missing or empty.
+        ImageError: a file is not an image.
+        StoreError: a result cannot be written.
+    """
+    paths = list_images(source)
+    for path in tqdm(paths, desc="restore", unit="image"):
+        image = read_image(path).to(device).contiguous(memory_format=torch.channels_last)
+        save_image(destination / f"{path.stem}.png", quantise(network(image).float()))
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say in an :class:`ImageError` which file it is about."""
+    try:
+        yield
+    except ImageError as error:
+        raise error if str(path) in str(error) else ImageError(f"{path}: {error}") from None
+
+
+def presence(name: str, data_dir: Path | None = None) -> str:
+    """Where an image set is and whether it is sound, in a few words."""
+    try:
+        image_set = datasets.find(name, data_dir)
+    except DatasetError:
+        return "not here" if name.startswith("div2k") else f"not here; faiglib fetch {name}"
+    damaged = datasets.verify(image_set)
+    if damaged:
+        return f"{len(damaged)} of {len(image_set)} files are damaged, the first {damaged[0]}"
+    return f"{len(image_set)} images, {image_set.where}"

@@ -1,0 +1,187 @@
+"""A training run in a folder, and its way into the shipped weights.
+
+The folder holds ``state.safetensors`` (checkpoint), ``log.csv``, ``weights.safetensors`` (result) and ``run.json`` (how
+it was made). Running again with the same arguments continues an interrupted run and does nothing for a finished one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from faiglib import datasets, provenance, zoo
+from faiglib.checkpoints import fit, load_weights
+from faiglib.datasets import ImageSet
+from faiglib.degradations import INPUTS, noise_generator, quantise
+from faiglib.errors import TrainingError
+from faiglib.files import write_text_atomic
+from faiglib.metrics import psnr
+from faiglib.networks import build
+from faiglib.training import Fabric, Recipe, paper_recipe, train
+
+#: Inputs on which networks are judged.
+JUDGED = ("clean", "blurry", "noisy")
+
+_SHIPPED = {
+    ("srresnet", "baseline"): {"iterations": 12_000, "batch": 8, "patch": 48, "peak_lr": 4e-4},
+    ("srresnet", "target"): {"iterations": 18_000, "batch": 8, "patch": 48, "peak_lr": 2e-4},
+    ("srcnn_style", "baseline"): {"iterations": 8_000, "batch": 8, "patch": 48, "peak_lr": 6e-4},
+    ("srcnn_style", "target"): {"iterations": 14_000, "batch": 8, "patch": 48, "peak_lr": 2e-4},
+}
+_QUICK = {"iterations": 20, "batch": 2, "patch": 32, "peak_lr": 2e-4}
+
+
+def recipe_of(profile: str, network: str, role: str, seed: int) -> Recipe:
+    """The recipe of a profile: ``standard`` made the shipped weights, ``paper`` is the paper's, ``quick`` a smoke test.
+
+    Raises:
+        NetworkError: the network is unknown.
+        TrainingError: the profile or the role is unknown.
+    """
+    build(network)
+    if profile == "paper" and role in ("baseline", "target"):
+        return paper_recipe(network, role, seed)  # type: ignore[arg-type]
+    if profile == "quick":
+        return Recipe(network, role, seed, **_QUICK)  # type: ignore[arg-type]
+    if profile == "standard" and (network, role) in _SHIPPED:
+        return Recipe(network, role, seed, **_SHIPPED[network, role])  # type: ignore[arg-type]
+    raise TrainingError(f"there is no {profile!r} recipe for the role {role!r} of {network}")
+
+
+def with_overrides(recipe: Recipe, **values: Any) -> Recipe:
+    """The recipe with every value that is not None replaced."""
+    return replace(recipe, **{name: value for name, value in values.items() if value is not None})
+
+
+def run(
+    recipe: Recipe,
+    image_set: ImageSet,
+    folder: Path,
+    *,
+    initial: Path | None = None,
+    fabric: Fabric | None = None,
+    precision: str = "32-true",
+    progress: bool = True,
+) -> Path:
+    """Train by a recipe on an image set, or continue to, and describe the run in ``run.json``.
+
+    Args:
+        recipe: what to train.
+        image_set: ground-truth images.
+        folder: of the run; one run a folder.
+        initial: weights to start from.
+        fabric: launched; decides device and number of processes. One CPU process in float32 otherwise.
+        precision: what ``fabric`` was made with, for the record.
+        progress: show a progress bar.
+
+    Returns:
+        The file of the trained weights.
+
+    Raises:
+        TrainingError: see :func:`faiglib.training.train`.
+        WeightsError: the initial weights cannot be used.
+    """
+    images = [image for _, image in image_set.load()]
+    start = load_weights(initial) if initial else None
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    result = train(
+        recipe,
+        images,
+        initial=start,
+        run_dir=folder,
+        validation=validation_crops(recipe.scale),
+        fabric=fabric,
+        log_every=max(10, recipe.iterations // 60),
+        progress=progress,
+    )
+    description = {
+        "recipe": asdict(recipe),
+        "data": image_set.name,
+        "data_digest": image_set.digest,
+        "precision": precision,
+        "processes": fabric.world_size,
+        "parent": _published_name(initial) if initial else None,
+        "seconds": round(result.seconds, 1),
+        "made_on": provenance.collect(fabric.device),
+    }
+    if fabric.is_global_zero:
+        write_text_atomic(folder / "run.json", json.dumps(description, indent=1) + "\n")
+    return folder / "weights.safetensors"
+
+
+def _published_name(weights: Path) -> str:
+    """Name that weights have, or would have once published: runs are published under the name of their folder."""
+    return f"{weights.parent.name}.safetensors" if weights.name == "weights.safetensors" else weights.name
+
+
+def validation_crops(scale: int = 2, side: int = 96) -> dict[str, tuple[Tensor, Tensor]]:
+    """Crops of scikit-image's photographs in the judged degradations, {input: (network input, ground truth)}."""
+    images = [image for _, image in datasets.find("skimage").load(crop=side)]
+    degraded = {
+        kind: torch.cat(
+            [replace(INPUTS[kind], scale=scale)(image, noise_generator(0, n)) for n, image in enumerate(images)]
+        )
+        for kind in JUDGED
+    }
+    return {kind: (low, torch.cat(images)) for kind, low in degraded.items()}
+
+
+@torch.no_grad()
+def measured_psnr(
+    network: torch.nn.Module, image_set: ImageSet, scale: int = 2, limit: int | None = None
+) -> dict[str, float]:
+    """Mean PSNR in dB over whole images by judged input; RGB, 8-bit outputs, 2-pixel border, noise seed 0."""
+    device = next(network.parameters()).device
+    total = dict.fromkeys(JUDGED, 0.0)
+    count = 0
+    for number, (_, image) in enumerate(image_set.load(limit)):
+        for kind in JUDGED:
+            low = replace(INPUTS[kind], scale=scale)(image, noise_generator(0, number)).to(device)
+            restored = quantise(network(low.contiguous(memory_format=torch.channels_last)).float())
+            total[kind] += float(psnr(restored, image.to(device)))
+        count += 1
+    return {kind: round(value / count, 4) for kind, value in total.items()}
+
+
+def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int | None = None) -> zoo.Entry:
+    """Put the result of a finished run among the shipped weights, with its measured PSNR.
+
+    Args:
+        folder: of the run.
+        models: folder of weights with a manifest.
+        image_sets: what to measure on.
+        limit: images per set; None is all.
+
+    Raises:
+        TrainingError: the run is not finished.
+        WeightsError: its weights cannot be read.
+    """
+    try:
+        description = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{folder} holds no finished training run: {error}") from None
+    recipe = Recipe(**description["recipe"])
+    half = {name: value.half().float() for name, value in load_weights(folder / "weights.safetensors").items()}
+    network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")
+    quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
+    details = {name: description[name] for name in ("parent", "recipe", "precision", "data", "data_digest", "made_on")}
+    entry = zoo.add(
+        models,
+        half,
+        {
+            "network": recipe.network,
+            "role": recipe.role,
+            "seed": recipe.seed,
+            "seconds": description["seconds"],
+            "psnr": quality,
+            **details,
+        },
+    )
+    log = (folder / "log.csv").read_text(encoding="utf-8")
+    write_text_atomic(models / "logs" / Path(entry.file).with_suffix(".csv").name, log)
+    return entry

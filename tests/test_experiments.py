@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from faiglib import paper, profiles, zoo
+from faiglib.attribution import faig, intinf
+from faiglib.errors import FaiglibError, WeightsError
+from faiglib.experiments import masking, method
+from faiglib.experiments.discovery import attributions, discover
+from faiglib.experiments.workbench import Workbench, budget, open_workbench
+from faiglib.networks import build
+from faiglib.store import Store
+
+TINY = dataclasses.replace(
+    profiles.PROFILES["quick"],
+    image_sets=("skimage", "div2k_train"),
+    nodes=2,
+    discovery_images=1,
+    discovery_crop=24,
+    evaluation_images=2,
+    evaluation_crop=24,
+    percents=(1, 5),
+    curve_percents=(0, 100),
+    curve_images=1,
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A pair whose target differs from the baseline by a little noise."""
+    folder = tmp_path_factory.mktemp("models")
+    baseline = build("srresnet", seed=0).state_dict()
+    generator = torch.Generator().manual_seed(1)
+    target = {
+        name: value + value.abs().mean() * torch.randn(value.shape, generator=generator)
+        for name, value in baseline.items()
+    }
+    details = {
+        "network": "srresnet",
+        "seed": 0,
+        "parent": None,
+        "recipe": {"scale": 2},
+        "precision": "32-true",
+        "data": "none",
+        "data_digest": "",
+        "made_on": {},
+        "seconds": 0.0,
+        "psnr": {},
+    }
+    for role, state in (("baseline", baseline), ("target", target)):
+        zoo.add(folder, state, {"role": role, **details})
+    return folder
+
+
+@pytest.fixture
+def bench(models, tmp_path, monkeypatch):
+    monkeypatch.delenv("FAIGLIB_DATA", raising=False)
+    monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
+    return Workbench(TINY, torch.device("cpu"), 0, None, models, Store(tmp_path / "store"))
+
+
+def test_workbench_uses_what_is_there_and_names_what_is_not(bench):
+    assert list(bench.image_sets) == ["skimage"]
+    assert bench.missing == ["DIV2K train"]
+    assert bench.pair_names == [("srresnet", 0)]
+    page = budget(bench)
+    assert "DIV2K train" in page
+    assert "SRResNet (seed 0)" in page
+
+
+def test_open_workbench_refuses_unknown_profile_and_missing_weights(tmp_path):
+    with pytest.raises(FaiglibError, match="'huge'"):
+        open_workbench("huge")
+    with pytest.raises(WeightsError, match="no manifest"):
+        open_workbench("quick", models_dir=str(tmp_path))
+
+
+def test_noise_of_a_sample_does_not_depend_on_the_other_samples(bench):
+    alone = bench.samples("skimage", None, 24)
+    again = bench.samples("skimage", None, 24)
+    for first, second in zip(alone, again, strict=True):
+        assert torch.equal(first.inputs["noisy"], second.inputs["noisy"])
+    assert not torch.equal(
+        alone[0].inputs["noisy"] - alone[0].inputs["clean"], alone[1].inputs["noisy"] - alone[1].inputs["clean"]
+    )
+
+
+def test_discovery_subtracts_the_other_degradation_and_reads_the_store_again(bench, monkeypatch):
+    pair = bench.pair("srresnet", 0)
+    rankings = discover(bench, pair, "skimage")
+    sample = bench.samples("skimage", 1, 24)[0]
+    blurry, noisy = (
+        faig(pair.target, pair.baseline, [(sample.inputs[kind], sample.ground_truth)], rule="midpoint", nodes=2)
+        for kind in ("blurry", "noisy")
+    )
+    deblurring = rankings.scores["faig", "deblurring"].values
+    assert torch.equal(deblurring, blurry.values - noisy.values)
+    assert torch.equal(rankings.scores["faig", "denoising"].values, -deblurring)
+    own = intinf(pair.target, [(sample.inputs["clean"], sample.inputs["noisy"])], rule="midpoint", nodes=2)
+    assert torch.equal(rankings.scores["intinf", "denoising"].values, own.values)
+    assert not torch.equal(
+        rankings.scores["random", "deblurring"].values, rankings.scores["random", "denoising"].values
+    )
+
+    def fail(*_, **__):
+        raise AssertionError("computed again although it is stored")
+
+    monkeypatch.setattr("faiglib.experiments.discovery.faig", fail)
+    assert torch.equal(attributions(bench, pair, "skimage")["faig", "blurry"].values, blurry.values)
+
+
+def gradient_map(image):
+    """Gradient magnitude with explicit zero padding, in NumPy."""
+    gray = np.tensordot([0.299, 0.587, 0.114], image, 1)
+    padded = np.pad(gray, 1)
+    vertical = padded[2:, 1:-1] - padded[:-2, 1:-1]
+    horizontal = padded[1:-1, 2:] - padded[1:-1, :-2]
+    return np.sqrt(vertical**2 + horizontal**2 + 1e-6)
+
+
+def test_drop_equals_a_substitution_and_a_gradient_map_by_hand(bench):
+    pair = bench.pair("srresnet", 0)
+    rankings = discover(bench, pair, "skimage")
+    samples = bench.samples("skimage", 1, 24)
+    mask = next(masking.masks(rankings, ("faig",), (5,)))
+    table = masking.measure(pair, [mask], samples, "test")
+
+    target, baseline = (dict(network.state_dict()) for network in (pair.target, pair.baseline))
+    mixed = {name: value.clone() for name, value in target.items()}
+    for filter_id in mask.filters.ids.tolist():
+        place = mask.filters.index.locate(filter_id)
+        mixed[place.layer][place.output, place.input] = baseline[place.layer][place.output, place.input]
+    network = build("srresnet")
+    outputs = []
+    for state in (target, mixed):
+        network.load_state_dict(state)
+        with torch.no_grad():
+            output = network(samples[0].inputs["blurry"]).numpy()[0].astype(np.float64)
+        outputs.append(np.round(np.clip(output, 0, 1) * 255) / 255)
+    expected = 1000 * np.mean((gradient_map(outputs[0]) - gradient_map(outputs[1])) ** 2)
+    row = table[table["input"] == "blurry"].iloc[0]
+    assert row["drop"] == pytest.approx(expected, rel=1e-5)
+    truth = samples[0].ground_truth.numpy()[0].astype(np.float64)[:, 2:-2, 2:-2]
+    error = np.mean((outputs[1][:, 2:-2, 2:-2] - truth) ** 2)
+    assert row["psnr"] == pytest.approx(-10 * np.log10(error), abs=1e-4)
+
+
+def test_drops_cover_every_cell_and_masking_everything_is_not_masking_nothing(bench):
+    table = masking.drops(bench)
+    cells = table.groupby(["method", "filters", "percent", "input"]).size()
+    assert len(cells) == 4 * 2 * 2 * 2
+    assert (cells == 2).all()
+    curves = masking.curves(bench)
+    by_percent = curves.groupby("percent")["drop"]
+    assert by_percent.max()[0.0] == 0
+    assert by_percent.min()[100.0] > 0
+    everything = curves[curves["percent"] == 100].groupby("input")["drop"].nunique()
+    assert (everything == 1).all()
+
+
+def example():
+    """Two seeds, two images, drops that are easy to average."""
+    rows = []
+    for seed, image, method_, value in (
+        (0, "a", "faig", 4.0),
+        (0, "b", "faig", 6.0),
+        (1, "a", "faig", 7.0),
+        (1, "b", "faig", 7.0),
+        (0, "a", "intinf", 1.0),
+        (0, "b", "intinf", 3.0),
+        (1, "a", "intinf", 4.0),
+        (1, "b", "intinf", 4.0),
+        (0, "a", "random", 0.5),
+        (0, "b", "random", 0.5),
+        (1, "a", "random", 0.7),
+        (1, "b", "random", 0.7),
+    ):
+        for function in ("deblurring", "denoising"):
+            rows.append(
+                {
+                    "network": "srresnet",
+                    "seed": seed,
+                    "image_set": "set14",
+                    "method": method_,
+                    "filters": function,
+                    "percent": 1.0,
+                    "input": "blurry",
+                    "image": image,
+                    "drop": value if function == "deblurring" else 100.0,
+                    "drop_blue": 2 * value,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def test_summary_is_mean_over_images_then_mean_and_deviation_over_seeds():
+    result = masking.summary(example()).set_index("method")
+    assert result.loc["faig", "measured"] == 6.0  # mean of 5 and 7
+    assert result.loc["faig", "spread"] == pytest.approx(math.sqrt(2))
+    assert result.loc["faig", ["seeds", "images"]].tolist() == [2, 2]
+    assert result.loc["faig", ["paper", "paper_std"]].tolist() == [6.68, 0.63]
+
+
+def test_verdict_counts_cells_and_ratios():
+    verdict = masking.ranking_verdict(masking.summary(example()))
+    assert (verdict.cells, verdict.won) == (1, 1)
+    assert verdict.least_ratio == verdict.median_ratio == 2.0
+    assert verdict.random_share == pytest.approx(0.1)
+
+
+def test_channel_comparison_uses_the_own_function_only():
+    table = masking.channel_comparison(example())
+    assert table["gray (as published)"].tolist() == [6.0]
+    assert table["blue ÷ gray"].tolist() == [2.0]
+
+
+def test_slopes_of_all_groups_integrate_to_the_change_of_the_loss(bench):
+    pair = bench.pair("srresnet", 0)
+    sample = method.scene(bench, crop=24)
+    rankings = discover(bench, pair, "skimage")
+    table = method.along_path(bench, pair, sample, rankings, steps=9)
+    assert len(table) == 2 * 9 * len(method.GROUPS)
+    for _, rows in method.shares(table).groupby("input"):
+        assert rows["integral"].sum() == pytest.approx(rows["loss_change"].iloc[0], rel=2e-3)
+        assert rows["share"].sum() == pytest.approx(1)
+
+
+def test_ends_of_the_path_are_the_two_networks(bench):
+    pair = bench.pair("srresnet", 0)
+    sample = method.scene(bench, crop=24)
+    frames = method.frames(pair, sample, (0.0, 1.0))
+    for alpha, network in ((0.0, pair.target), (1.0, pair.baseline)):
+        expected = masking.restore(network, sample.inputs["noisy"])
+        assert torch.allclose(frames["noisy"][alpha], expected, atol=1.01 / 255)
+
+
+def test_top_filters_and_kernels_come_from_the_named_places(bench):
+    pair = bench.pair("srresnet", 0)
+    rankings = discover(bench, pair, "skimage")
+    top = method.top_filters(rankings, 3)
+    assert top["rank"].tolist() == [1, 2, 3] * 2
+    assert (top.groupby("filters")["score"].diff().dropna() <= 0).all()
+    row, kernel = top.iloc[0], method.kernels(pair, top)[0]
+    weights = pair.target.state_dict()[f"{row['layer']}.weight"]
+    assert torch.equal(kernel["target"], weights[row["output"], row["input"]])
+    assert torch.allclose(kernel["change"], kernel["target"] - kernel["baseline"])
+
+
+def test_agreement_is_one_with_itself_and_symmetric(bench):
+    table = method.agreement(discover(bench, bench.pair("srresnet", 0), "skimage"))
+    matrix = table[table["filters"] == "deblurring"].pivot(index="method", columns="other", values="overlap")
+    assert np.allclose(np.diag(matrix), 1)
+    assert np.allclose(matrix, matrix.T)
+    assert matrix.loc["FAIG", "random"] < 0.1
+
+
+def test_concentration_grows_to_one(bench):
+    table = method.concentration(discover(bench, bench.pair("srresnet", 0), "skimage"), points=20)
+    for _, rows in table.groupby("filters"):
+        assert rows["share"].is_monotonic_increasing
+        assert rows["share"].iloc[-1] == pytest.approx(1)
+        assert (rows["share"] >= rows["percent"] / 100 - 1e-9).all()
+
+
+def test_gallery_shows_input_target_and_both_masks(bench):
+    gallery = masking.gallery(bench, bench.pair("srresnet", 0), "skimage", "chelsea", 1, 24)
+    assert list(gallery.rows) == ["blurry", "noisy"]
+    for images in gallery.rows.values():
+        assert len(images) == 4
+        assert all(image.shape == gallery.ground_truth.shape for image in images.values())
+
+
+def test_papers_cells_are_complete_and_faig_leads_each():
+    cells = pd.DataFrame([vars(cell) for cell in paper.drops()])
+    assert len(cells) == 2 * 2 * 2 * 2 * 4
+    assert cells.groupby("table")["network"].nunique().tolist() == [1, 1, 1, 1]
+    best = cells.loc[cells.groupby(["network", "image_set", "input", "percent"])["mean"].idxmax(), "method"]
+    assert set(best) == {"faig"}
+
+
+def test_profiles_grow_from_quick_to_paper():
+    quick, standard, full = (profiles.get(name) for name in ("quick", "standard", "paper"))
+    assert quick.nodes < standard.nodes < full.nodes == 100
+    assert full.rule == "left"
+    assert (full.discovery_images, full.discovery_crop, full.evaluation_crop) == (None, None, None)
+    assert len(full.curve_percents) == 101
