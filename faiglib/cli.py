@@ -41,6 +41,9 @@ app = typer.Typer(
 )
 
 
+#: What typer raises for a wrong command line; it has no public name.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+
 #: Largest seed; the random generators take 64 bits, of which the step or image number needs the rest.
 LARGEST_SEED = 2**31 - 1
 
@@ -124,7 +127,10 @@ def mask(
     scale: ScaleOption = 2,
     device: DeviceOption = "auto",
 ) -> None:
-    """Restore images with the target whose best-ranked filters are replaced by the baseline's."""
+    """Restore images with some of the target's filters replaced.
+
+    The best-ranked filters of the target become those of the baseline; what they did is no longer done.
+    """
     place = choose_device(device)
     target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
     index = FilterIndex.of(target_net)
@@ -162,9 +168,10 @@ def degrade(
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the noise.")] = 0,
     scale: Annotated[int, typer.Option(min=1, help="Downsampling factor.")] = 2,
 ) -> None:
-    """Make network inputs from ground truth: blur, bilinear downsampling, noise, 8-bit rounding.
+    """Make network inputs from ground-truth images.
 
-    The paper uses --blur 2 for blurry and --noise 0.1 for noisy input.
+    In this order: blur, bilinear downsampling, noise, 8-bit rounding. The paper uses --blur 2 for blurry and
+    --noise 0.1 for noisy input.
     """
     count = folders.degrade(Degradation(blur, noise, scale), input_, output, seed)
     typer.echo(f"Wrote {count} images to {output} (blur σ {blur:g}, noise σ {noise:g}, ÷{scale}, seed {seed}).")
@@ -238,7 +245,10 @@ def publish(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
 ) -> None:
-    """Put trained weights into a folder of models, in half precision, with their measured PSNR."""
+    """Put trained weights into a folder of models.
+
+    They are stored in half precision and described in the manifest, with the PSNR that is measured now.
+    """
     image_sets = [datasets.find(one, data_dir) for one in data or ("set14", "bsd100")]
     with tqdm(run, desc="publish", unit="run") as bar:
         for folder in bar:
@@ -253,7 +263,10 @@ def import_weights(
     out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
     scale: ScaleOption = 2,
 ) -> None:
-    """Turn released weights into safetensors, after checking that they fit the network. No code in them is run."""
+    """Turn released weights into safetensors.
+
+    They are checked to fit the network, and no code in them is run.
+    """
     if out.suffix != ".safetensors":
         raise WeightsError(f"the weights cannot be written to {out}: a name ending in .safetensors was expected")
     state = load_weights(source)
@@ -264,10 +277,16 @@ def import_weights(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(help="Image sets.", **one_of(datasets.NAMES))],
+    names: Annotated[
+        list[str],
+        typer.Argument(help=f"Out of {', '.join(datasets.NAMES)}.", **{**one_of(datasets.NAMES), "metavar": "NAMES"}),
+    ],
     data_dir: Annotated[Path | None, typer.Option(help="Where to; by default the cache.")] = None,
 ) -> None:
-    """Download image sets from pinned commits, each file checked against its SHA-256. Interrupted downloads resume."""
+    """Download image sets.
+
+    They come from pinned commits, each file is checked against its SHA-256, and what is there already is kept.
+    """
     for name in names:
         image_set = datasets.fetch(name, data_dir)
         typer.echo(f"{image_set.title}: {len(image_set)} images in {image_set.paths[0].parent}")
@@ -281,7 +300,7 @@ def info(
         str | None, typer.Option(help="List this network's filters layer by layer.", **one_of(NETWORKS))
     ] = None,
 ) -> None:
-    """Show versions, device, image sets, trained weights, and the filters of each network."""
+    """Show versions, device, image sets, weights and filters."""
     typer.echo(f"faiglib {__version__}, torch {torch.__version__}, device {choose_device('auto')}")
     typer.echo("\nImage sets")
     chosen = data_dir or os.environ.get("FAIGLIB_DATA")
@@ -327,14 +346,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: tqdm.write(f"faiglib: warning: {message}", file=sys.stderr)
-        status, message = run(arguments)
+        status, message = outcome(arguments)
     if message:
         print("faiglib:", " ".join(message.split()), file=sys.stderr)
     if status:
         sys.exit(status)
 
 
-def run(arguments: Sequence[str] | None) -> tuple[int, str]:
+def outcome(arguments: Sequence[str] | None) -> tuple[int, str]:
     """Exit status and message of a command; when it returns, the frames of a failed one and its bars are gone."""
     with interruptible() as signals:
         try:
@@ -345,11 +364,13 @@ def run(arguments: Sequence[str] | None) -> tuple[int, str]:
             return 1, str(error)
         except OSError as error:
             return 1, f"{error.filename or 'input/output'}: {error.strerror or error}"
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            return 1, f"out of memory: {error}"
         except Exception as error:
-            if isinstance(error, MemoryError) or "memory" in str(error) and isinstance(error, RuntimeError):
+            if "can't allocate memory" in str(error):  # torch on the CPU
                 return 1, f"out of memory: {error}"
-            if hasattr(error, "format_message"):  # typer's usage errors have no public base class
-                return error.exit_code, error.format_message()
+            if isinstance(error, _USAGE_ERROR):
+                return 2, error.format_message()
             raise
     return (128 + signals[0], "interrupted") if signals else (status, "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,15 +14,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from faiglib import datasets
+from faiglib import __version__, datasets
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.paths import quadrature
 from faiglib.checkpoints import save_weights
-from faiglib.degradations import quantise
+from faiglib.degradations import Degradation, noise_generator, quantise
 from faiglib.errors import DatasetError, FaiglibError, ImageError
 from faiglib.files import sha256_file
 from faiglib.filters import FilterScores
-from faiglib.images import list_images, match_by_name, read_image, save_image
+from faiglib.images import images_by_stem, match_by_name, read_image, save_image
 from faiglib.store import fingerprint
 
 PARTIAL = "partial.safetensors"
@@ -44,15 +45,16 @@ def triples(gt: Path, blur: Path, noise: Path, scale: int) -> list[Triple]:
         ImageError: a file is not an image, or an input is not the ground truth's size divided by the scale.
     """
     found = [Triple(one["gt"], one["blur"], one["noise"]) for one in match_by_name(gt=gt, blur=blur, noise=noise)]
-    for triple in tqdm(found, desc="checking images", unit="image", leave=False):
-        height, width = read_image(triple.ground_truth).shape[-2:]
-        for path in (triple.blurry, triple.noisy):
-            low = tuple(read_image(path, warn=False).shape[-2:])
-            if (low[0] * scale, low[1] * scale) != (height, width):
-                raise ImageError(
-                    f"Image {path} has {low[1]}x{low[0]} pixels, which is not 1/{scale} of the {width}x{height} of "
-                    f"{triple.ground_truth}."
-                )
+    with tqdm(found, desc="checking images", unit="image", leave=False) as bar:
+        for triple in bar:
+            height, width = read_image(triple.ground_truth).shape[-2:]
+            for path in (triple.blurry, triple.noisy):
+                low = tuple(read_image(path).shape[-2:])
+                if (low[0] * scale, low[1] * scale) != (height, width):
+                    raise ImageError(
+                        f"Image {path} has {low[1]}x{low[0]} pixels, which is not 1/{scale} of the {width}x{height} of "
+                        f"{triple.ground_truth}."
+                    )
     return found
 
 
@@ -68,7 +70,8 @@ def attribute(
 ) -> tuple[FilterScores, FilterScores]:
     """FAIG over matched files, resumable: deblurring and denoising scores (paper, eq. 7).
 
-    The sums so far are kept in ``out`` after every image; a run of the same networks, files and rule goes on from them.
+    The sums so far are kept in ``out`` after every image. A run of the same networks, files and rule, on the same kind
+    of device, goes on from them and ends in the same bits.
 
     Args:
         target: θ.
@@ -90,15 +93,21 @@ def attribute(
             "networks": [dict(network.state_dict()) for network in (target, baseline)],
             "files": [[sha256_file(file) for file in vars(scene).values()] for scene in scenes],
             "rule": [rule, nodes],
+            "made_by": [__version__, torch.__version__, torch.device(device).type],
         }
     )
     done, sums = _sums_so_far(out / PARTIAL, identity, path.index.total)
-    bar = tqdm(scenes[done:], desc="FAIG", unit="image", initial=done, total=len(scenes))
-    for number, scene in enumerate(bar, start=done + 1):
-        ground_truth = read_image(scene.ground_truth, warn=False)
-        for kind in ("blurry", "noisy"):
-            sums[kind] += image_scores(path, read_image(getattr(scene, kind), warn=False), ground_truth, points)
-        save_weights(out / PARTIAL, sums, {"identity": identity, "done": json.dumps(number)})
+
+    def keep(count: int) -> None:
+        save_weights(out / PARTIAL, sums, {"identity": identity, "done": json.dumps(count)})
+
+    keep(done)  # so that a folder that cannot be written is noticed at once
+    with tqdm(scenes[done:], desc="FAIG", unit="image", initial=done, total=len(scenes)) as bar:
+        for number, scene in enumerate(bar, start=done + 1):
+            ground_truth = read_image(scene.ground_truth, warn=False)
+            for kind in ("blurry", "noisy"):
+                sums[kind] += image_scores(path, read_image(getattr(scene, kind), warn=False), ground_truth, points)
+            keep(number)
     blurry, noisy = (FilterScores(path.index, sums[kind] / len(scenes)) for kind in ("blurry", "noisy"))
     return blurry - noisy, noisy - blurry
 
@@ -120,19 +129,56 @@ def _sums_so_far(path: Path, identity: str, total: int) -> tuple[int, dict[str, 
     return 0, {kind: torch.zeros(total, dtype=torch.float64) for kind in ("blurry", "noisy")}
 
 
-@torch.no_grad()
-def restore(network: nn.Module, source: Path, destination: Path, device: torch.device) -> None:
-    """Restore every image of a folder into another, as PNG under the same names.
+def degrade(degradation: Degradation, source: Path, destination: Path, seed: int = 0) -> int:
+    """Degrade every image of a folder into another, as PNG under the same names, and return their number.
 
     Raises:
-        DatasetError: the folder is missing or empty.
+        DatasetError: see :func:`results`.
+        ImageError: a file is not an image, is smaller than the kernel or does not divide by the scale.
+        StoreError: a result cannot be written.
+    """
+    paths = results(source, destination)
+    with tqdm(paths.items(), desc="degrade", unit="image") as bar:
+        for number, (path, result) in enumerate(bar):
+            with naming(path):
+                save_image(result, degradation(read_image(path), noise_generator(seed, number)))
+    return len(paths)
+
+
+@torch.no_grad()
+def restore(network: nn.Module, source: Path, destination: Path, device: torch.device | str = "cpu") -> int:
+    """Restore every image of a folder into another, as PNG under the same names, and return their number.
+
+    Raises:
+        DatasetError: see :func:`results`.
         ImageError: a file is not an image.
         StoreError: a result cannot be written.
     """
-    paths = list_images(source)
-    for path in tqdm(paths, desc="restore", unit="image"):
-        image = read_image(path).to(device).contiguous(memory_format=torch.channels_last)
-        save_image(destination / f"{path.stem}.png", quantise(network(image).float()))
+    paths = results(source, destination)
+    with tqdm(paths.items(), desc="restore", unit="image") as bar:
+        for path, result in bar:
+            with naming(path):
+                image = read_image(path).to(device).contiguous(memory_format=torch.channels_last)
+                save_image(result, quantise(network(image).float()))
+    return len(paths)
+
+
+def results(source: Path, destination: Path) -> dict[Path, Path]:
+    """For every image of a folder the file of its result, a PNG of the same name in another folder.
+
+    Raises:
+        DatasetError: the folder is missing or empty, two images differ in nothing but their ending, or the
+            destination is the folder itself or no folder.
+    """
+    paths = images_by_stem(source)
+    if destination.exists():
+        if not destination.is_dir():
+            raise DatasetError(f"{destination} is not a folder.")
+        if os.path.samefile(source, destination):
+            raise DatasetError(
+                f"Folder {source} holds the input; results need another folder, to overwrite none of it."
+            )
+    return {path: destination / f"{stem}.png" for stem, path in paths.items()}
 
 
 @contextmanager

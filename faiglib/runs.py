@@ -15,14 +15,17 @@ import torch
 from torch import Tensor
 
 from faiglib import datasets, provenance, zoo
-from faiglib.checkpoints import fit, load_weights
+from faiglib.checkpoints import fit, load_weights, read_metadata
 from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator, quantise
-from faiglib.errors import TrainingError
+from faiglib.errors import TrainingError, WeightsError
 from faiglib.files import write_text_atomic
 from faiglib.metrics import psnr
 from faiglib.networks import build
 from faiglib.training import Fabric, Recipe, paper_recipe, train
+
+#: Names of the recipes.
+PROFILES = ("standard", "paper", "quick")
 
 #: Inputs on which networks are judged.
 JUDGED = ("clean", "blurry", "noisy")
@@ -86,6 +89,7 @@ def run(
         TrainingError: see :func:`faiglib.training.train`.
         WeightsError: the initial weights cannot be used.
     """
+    finished = _is_finished(folder, recipe)
     images = [image for _, image in image_set.load()]
     start = load_weights(initial) if initial else None
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
@@ -99,6 +103,8 @@ def run(
         log_every=max(10, recipe.iterations // 60),
         progress=progress,
     )
+    if finished:
+        return folder / "weights.safetensors"
     description = {
         "recipe": asdict(recipe),
         "data": image_set.name,
@@ -112,6 +118,15 @@ def run(
     if fabric.is_global_zero:
         write_text_atomic(folder / "run.json", json.dumps(description, indent=1) + "\n")
     return folder / "weights.safetensors"
+
+
+def _is_finished(folder: Path, recipe: Recipe) -> bool:
+    """Whether the run in the folder went to its end and says so: its description is not to be overwritten."""
+    try:
+        steps = read_metadata(folder / "state.safetensors").get("step")
+    except WeightsError:
+        return False
+    return steps == str(recipe.iterations) and (folder / "run.json").is_file()
 
 
 def _published_name(weights: Path) -> str:
@@ -158,18 +173,22 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
         limit: images per set; None is all.
 
     Raises:
-        TrainingError: the run is not finished.
+        TrainingError: the run is not finished, or is not described as :func:`run` does.
         WeightsError: its weights cannot be read.
     """
     try:
         description = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{folder} holds no finished training run: {error}") from None
-    recipe = Recipe(**description["recipe"])
+        log = (folder / "log.csv").read_text(encoding="utf-8")
+        recipe = Recipe(**description["recipe"])
+        kept = ("parent", "seconds", "precision", "data", "data_digest", "made_on")
+        details = {name: description[name] for name in kept}
+    except OSError as error:
+        raise TrainingError(f"{folder} holds no finished training run: there is no {error.filename}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{folder / 'run.json'} does not describe a training run: {error!r}") from None
     half = {name: value.half().float() for name, value in load_weights(folder / "weights.safetensors").items()}
     network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")
     quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
-    details = {name: description[name] for name in ("parent", "recipe", "precision", "data", "data_digest", "made_on")}
     entry = zoo.add(
         models,
         half,
@@ -177,11 +196,10 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
             "network": recipe.network,
             "role": recipe.role,
             "seed": recipe.seed,
-            "seconds": description["seconds"],
+            "recipe": asdict(recipe),
             "psnr": quality,
             **details,
         },
     )
-    log = (folder / "log.csv").read_text(encoding="utf-8")
     write_text_atomic(models / "logs" / Path(entry.file).with_suffix(".csv").name, log)
     return entry

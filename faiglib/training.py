@@ -132,6 +132,11 @@ def ema_decay(recipe: Recipe, step: int) -> float:
     return min(recipe.ema, (1 + step) / (10 + step))
 
 
+def draw_seed(seed: int, step: int) -> int:
+    """Seed of the draws of one step; below 2³², since the CPU generator keeps no more bits."""
+    return (seed * 0x9E3779B1 + step) % 2**32
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """What a run made: the averaged weights, the log (a mapping per row) and the seconds of all sessions."""
@@ -162,7 +167,7 @@ def train(
     log_every: int = 200,
     progress: bool = True,
 ) -> TrainingResult:
-    """Train a network by a recipe; L1 loss, Adam (0.9, 0.99), exponential moving average of the weights.
+    """Train a network by a recipe: L1 loss, Adam (0.9, 0.99), exponential moving average of the weights.
 
     Args:
         recipe: what to train.
@@ -188,7 +193,7 @@ def train(
         raise TrainingError(f"a batch of {recipe.batch} does not divide over {fabric.world_size} processes")
     network = build(recipe.network, seed=recipe.seed, scale=recipe.scale)
     if initial is not None:
-        fit(network, initial, "the initial weights")
+        fit(network, initial, "the file of initial weights")
     network.to(fabric.device)
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     names = [name for name, _ in network.named_parameters()]
@@ -238,7 +243,7 @@ def train(
 
     try:
         while done.step < recipe.iterations:
-            generator.manual_seed(recipe.seed * 2**32 + done.step)
+            generator.manual_seed(draw_seed(recipe.seed, done.step))
             low, ground_truth = recipe.degradation(source.draw(recipe.batch, generator), generator)
             low = low[share].contiguous(memory_format=torch.channels_last)
             for group in optimizer.param_groups:
@@ -277,7 +282,7 @@ def train(
                 )
                 if run_dir and fabric.is_global_zero:
                     _write_log(run_dir, log)
-            if time.monotonic() - saved > checkpoint_seconds:
+            if time.monotonic() - saved > checkpoint_seconds and bool(torch.isfinite(losses)):
                 save()
                 saved = time.monotonic()
         save()

@@ -23,6 +23,7 @@ from faiglib.attribution import path_integral
 from faiglib.experiments import method, open_workbench
 from faiglib.experiments.discovery import FUNCTIONS
 from faiglib.experiments.workbench import budget
+from faiglib.figures import method as method_figures
 
 figures.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
@@ -71,7 +72,9 @@ display(HTML(budget(bench)))
 # ## The two inputs of one image
 
 # %% mystnb={"image": {"alt": "Four crops of a cat: ground truth, clean, blurry and noisy network input."}, "figure": {"caption": "One ground truth and the network inputs made from it. Blur: Gaussian, σ = 2 HR pixels. Noise: white Gaussian, σ = 0.1 on the scale from 0 to 1. Photograph: scikit-image.", "name": "fig-inputs"}}
-figures.inputs({"ground truth": scene.ground_truth} | {f"{kind} input": image for kind, image in scene.inputs.items()})
+method_figures.inputs(
+    {"ground truth": scene.ground_truth} | {f"{kind} input": image for kind, image in scene.inputs.items()}
+)
 # %% [markdown]
 # ## Walking the path
 #
@@ -80,7 +83,7 @@ figures.inputs({"ground truth": scene.ground_truth} | {f"{kind} input": image fo
 # the straight line a sensible path.
 
 # %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks γ(α) on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}}
-figures.path_frames(method.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
+method_figures.path_frames(method.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
 # %% [markdown]
 # The second picture is what the integral does. On the left, the loss along the path for both inputs. On the right, its
 # slope, divided among four groups of parameters: the 1 % deblurring filters, the 1 % denoising filters, all the other
@@ -88,7 +91,7 @@ figures.path_frames(method.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
 
 # %% mystnb={"image": {"alt": "Loss against alpha for blurry and noisy input, and its slope stacked by parameter group."}, "figure": {"caption": "Left: mean squared error along the path. Middle and right: its slope for blurry and for noisy input, stacked by the parameters that cause it.", "name": "fig-along-path"}}
 path_table = method.along_path(bench, pair, scene, rankings)
-figures.loss_along_path(path_table)
+method_figures.loss_along_path(path_table)
 # %%
 shares = method.shares(path_table)
 by_group = shares.set_index(["input", "group"])
@@ -127,7 +130,7 @@ top = method.top_filters(rankings, 10)
 tables.plain(top, {"score": "{:.4g}"})
 
 # %% mystnb={"image": {"alt": "Grids of 3 by 3 kernels of the ten best deblurring and denoising filters in baseline and target, with their difference."}, "figure": {"caption": "The ten highest-ranked filters of each function: kernel in the baseline, in the target, and what fine-tuning changed. Titles give layer and [output, input]; red is positive, blue negative; baseline and target share a scale, the change has its own.", "name": "fig-kernels"}}
-figures.kernel_grid(top, method.kernels(pair, top))
+method_figures.kernel_grid(top, method.kernels(pair, top))
 # %%
 concentration = method.concentration(rankings)
 for function in FUNCTIONS:
@@ -140,7 +143,7 @@ for function in FUNCTIONS:
 # deblurring and {glue:text}`held_denoising:.0f` % for denoising.
 
 # %% mystnb={"image": {"alt": "Cumulative share of positive FAIG scores against the percentage of best filters."}, "figure": {"caption": "How much of all positive FAIG the best filters hold.", "name": "fig-concentration"}}
-figures.concentration(concentration)
+method_figures.concentration(concentration)
 # %% [markdown]
 # ## Do the methods agree?
 #
@@ -149,7 +152,7 @@ figures.concentration(concentration)
 # that takes the experiments of the next chapter.
 
 # %% mystnb={"image": {"alt": "Two matrices of overlaps between the top one percent filters of four methods."}, "figure": {"caption": "Overlap of the top 1 % between methods, for deblurring and for denoising filters.", "name": "fig-agreement"}}
-figures.agreement(method.agreement(rankings), 1)
+method_figures.agreement(method.agreement(rankings), 1)
 
 # %% [markdown]
 # ## In your own code

@@ -21,6 +21,7 @@ from myst_nb import glue
 from faiglib import figures, tables
 from faiglib.experiments import masking, open_workbench
 from faiglib.experiments.workbench import budget
+from faiglib.figures import masking as masking_figures
 from faiglib.networks import TITLES
 
 figures.style()
@@ -46,7 +47,7 @@ for network in drops["network"].unique():
 
 # %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, measured here beside the paper."}, "figure": {"caption": "Drop after masking 1 % of the filters, measured here (solid, left) and in the paper (hatched, right).", "name": "fig-drop-bars"}}
 shown_set = "set14" if "set14" in bench.image_sets else "skimage"
-figures.drop_bars(summary, shown_set, 1)
+masking_figures.drop_bars(summary, shown_set, 1)
 # %%
 verdict = masking.ranking_verdict(summary)
 glue("cells_won", int(verdict.won), display=False)
@@ -70,7 +71,7 @@ glue("random_share", float(100 * verdict.random_share), display=False)
 # %% mystnb={"image": {"alt": "Matrices of the PSNR lost for each input when deblurring or denoising filters are masked."}, "figure": {"caption": "PSNR in dB that masking FAIG's filters costs, by input and masked function.", "name": "fig-selectivity"}}
 selectivity = masking.selectivity(drops)
 shown = selectivity[selectivity["image_set"] == shown_set]
-figures.selectivity(shown)
+masking_figures.selectivity(shown)
 # %%
 main_network, _ = bench.main_pair
 costs = shown[(shown["network"] == main_network) & (shown["percent"] == 1)].set_index(["filters", "input"])
@@ -92,7 +93,7 @@ tables.selectivity(shown)
 # concentrated the ability is. At 100 % all filters are the baseline's and only the biases are still the target's.
 
 # %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "Drop against the proportion of masked filters, for blurry and noisy input (main Fig. 3 and supp. Fig. 1). The horizontal axis is linear up to 1 % and logarithmic beyond.", "name": "fig-masking-curves"}}
-figures.masking_curves(masking.curves(bench))
+masking_figures.masking_curves(masking.curves(bench))
 # %% [markdown]
 # ## To the eye
 #
@@ -102,7 +103,7 @@ figures.masking_curves(masking.curves(bench))
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without deblurring filters and without denoising filters, and the ground truth."}, "figure": {"caption": "Qualitative masking at 1 % (main Fig. 4). Photograph: scikit-image.", "name": "fig-gallery"}}
 pair = bench.pair(*bench.main_pair)
 gallery = masking.gallery(bench, pair, "skimage", "chelsea", percent=1, crop=120)
-figures.gallery(gallery.rows, gallery.ground_truth)
+masking_figures.gallery(gallery.rows, gallery.ground_truth)
 # %% [markdown]
 # ## Gray or blue?
 #

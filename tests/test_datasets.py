@@ -62,9 +62,7 @@ def contents(monkeypatch):
         return {file.path: (Path(REAL_DATA) / file.path).read_bytes() for file in registered_files("set5")}
     made = {f"Set5/{name}.bmp": image_bytes(seed, "bmp") for seed, name in enumerate("abcde")}
     registry = tuple(
-        RegisteredFile(
-            path, hashlib.sha256(data).hexdigest(), len(data), "some/where", COMMIT, f"Test set/{path}"
-        )
+        RegisteredFile(path, hashlib.sha256(data).hexdigest(), len(data), "some/where", COMMIT, f"Test set/{path}")
         for path, data in made.items()
     )
     monkeypatch.setattr(datasets, "_registry", lambda: registry)
@@ -145,9 +143,7 @@ def test_registry_has_the_published_sets():
     }
     files = [file for name in datasets.NAMES for file in registered_files(name)]
     assert len({file.path for file in files}) == len({file.sha256 for file in files}) == 543
-    assert all(
-        len(bytes.fromhex(file.sha256)) == 32 and len(bytes.fromhex(file.commit)) == 20 for file in files
-    )
+    assert all(len(bytes.fromhex(file.sha256)) == 32 and len(bytes.fromhex(file.commit)) == 20 for file in files)
     assert all(file.bytes > 1000 and not file.path.startswith("/") for file in files)
     for name in datasets.NAMES:
         stems = [Path(file.path).stem for file in registered_files(name)]
@@ -158,11 +154,7 @@ def test_registry_has_the_published_sets():
 def test_address_is_pinned_and_quoted():
     file = RegisteredFile("Set5/a b.bmp", "0" * 64, 1, "some/where", COMMIT, "Test/a b#ä.bmp")
     assert file.url("http://host/") == f"http://host/some/where/{COMMIT}/Test/a%20b%23%C3%A4.bmp"
-    assert (
-        registered_files("bsd100")[0]
-        .url()
-        .startswith(f"{BASE_URL}/BIDS/BSDS500/a04b7c6c3a9f0ace74bf205c72a43d32")
-    )
+    assert registered_files("bsd100")[0].url().startswith(f"{BASE_URL}/BIDS/BSDS500/a04b7c6c3a9f0ace74bf205c72a43d32")
 
 
 @pytest.mark.skipif(not REAL_DATA, reason="FAIGLIB_DATA is not set")
@@ -182,9 +174,7 @@ def test_registry_agrees_with_the_real_files():
 
 def test_unknown_name_lists_the_names():
     for call in (find, fetch, datasets.title, registered_files):
-        with pytest.raises(
-            DatasetError, match=r"no image set named 'set15'; the names are set5, set14, bsd100"
-        ):
+        with pytest.raises(DatasetError, match=r"no image set named 'set15'; the names are set5, set14, bsd100"):
             call("set15")
 
 
@@ -234,15 +224,11 @@ def test_folder_that_is_missing_is_an_error_of_its_own(tmp_path, monkeypatch):
 def test_div2k_is_taken_from_the_users_folder_and_never_fetched(tmp_path):
     folder = tmp_path / "data" / "DIV2K_valid_HR"
     lay_out(folder, {f"{number:04d}.png": b"x" for number in range(801, 900)})
-    with pytest.raises(
-        DatasetError, match=r"1 of its 100 files .* first DIV2K_valid_HR/0900\.png.*FAIGLIB_DATA"
-    ):
+    with pytest.raises(DatasetError, match=r"1 of its 100 files .* first DIV2K_valid_HR/0900\.png.*FAIGLIB_DATA"):
         find("div2k_valid", tmp_path / "data")
     (folder / "0900.png").write_bytes(b"x")
     assert len(find("div2k_valid", tmp_path / "data")) == 100
-    with pytest.raises(
-        DatasetError, match=r"DIV2K train is not downloaded by faiglib; download DIV2K_train_HR from"
-    ):
+    with pytest.raises(DatasetError, match=r"DIV2K train is not downloaded by faiglib; download DIV2K_train_HR from"):
         fetch("div2k_train")
 
 
@@ -422,9 +408,7 @@ def broken(handler, body):
         (broken, "the server answered 503 Service Unavailable"),
     ],
 )
-def test_bad_answers_give_one_sentence_and_leave_nothing_behind(
-    server, contents, tmp_path, behaviour, reason
-):
+def test_bad_answers_give_one_sentence_and_leave_nothing_behind(server, contents, tmp_path, behaviour, reason):
     bad = registered_files("set5")[2]
     server.behave = lambda handler, body: handler.path in bad.url(server.url) and behaviour(handler, body)
     with pytest.raises(DatasetError) as caught:
@@ -442,9 +426,7 @@ def test_bad_answers_give_one_sentence_and_leave_nothing_behind(
 def test_passing_trouble_is_retried_but_a_missing_file_is_not(server, monkeypatch):
     monkeypatch.setattr(datasets, "RETRIES", 1)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    server.behave = lambda handler, body: (
-        server.requested.count(handler.path) == 1 and truncated(handler, body)
-    )
+    server.behave = lambda handler, body: server.requested.count(handler.path) == 1 and truncated(handler, body)
     assert len(fetch("set5", base_url=server.url, progress=False)) == 5
     assert len(server.requested) == 10
     server.requested.clear()
@@ -480,9 +462,7 @@ def test_silent_server(contents, monkeypatch):
 
 
 def test_address_that_is_none(contents):
-    with pytest.raises(
-        DatasetError, match=r"could not be fetched: the address does not start with https://\.$"
-    ):
+    with pytest.raises(DatasetError, match=r"could not be fetched: the address does not start with https://\.$"):
         fetch("set5", base_url="nonsense", progress=False)
 
 

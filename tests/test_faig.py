@@ -451,9 +451,7 @@ def test_a_weight_shared_by_two_layers_is_one_layer_of_filters(random_pairs, mak
 
 def test_computed_weights_are_refused_with_advice(random_pairs):
     networks = [nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 12, 3)), nn.PixelShuffle(2))] * 2
-    with pytest.raises(
-        NetworkError, match=r"weight of 0 is computed .*; remove the parametrisation"
-    ):
+    with pytest.raises(NetworkError, match=r"weight of 0 is computed .*; remove the parametrisation"):
         faig(*networks, random_pairs())
 
 

@@ -6,8 +6,10 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from faiglib import figures, paper, tables
+from faiglib import paper, tables
 from faiglib.experiments import masking
+from faiglib.figures import common, method
+from faiglib.figures import masking as masking_figures
 
 
 def cells(measured=None):
@@ -45,7 +47,7 @@ def test_spread_leaves_out_what_is_not_there():
 
 
 def test_bars_have_the_measured_and_published_heights():
-    figure = figures.drop_bars(cells(), "set14", 1)
+    figure = masking_figures.drop_bars(cells(), "set14", 1)
     assert isinstance(figure, Figure)
     panel = next(axis for axis in figure.axes if axis.get_title().startswith("SRResNet, blurry"))
     heights = [bar.get_height() for bar in panel.patches]
@@ -61,7 +63,7 @@ def test_curves_draw_every_function_once_and_chance_once():
         for f in ("deblurring", "denoising")
         for p in (0.0, 1.0, 100.0)
     ]
-    figure = figures.masking_curves(pd.DataFrame(rows))
+    figure = masking_figures.masking_curves(pd.DataFrame(rows))
     assert [len(axis.lines) for axis in figure.axes] == [3, 3]
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
         "deblurring filters (FAIG)",
@@ -72,7 +74,7 @@ def test_curves_draw_every_function_once_and_chance_once():
 
 def test_pictures_are_shown_as_they_are():
     image = torch.rand(1, 3, 5, 7)
-    picture = figures.as_picture(image)
+    picture = common.as_picture(image)
     assert picture.shape == (5, 7, 3)
     assert torch.equal(torch.from_numpy(picture).permute(2, 0, 1), image[0])
-    assert len(figures.inputs({"a": image, "b": image}).axes) == 2
+    assert len(method.inputs({"a": image, "b": image}).axes) == 2

@@ -56,9 +56,7 @@ def test_full_device_is_noticed_when_the_file_is_closed(tmp_path, monkeypatch):
     import builtins
 
     original = builtins.open
-    monkeypatch.setattr(
-        "builtins.open", lambda path, *rest, **options: original("/dev/full", *rest, **options)
-    )
+    monkeypatch.setattr("builtins.open", lambda path, *rest, **options: original("/dev/full", *rest, **options))
     with pytest.raises(StoreError, match="No space left on device"), atomic_write(tmp_path / "x") as file:
         file.write(b"x")
 

@@ -331,9 +331,7 @@ def test_crop_to_multiple_keeps_the_upper_left_corner():
         crop_to_multiple(image, 8)
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "size"), [(11, 14, 4), (11, 14, 7), (8, 8, 8), (5, 9, 20), (6, 7, 1)]
-)
+@pytest.mark.parametrize(("height", "width", "size"), [(11, 14, 4), (11, 14, 7), (8, 8, 8), (5, 9, 20), (6, 7, 1)])
 def test_center_crop(height, width, size):
     image = torch.arange(height * width).reshape(1, 1, height, width)
     crop = center_crop(image, size)

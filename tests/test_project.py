@@ -93,9 +93,7 @@ def test_conda_environment_agrees():
 
 def test_all_packages_are_installed():
     listed = set(PYPROJECT["tool"]["setuptools"]["packages"]) - {"faiglib._models"}
-    there = {
-        ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "faiglib").rglob("__init__.py")
-    }
+    there = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "faiglib").rglob("__init__.py")}
     assert listed == there
 
 
@@ -152,9 +150,5 @@ def test_nothing_refers_to_one_machine():
 
 def test_no_image_of_a_benchmark_is_in_the_project():
     names = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
-    found = [
-        p
-        for p in ROOT.rglob("*")
-        if p.suffix.lower() in names and not GENERATED & set(p.relative_to(ROOT).parts)
-    ]
+    found = [p for p in ROOT.rglob("*") if p.suffix.lower() in names and not GENERATED & set(p.relative_to(ROOT).parts)]
     assert found == []

@@ -22,10 +22,11 @@ from faiglib import provenance
 def package(tmp_path, monkeypatch):
     """A faiglib of its own, with two sources, in a folder that is no checkout."""
     folder = tmp_path / "checkout" / "faiglib"
-    (folder / "networks").mkdir(parents=True)
+    for name in ("networks", "figures"):
+        (folder / name).mkdir(parents=True)
     (folder / "metrics.py").write_text("x = 1\n")
     (folder / "networks" / "paper.py").write_text("y = 1\n")
-    for name in ("cli.py", "figures.py", "paper.py"):
+    for name in ("cli.py", "figures/common.py", "paper.py", "tables.py"):
         (folder / name).write_text("")
     monkeypatch.setattr(provenance, "_PACKAGE", folder.resolve())
     monkeypatch.setattr(provenance, "source_digest", provenance.source_digest.__wrapped__)
@@ -34,9 +35,7 @@ def package(tmp_path, monkeypatch):
 
 def git(folder, *arguments):
     identity = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
-    run = subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True
-    )
+    run = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
     return run.stdout.strip()
 
 
@@ -108,7 +107,7 @@ def test_git_is_not_needed(package, monkeypatch):
 def test_source_digest_follows_the_sources_that_compute(package):
     digest = provenance.source_digest()
     assert digest == provenance.source_digest()
-    for name in ("cli.py", "figures.py", "paper.py", "notes.txt"):
+    for name in ("cli.py", "figures/common.py", "paper.py", "notes.txt"):
         (package / name).write_text("z = 3\n")
     (package / "metrics.py").write_bytes(b"x = 1\r\n")  # as checked out on Windows
     assert provenance.source_digest() == digest

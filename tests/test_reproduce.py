@@ -77,9 +77,7 @@ class Sets:
 
 
 def write_notebook(root: Path, name: str, code: str = "") -> None:
-    (root / "notebooks" / f"{name}.py").write_text(
-        NOTEBOOK.format(number=name[:2], code=code), encoding="utf-8"
-    )
+    (root / "notebooks" / f"{name}.py").write_text(NOTEBOOK.format(number=name[:2], code=code), encoding="utf-8")
 
 
 @pytest.fixture
@@ -194,9 +192,7 @@ def test_a_dying_kernel_is_one_sentence(root, capsys):
 @pytest.mark.slow
 def test_kill_leaves_a_state_to_go_on_from_and_the_lock_keeps_others_out(root, capsys, monkeypatch):
     monkeypatch.setattr(html, "build", lambda layout, *, strict: None)
-    write_notebook(
-        root, "02_two", code="import time\nfrom pathlib import Path\nPath('../in').touch()\ntime.sleep(60)"
-    )
+    write_notebook(root, "02_two", code="import time\nfrom pathlib import Path\nPath('../in').touch()\ntime.sleep(60)")
     command = [sys.executable, str(PROJECT / "book/tools/reproduce.py"), "--root", str(root), "--offline"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen([*command, "--profile", "quick"], stdout=subprocess.DEVNULL, env=environment)
@@ -282,10 +278,7 @@ def test_missing_sets_are_fetched_once_or_said_loudly(capsys):
     sets = Sets({"skimage": "s"}, remote={"set14": "b"})
     assert data.prepare(["skimage", "set14", "bsd100"], sets, offline=False) == {"skimage": "s", "set14": "b"}
     assert sets.fetched == ["set14", "bsd100"]
-    assert (
-        "MISSING BSD100: the pages will show the sets that were found. (bsd100 cannot"
-        in capsys.readouterr().out
-    )
+    assert "MISSING BSD100: the pages will show the sets that were found. (bsd100 cannot" in capsys.readouterr().out
     sets = Sets({"skimage": "s"}, remote={"set14": "b"})
     assert data.prepare(["skimage", "set14"], sets, offline=True) == {"skimage": "s"}
     assert sets.fetched == []
@@ -322,9 +315,7 @@ def test_a_missing_page_is_noticed(tmp_path):
 def test_staged_pages_say_nothing_of_their_execution():
     notebook = nbformat.v4.new_notebook(metadata={"papermill": {"output_path": "/somewhere"}})
     notebook.cells = [
-        nbformat.v4.new_code_cell(
-            "seed = 0", metadata={"tags": ["parameters"], "papermill": {"duration": 1}}
-        ),
+        nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["parameters"], "papermill": {"duration": 1}}),
         nbformat.v4.new_code_cell("data_dir = '/somewhere'", metadata={"tags": ["injected-parameters"]}),
     ]
     page = stage.as_page(notebook)

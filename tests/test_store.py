@@ -201,9 +201,7 @@ def foreign_record(payload, record):
     record.write_text(json.dumps({**content, "fingerprint": "0" * 64}))
 
 
-@pytest.mark.parametrize(
-    "damage", [cut, flip, lose_record, lose_payload, cut_record, empty_record, foreign_record]
-)
+@pytest.mark.parametrize("damage", [cut, flip, lose_record, lose_payload, cut_record, empty_record, foreign_record])
 @pytest.mark.parametrize("kind", ["tensors", "table"])
 def test_damaged_entries_are_computed_anew(store, damage, kind):
     result = {"x": torch.arange(3)} if kind == "tensors" else pd.DataFrame({"x": [1, 2]})
@@ -266,9 +264,7 @@ def test_several_writers_at_a_time(store):
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(store.root)], env=environment, stderr=subprocess.PIPE
-        )
+        subprocess.Popen([sys.executable, "-c", code, str(store.root)], env=environment, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
     errors = [run.communicate()[1] for run in runs]

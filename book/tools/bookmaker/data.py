@@ -86,9 +86,7 @@ def prepare(names: Iterable[str], sets: Sets, *, offline: bool) -> Digests:
     if titles:
         print(f"images: found {', '.join(titles)}", flush=True)
     if missing:
-        instead = (
-            "scikit-image's own photos only" if found.keys() <= {ALWAYS_THERE} else "the sets that were found"
-        )
+        instead = "scikit-image's own photos only" if found.keys() <= {ALWAYS_THERE} else "the sets that were found"
         why = next(reversed(missing.values()))
         print(
             f"images: MISSING {', '.join(missing).upper()}: the pages will show {instead}. ({why})",

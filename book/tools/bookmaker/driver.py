@@ -80,9 +80,7 @@ def main(arguments: Sequence[str] | None = None, sets: data.Sets | None = None) 
     except OSError as error:
         return _fail(os_error_sentence(error))
     except KeyboardInterrupt:
-        print(
-            "\nInterrupted. The next run goes on with the notebook that was being executed.", file=sys.stderr
-        )
+        print("\nInterrupted. The next run goes on with the notebook that was being executed.", file=sys.stderr)
         return 130
     return 0
 
@@ -98,9 +96,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
         prog="reproduce", description="Runs the notebooks that are out of date, then builds the book."
     )
-    parser.add_argument(
-        "--profile", default="standard", help=f"the budget: {', '.join(PROFILES)} (%(default)s)"
-    )
+    parser.add_argument("--profile", default="standard", help=f"the budget: {', '.join(PROFILES)} (%(default)s)")
     parser.add_argument(
         "--only",
         action="append",
@@ -110,9 +106,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (%(default)s)")
-    parser.add_argument(
-        "--data-dir", type=Path, help="folder with the image sets (otherwise FAIGLIB_DATA, cache)"
-    )
+    parser.add_argument("--data-dir", type=Path, help="folder with the image sets (otherwise FAIGLIB_DATA, cache)")
     parser.add_argument("--models-dir", type=Path, help="folder with the trained weights (otherwise models/)")
     parser.add_argument("--offline", action="store_true", help="download no images")
     parser.add_argument("--no-execute", action="store_true", help="build from notebooks as last executed")

@@ -133,9 +133,7 @@ def failure(text: Path, failed: Path, error: Any) -> str:
         trace = ["…", *trace[-TRACEBACK_LINES:]]
     shown = "\n".join(f"    {entry}" for entry in trace)
     message = ANSI.sub("", str(error.evalue)).strip()
-    return (
-        f"{where} failed.\n  {first}\n  {error.ename}: {message}\n\n{shown}\n\n  As far as it came: {failed}"
-    )
+    return f"{where} failed.\n  {first}\n  {error.ename}: {message}\n\n{shown}\n\n  As far as it came: {failed}"
 
 
 def _line_of(text: Path, source: str) -> int | None:

@@ -1,0 +1,105 @@
+"""Figures of the chapter on masking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from faiglib import paper
+from faiglib.figures.common import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
+from faiglib.networks import TITLES
+
+
+def masking_curves(table: pd.DataFrame) -> Figure:
+    """Main Fig. 3: drop against the proportion of masked filters; rows are networks, columns inputs."""
+    means = table.groupby(["network", "input", "method", "filters", "percent", "seed"], sort=False)["drop"].mean()
+    means = means.groupby(level=[0, 1, 2, 3, 4], sort=False).agg(["mean", "min", "max"]).reset_index()
+    networks, kinds = list(means["network"].unique()), list(means["input"].unique())
+    figure, axes = plt.subplots(
+        len(networks), len(kinds), figsize=(5.2 * len(kinds), 3.6 * len(networks)), squeeze=False
+    )
+    for row, network in zip(axes, networks, strict=True):
+        for axis, kind in zip(row, kinds, strict=True):
+            chosen = means[(means["network"] == network) & (means["input"] == kind)]
+            for (method, function), line in chosen.groupby(["method", "filters"], sort=False):
+                if method == "random" and function != "deblurring":
+                    continue
+                look = {"color": GRAY, "ls": "--"} if method == "random" else {"color": FUNCTION_COLOURS[function]}
+                label = "random filters" if method == "random" else f"{function} filters (FAIG)"
+                axis.plot(line["percent"], line["mean"], marker="o", ms=3, label=label, **look)
+                axis.fill_between(line["percent"], line["min"], line["max"], color=look["color"], alpha=0.15, lw=0)
+            axis.set(
+                xlabel="masked filters (%)",
+                ylabel="drop (gradient MSE ×10³)",
+                title=f"{TITLES[network]}, {kind} input",
+            )
+            axis.set_xscale("symlog", linthresh=1, linscale=0.6)
+            axis.set_xticks([0, 1, 2, 5, 10, 20, 50, 100], ["0", "1", "2", "5", "10", "20", "50", "100"])
+            axis.minorticks_off()
+    axes[0, 0].legend(frameon=False)
+    return finished(figure)
+
+
+def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
+    """Measured drops of the four methods beside the paper's, one panel per network and input."""
+    chosen = table[(table["image_set"] == image_set) & (table["percent"] == percent)]
+    panels = list(chosen.groupby(["network", "input"], sort=False))
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.3), squeeze=False)
+    for axis, ((network, kind), rows) in zip(axes[0], panels, strict=True):
+        place = np.arange(len(rows))
+        colours = [METHOD_COLOURS[method] for method in rows["method"]]
+        axis.bar(
+            place - 0.2,
+            rows["measured"],
+            0.38,
+            yerr=rows["spread"].fillna(0),
+            color=colours,
+            label="measured here",
+        )
+        axis.bar(
+            place + 0.2,
+            rows["paper"],
+            0.38,
+            yerr=rows["paper_std"],
+            color=colours,
+            alpha=0.35,
+            hatch="//",
+            label="paper",
+        )
+        axis.set_xticks(place, [paper.METHODS[method] for method in rows["method"]])
+        axis.set(ylabel="drop (gradient MSE ×10³)", title=f"{TITLES[network]}, {kind} input, {percent:g} %")
+    axes[0, 0].legend(frameon=False)
+    return finished(figure)
+
+
+def selectivity(table: pd.DataFrame) -> Figure:
+    """PSNR lost by masking, for every input and function: large on the diagonal means selective."""
+    networks = list(table["network"].unique())
+    percents = list(table["percent"].unique())
+    figure, axes = plt.subplots(
+        len(networks), len(percents), figsize=(2.9 * len(percents), 2.7 * len(networks)), squeeze=False
+    )
+    for row, network in zip(axes, networks, strict=True):
+        for axis, percent in zip(row, percents, strict=True):
+            chosen = table[(table["network"] == network) & (table["percent"] == percent)]
+            loss = chosen.assign(loss=chosen["psnr_target"] - chosen["psnr"])
+            matrix = loss.pivot_table(index="input", columns="filters", values="loss", sort=False)
+            sns.heatmap(matrix, annot=True, fmt=".2f", cmap="Blues", vmin=0, cbar=False, square=True, ax=axis)
+            axis.set(xlabel="masked filters", ylabel="input", title=f"{TITLES[network]}, {percent:g} %")
+    return finished(figure)
+
+
+def gallery(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> Figure:
+    """Main Fig. 4: one row per input; the input, the restorations, and the ground truth."""
+    columns = 1 + len(next(iter(rows.values())))
+    figure, axes = plt.subplots(len(rows), columns, figsize=(2.4 * columns, 2.6 * len(rows)), squeeze=False)
+    for line, images in zip(axes, rows.values(), strict=True):
+        for axis, (title, image) in zip(line, [*images.items(), ("ground truth", ground_truth)], strict=True):
+            show(axis, image, title)
+    return finished(figure)
