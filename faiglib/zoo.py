@@ -103,7 +103,11 @@ def entries(folder: Path) -> list[Entry]:
     """
     path = folder / MANIFEST
     try:
-        return [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["models"]]
+        found = [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["models"]]
+        for entry in found:
+            if not isinstance(entry.psnr, dict) or not isinstance(entry.recipe["scale"], int):
+                raise ValueError(f"the entry of {entry.file} is not complete")
+        return found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"the manifest {path} cannot be read: {error}") from None
 
@@ -169,11 +173,15 @@ def add(folder: Path, state: State, description: Mapping[str, Any], dtype: torch
         state: the weights.
         description: the fields of :class:`Entry` except ``file`` and ``sha256``.
         dtype: of the stored numbers. The rounded weights are the model from then on.
+
+    Raises:
+        WeightsError: there is a manifest that cannot be read.
+        StoreError: a file cannot be written.
     """
+    known = entries(folder) if (folder / MANIFEST).is_file() else []
     file = f"{description['network']}-{description['role']}-seed{description['seed']}.safetensors"
     save_weights(folder / file, {name: value.to(dtype) for name, value in state.items()}, {"made_by": "faiglib"})
     entry = Entry(file=file, sha256=sha256_file(folder / file), **description)
-    known = entries(folder) if (folder / MANIFEST).is_file() else []
     others = [one for one in known if one.file != file]
     listed = sorted([*others, entry], key=lambda one: (one.network, one.seed, one.role))
     write_text_atomic(

@@ -149,7 +149,7 @@ def test_drop_equals_a_substitution_and_a_gradient_map_by_hand(bench):
     assert row["drop"] == pytest.approx(expected, rel=5e-3)
     truth = samples[0].ground_truth.numpy()[0].astype(np.float64)[:, 2:-2, 2:-2]
     error = np.mean((outputs[1][:, 2:-2, 2:-2] - truth) ** 2)
-    assert row["psnr"] == pytest.approx(-10 * np.log10(error), abs=1e-4)
+    assert row["psnr"] == pytest.approx(-10 * np.log10(error), abs=2e-3)
 
 
 def test_drops_cover_every_cell_and_masking_everything_is_not_masking_nothing(bench):
