@@ -74,8 +74,70 @@ def drops() -> Iterator[Drop]:
             yield Drop(table, network, image_set, input_, percent, method, mean, std)
 
 
-#: PSNR in dB of the "upper bound" row of the re-training table, by input, for orientation.
-UPPER_BOUND_PSNR = {"blurry": 29.203, "noisy": 26.712}
+@dataclass(frozen=True)
+class Retrained:
+    """One cell of the re-training table (SRCNN-style, 1 % of the filters): PSNR in dB.
+
+    Attributes:
+        network: registry name.
+        task: ``deblurring`` (trained and tested on blurry input) or ``denoising``.
+        filters: function whose filters may move, or ``all`` for the upper bound.
+        method: key of :data:`METHODS`, or ``all``.
+        mean, std: over three runs.
+    """
+
+    network: str
+    task: str
+    filters: str
+    method: str
+    mean: float
+    std: float
+
+
+# {task: (upper bound, deblurring filters by method, denoising filters by method)}, each (mean, std).
+_RETRAINED = {
+    "deblurring": (
+        (29.203, 0.021),
+        ((28.047, 0.023), (26.474, 0.295), (26.758, 0.103), (27.028, 0.154)),
+        ((27.463, 0.133), (26.656, 0.265), (26.746, 0.139), (27.041, 0.149)),
+    ),
+    "denoising": (
+        (26.712, 0.008),
+        ((25.590, 0.071), (25.233, 0.051), (25.444, 0.008), (25.525, 0.037)),
+        ((25.793, 0.021), (25.465, 0.014), (25.448, 0.009), (25.526, 0.010)),
+    ),
+}
+
+
+def retraining() -> Iterator[Retrained]:
+    """Every cell of the re-training table; the released code has it for the SRCNN-style network only."""
+    network = "srcnn_style"
+    for task, (bound, *by_function) in _RETRAINED.items():
+        yield Retrained(network, task, "all", "all", *bound)
+        for filters, cells in zip(("deblurring", "denoising"), by_function, strict=True):
+            for method, (mean, std) in zip(METHODS, cells, strict=True):
+                yield Retrained(network, task, filters, method, mean, std)
+
 
 #: Iterations of the paper's training, batch 16, ground-truth patch 64 (supp. and released options).
 ITERATIONS = {"baseline": 1_000_000, "target": 100_000}
+
+#: λ of the interpolated networks in supp. Figs. 10 and 11.
+LAMBDAS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Degradation prediction for one degradation (section 4.4): thresholds from BSD100, accuracy on DIV2K validation.
+
+    Attributes:
+        threshold: on the overlap score.
+        accuracy: share of right decisions.
+    """
+
+    threshold: float
+    accuracy: float
+
+
+#: By degradation.
+PREDICTION = {"blur": Predicted(0.5, 0.96), "noise": Predicted(0.6, 0.98)}

@@ -28,6 +28,18 @@ class Profile:
         percents: proportions of masked filters in the tables.
         curve_percents: proportions in the masking curves.
         curve_images: images per set for the curves.
+        retraining_images: training images of a re-training; None is all.
+        retraining_iterations: steps of a re-training.
+        interpolation_images: images on which λ is swept; None is all.
+        ablation_images: images from which baselines and variants of FAIG are compared; None is all.
+        ablation_crop: side of their central crop in HR pixels; None is the whole image.
+        convergence_images: images whose path integrals are computed by every rule.
+        reference_nodes: Gauss-Legendre nodes of the integral that those are compared with.
+        prediction_images: images per set whose degradation is predicted; None is all.
+        prediction_crop: side of their central crop in HR pixels; None is the whole image.
+        prediction_rule: quadrature rule of the path integral of a single image.
+        prediction_nodes: its gradient evaluations.
+        prediction_check_images: images on which more nodes are tried.
         seeds: how many of the shipped seeds are used; None is all.
     """
 
@@ -42,6 +54,18 @@ class Profile:
     percents: tuple[float, ...]
     curve_percents: tuple[float, ...]
     curve_images: int | None
+    retraining_images: int | None
+    retraining_iterations: int
+    interpolation_images: int | None
+    ablation_images: int | None
+    ablation_crop: int | None
+    convergence_images: int
+    reference_nodes: int
+    prediction_images: int | None
+    prediction_crop: int | None
+    prediction_rule: Rule
+    prediction_nodes: int
+    prediction_check_images: int
     seeds: int | None
 
 
@@ -62,6 +86,18 @@ PROFILES: dict[str, Profile] = {
             percents=(1, 5),
             curve_percents=(0, 1, 5, 20, 100),
             curve_images=1,
+            retraining_images=4,
+            retraining_iterations=4,
+            interpolation_images=2,
+            ablation_images=2,
+            ablation_crop=48,
+            convergence_images=1,
+            reference_nodes=32,
+            prediction_images=3,
+            prediction_crop=96,
+            prediction_rule="gauss-legendre",
+            prediction_nodes=2,
+            prediction_check_images=1,
             seeds=1,
         ),
         Profile(
@@ -76,6 +112,18 @@ PROFILES: dict[str, Profile] = {
             percents=(1, 3, 5, 10),
             curve_percents=_SWEEP,
             curve_images=6,
+            retraining_images=100,
+            retraining_iterations=120,
+            interpolation_images=14,
+            ablation_images=4,
+            ablation_crop=72,
+            convergence_images=1,
+            reference_nodes=64,
+            prediction_images=12,
+            prediction_crop=96,
+            prediction_rule="gauss-legendre",
+            prediction_nodes=3,
+            prediction_check_images=2,
             seeds=None,
         ),
         Profile(
@@ -90,6 +138,18 @@ PROFILES: dict[str, Profile] = {
             percents=(1, 3, 5, 10),
             curve_percents=tuple(range(101)),
             curve_images=None,
+            retraining_images=None,
+            retraining_iterations=100_000,
+            interpolation_images=None,
+            ablation_images=None,
+            ablation_crop=None,
+            convergence_images=4,
+            reference_nodes=256,
+            prediction_images=None,
+            prediction_crop=None,
+            prediction_rule="left",
+            prediction_nodes=100,
+            prediction_check_images=2,
             seeds=None,
         ),
     )

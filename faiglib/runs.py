@@ -33,8 +33,8 @@ JUDGED = ("clean", "blurry", "noisy")
 _SHIPPED = {
     ("srresnet", "baseline"): {"iterations": 12_000, "batch": 8, "patch": 48, "peak_lr": 4e-4},
     ("srresnet", "target"): {"iterations": 18_000, "batch": 8, "patch": 48, "peak_lr": 2e-4},
-    ("srcnn_style", "baseline"): {"iterations": 8_000, "batch": 8, "patch": 48, "peak_lr": 6e-4},
-    ("srcnn_style", "target"): {"iterations": 14_000, "batch": 8, "patch": 48, "peak_lr": 2e-4},
+    ("srcnn_style", "baseline"): {"iterations": 5_000, "batch": 8, "patch": 48, "peak_lr": 6e-4},
+    ("srcnn_style", "target"): {"iterations": 8_000, "batch": 8, "patch": 48, "peak_lr": 2e-4},
 }
 _QUICK = {"iterations": 20, "batch": 2, "patch": 32, "peak_lr": 2e-4}
 
@@ -86,12 +86,16 @@ def run(
         The file of the trained weights.
 
     Raises:
-        TrainingError: see :func:`faiglib.training.train`.
+        TrainingError: the folder cannot be created; and see :func:`faiglib.training.train`.
         WeightsError: the initial weights cannot be used.
     """
     finished = _is_finished(folder, recipe)
     images = [image for _, image in image_set.load()]
     start = load_weights(initial) if initial else None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"the folder {folder} of the run cannot be created: {error.strerror}") from None
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     result = train(
         recipe,
@@ -103,8 +107,22 @@ def run(
         log_every=max(10, recipe.iterations // 60),
         progress=progress,
     )
-    if finished:
-        return folder / "weights.safetensors"
+    if not finished and fabric.is_global_zero:
+        _describe(recipe, image_set, folder, initial, fabric, precision, result.seconds)
+    fabric.barrier()  # the other processes may read the files from here on
+    return folder / "weights.safetensors"
+
+
+def _describe(
+    recipe: Recipe,
+    image_set: ImageSet,
+    folder: Path,
+    initial: Path | None,
+    fabric: Fabric,
+    precision: str,
+    seconds: float,
+) -> None:
+    """Write ``run.json``."""
     description = {
         "recipe": asdict(recipe),
         "data": image_set.name,
@@ -112,12 +130,10 @@ def run(
         "precision": precision,
         "processes": fabric.world_size,
         "parent": _published_name(initial) if initial else None,
-        "seconds": round(result.seconds, 1),
+        "seconds": round(seconds, 1),
         "made_on": provenance.collect(fabric.device),
     }
-    if fabric.is_global_zero:
-        write_text_atomic(folder / "run.json", json.dumps(description, indent=1) + "\n")
-    return folder / "weights.safetensors"
+    write_text_atomic(folder / "run.json", json.dumps(description, indent=1) + "\n")
 
 
 def _is_finished(folder: Path, recipe: Recipe) -> bool:

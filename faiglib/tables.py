@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -72,3 +73,203 @@ def selectivity(table: pd.DataFrame) -> Styler:
     )
     numbers = {name: "{:.2f}" for name in shown.columns if name.startswith(("drop", "PSNR", "brightness"))}
     return plain(shown, numbers)
+
+
+def retraining(final: pd.DataFrame, network: str) -> Styler:
+    """PSNR in dB after re-training 1 % of the filters, measured here and in the paper, a row per task and method."""
+    chosen = final[final["network"] == network]
+    rows = []
+    for row in chosen.itertuples():
+        name = "all filters (upper bound)" if row.method == "all" else paper.METHODS[row.method]
+        rows.append(
+            {
+                "learnt": row.task,
+                "filters that may move": "all" if row.filters == "all" else f"1 % {row.filters}",
+                "chosen by": name,
+                "PSNR here": spread(row.measured, row.spread),
+                "gain here": f"{row.gain:+.2f}",
+                "of upper bound": f"{row.recovered:.0%}",
+                "PSNR in the paper": spread(row.paper, row.paper_std),
+            }
+        )
+    return plain(pd.DataFrame(rows), caption=f"{TITLES[network]}, {chosen['seeds'].max()} training run(s) here")
+
+
+def depths(centroids: pd.DataFrame) -> Styler:
+    """Mean depth of deblurring and denoising filters and their difference, with intervals, beside an even spread.
+
+    Args:
+        centroids: from :func:`faiglib.experiments.distribution.centroids`, one method.
+    """
+    basis = {"seeds": "t over {} seeds", "filters": "bootstrap over filters"}
+    shown = pd.DataFrame(
+        {
+            "network": centroids["network"].map(TITLES),
+            "filters": centroids["filters"].replace("difference", "deblurring − denoising"),
+            "mean depth": centroids["centroid"].map("{:.3f}".format),
+            "95 % interval": [f"{row.low:.3f} to {row.high:.3f}" for row in centroids.itertuples()],
+            "even spread": centroids["uniform"].map("{:.3f}".format),
+            "interval from": [basis[row.interval].format(row.seeds) for row in centroids.itertuples()],
+        }
+    )
+    return plain(shown)
+
+
+def layer_spread(spread: pd.DataFrame) -> Styler:
+    """How unevenly the sets lie and what the last layers hold, by network, method and function.
+
+    Args:
+        spread: from :func:`faiglib.experiments.distribution.spread`.
+    """
+    chosen = spread[spread["method"].isin(["faig", "random"])]
+    shown = pd.DataFrame(
+        {
+            "network": chosen["network"].map(TITLES),
+            "chosen by": chosen["method"].map(paper.METHODS),
+            "filters": chosen["filters"],
+            "uneven": chosen["uneven"].map("{:.0%}".format),
+            "in the last two layers": chosen["last_share"].map("{:.1%}".format),
+            "even spread": chosen["last_uniform"].map("{:.1%}".format),
+            "ratio": chosen["last_ratio"].map("{:.1f}×".format),
+            "in the output layer": chosen["output_share"].map("{:.2%}".format),
+            "part of the output layer": chosen["output_fraction"].map("{:.1%}".format),
+        }
+    )
+    return plain(shown)
+
+
+def control(control: pd.DataFrame) -> Styler:
+    """What turning a knob from λ = 0 to 1 does, and how evenly.
+
+    Args:
+        control: from :func:`faiglib.experiments.interpolation.control`.
+    """
+    measures = {"sharpness": "mean gradient", "noise": "residual noise"}
+    shown = pd.DataFrame(
+        {
+            "network": control["network"].map(TITLES),
+            "filters (measure)": control["filters"] + " (" + control["effect"].map(measures) + ")",
+            "λ = 0": control["at_0"].map("{:.2f}".format),
+            "λ = 1": control["at_1"].map("{:.2f}".format),
+            "ground truth": control["truth"].map("{:.2f}".format),
+            "steps the right way": control["monotone"].map("{:.0%}".format),
+            "largest step": control["largest_step"],
+            "steepest ÷ even": control["steepest"],
+            "half at λ": control["halfway"],
+            "PSNR, λ 0 to 1 (dB)": control["gained"].map("{:+.2f}".format),
+            "other input moves (dB)": control["other_moved"].map("{:.2f}".format),
+        }
+    )
+    return plain(shown, {"largest step": "{:.0%}", "steepest ÷ even": "{:.1f}", "half at λ": "{:.2f}"})
+
+
+def best_lambda(summary: pd.DataFrame) -> Styler:
+    """Where PSNR is highest, by network and knob.
+
+    Args:
+        summary: from :func:`faiglib.experiments.interpolation.best_summary`.
+    """
+    shown = pd.DataFrame(
+        {
+            "network": summary["network"].map(TITLES),
+            "filters": summary["filters"],
+            "images (all seeds)": summary["images"],
+            "median λ": summary["median"].map("{:g}".format),
+            "best below 1": summary["below"].map("{:.0%}".format),
+            "best above 1": summary["above"].map("{:.0%}".format),
+            "mean gain over λ = 1 (dB)": summary["mean_gain"].map("{:.3f}".format),
+            "largest gain (dB)": summary["largest_gain"].map("{:.3f}".format),
+        }
+    )
+    return plain(shown)
+
+
+def both_knobs(separation: pd.DataFrame) -> Styler:
+    """PSNR in dB with neither, one and both knobs at 1, and at the best setting, on blurry and noisy input.
+
+    Args:
+        separation: from :func:`faiglib.experiments.interpolation.separation`.
+    """
+    shown = pd.DataFrame(
+        {
+            "network": separation["network"].map(TITLES),
+            "both λ = 0": separation["off"],
+            "deblurring 1": separation["deblurring"],
+            "denoising 1": separation["denoising"],
+            "both λ = 1": separation["both"],
+            "gains of single knobs, summed": separation["sum_of_gains"],
+            "gain of both": separation["joint_gain"],
+            "best setting": [
+                f"{row.best_deblurring:g} / {row.best_denoising:g}: {row.best_psnr:.2f}"
+                for row in separation.itertuples()
+            ],
+        }
+    )
+    return plain(shown, dict.fromkeys(shown.columns[1:-1], "{:.2f}"))
+
+
+def prediction(cells: pd.DataFrame, titles: Mapping[str, str], names: Mapping[str, str]) -> Styler:
+    """Accuracy of degradation prediction, measured here and in the paper.
+
+    Args:
+        cells: from :func:`faiglib.experiments.prediction.headline`.
+        titles: of the image sets.
+        names: of the predictors.
+    """
+    shown = pd.DataFrame(
+        {
+            "predictor": cells["predictor"].map(names),
+            "network": cells["network"].map(TITLES),
+            "degradation": cells["degradation"],
+            "tested on": cells["image_set"].map(titles),
+            "threshold": cells["threshold"],
+            "accuracy": [
+                spread(100 * mean, 100 * std, 1) + " %"
+                for mean, std in zip(cells["accuracy"], cells["spread"], strict=True)
+            ],
+            "decisions": cells["decisions"],
+            "95 % interval": [
+                f"{100 * low:.0f} to {100 * high:.0f} %" for low, high in zip(cells["low"], cells["high"], strict=True)
+            ],
+            "in the paper": cells["paper"],
+        }
+    )
+    return plain(shown, {"threshold": "{:.2f}", "in the paper": "{:.0%}"})
+
+
+def prediction_transfer(wide: pd.DataFrame, titles: Mapping[str, str], names: Mapping[str, str]) -> Styler:
+    """Accuracy with thresholds from other sets and from the paper.
+
+    ``wide`` is from :func:`faiglib.experiments.prediction.transfer`; ``titles`` are those of the image sets, ``names``
+    those of the predictors.
+    """
+    shown = pd.DataFrame(
+        {
+            "predictor": wide["predictor"].map(names),
+            "network": wide["network"].map(TITLES),
+            "thresholds from": wide["thresholds_on"].map({**titles, "paper": "the paper"}),
+            "tested on": wide["image_set"].map(titles),
+            "blur": wide["blur"],
+            "noise": wide["noise"],
+        }
+    )
+    return plain(shown, {"blur": "{:.1%}", "noise": "{:.1%}"})
+
+
+def prediction_areas(areas: pd.DataFrame, titles: Mapping[str, str], names: Mapping[str, str]) -> Styler:
+    """AUC with its interval, from :func:`faiglib.experiments.prediction.areas`; columns are degradations and inputs.
+
+    ``titles`` are those of the image sets, ``names`` those of the predictors.
+    """
+    text = [f"{row.auc:.3f} ({row.low:.3f} to {row.high:.3f})" for row in areas.itertuples()]
+    column = areas["degradation"] + ", " + areas["inputs"] + " inputs"
+    named = areas.assign(
+        text=text,
+        column=column,
+        predictor=areas["predictor"].map(names),
+        network=areas["network"].map(TITLES).fillna("–"),
+        tested=areas["image_set"].map(titles),
+    ).rename(columns={"tested": "tested on"})
+    rows = ["predictor", "network", "tested on"]
+    wide = named.pivot_table(index=rows, columns="column", values="text", aggfunc="first", sort=False)
+    return plain(wide.reset_index().rename_axis(columns=None), caption="AUC (95 % interval over images)")

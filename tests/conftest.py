@@ -1,10 +1,12 @@
-"""What the tests of the numerical core share: one thread, small networks, and random images."""
+"""What tests share: one thread, small networks, random images, and a workbench with a tiny trained pair."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -12,6 +14,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+
+from faiglib import profiles, zoo
+from faiglib.experiments.workbench import Workbench
+from faiglib.networks import build
+from faiglib.store import Store
 
 torch.set_num_threads(1)
 
@@ -113,3 +120,53 @@ def bits() -> Callable[[nn.Module], dict[str, bytes]]:
         return {name: tensor.detach().cpu().numpy().tobytes() for name, tensor in network.state_dict().items()}
 
     return read
+
+
+#: A budget of a second or two for an experiment.
+TINY = dataclasses.replace(
+    profiles.PROFILES["quick"],
+    image_sets=("skimage", "div2k_train"),
+    nodes=2,
+    discovery_images=1,
+    discovery_crop=24,
+    evaluation_images=2,
+    evaluation_crop=24,
+    percents=(1, 5),
+    curve_percents=(0, 100),
+    curve_images=1,
+)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one SRResNet pair whose target differs from the baseline by a little noise."""
+    folder = tmp_path_factory.mktemp("models")
+    baseline = {name: 5 * value for name, value in build("srresnet", seed=0).state_dict().items()}
+    generator = torch.Generator().manual_seed(1)
+    target = {
+        name: value + 0.1 * value.abs().mean() * torch.randn(value.shape, generator=generator)
+        for name, value in baseline.items()
+    }
+    details = {
+        "network": "srresnet",
+        "seed": 0,
+        "parent": None,
+        "recipe": {"scale": 2},
+        "precision": "32-true",
+        "data": "none",
+        "data_digest": "",
+        "made_on": {},
+        "seconds": 0.0,
+        "psnr": {},
+    }
+    for role, state in (("baseline", baseline), ("target", target)):
+        zoo.add(folder, state, {"role": role, **details})
+    return folder
+
+
+@pytest.fixture
+def bench(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
+    """A workbench on the CPU with the tiny pair, scikit-image's photographs only, and a store of its own."""
+    monkeypatch.delenv("FAIGLIB_DATA", raising=False)
+    monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
+    return Workbench(TINY, torch.device("cpu"), 0, None, models, Store(tmp_path / "store"))

@@ -20,7 +20,9 @@ def test_the_cpu_is_always_here():
     assert choose_device("cpu") == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "cpu:-1", "cuda:99", "meta", "xla", "opencl", "privateuseone"])
+@pytest.mark.parametrize(
+    "name", ["graphics", "", "cuda:x", "cpu:-1", "cuda:99", "meta", "xla", "opencl", "privateuseone"]
+)
 def test_a_device_that_is_not_here_is_one_short_sentence(name):
     with pytest.raises(FaiglibError) as info:
         choose_device(name)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -8,61 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from faiglib import paper, profiles, zoo
+from faiglib import paper, profiles
 from faiglib.attribution import faig, intinf
 from faiglib.errors import FaiglibError, WeightsError
 from faiglib.experiments import masking, method
 from faiglib.experiments.discovery import attributions, discover
-from faiglib.experiments.workbench import Workbench, budget, open_workbench
+from faiglib.experiments.workbench import budget, open_workbench
 from faiglib.networks import build
-from faiglib.store import Store
-
-TINY = dataclasses.replace(
-    profiles.PROFILES["quick"],
-    image_sets=("skimage", "div2k_train"),
-    nodes=2,
-    discovery_images=1,
-    discovery_crop=24,
-    evaluation_images=2,
-    evaluation_crop=24,
-    percents=(1, 5),
-    curve_percents=(0, 100),
-    curve_images=1,
-)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """A pair whose target differs from the baseline by a little noise."""
-    folder = tmp_path_factory.mktemp("models")
-    baseline = {name: 5 * value for name, value in build("srresnet", seed=0).state_dict().items()}
-    generator = torch.Generator().manual_seed(1)
-    target = {
-        name: value + 0.1 * value.abs().mean() * torch.randn(value.shape, generator=generator)
-        for name, value in baseline.items()
-    }
-    details = {
-        "network": "srresnet",
-        "seed": 0,
-        "parent": None,
-        "recipe": {"scale": 2},
-        "precision": "32-true",
-        "data": "none",
-        "data_digest": "",
-        "made_on": {},
-        "seconds": 0.0,
-        "psnr": {},
-    }
-    for role, state in (("baseline", baseline), ("target", target)):
-        zoo.add(folder, state, {"role": role, **details})
-    return folder
-
-
-@pytest.fixture
-def bench(models, tmp_path, monkeypatch):
-    monkeypatch.delenv("FAIGLIB_DATA", raising=False)
-    monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
-    return Workbench(TINY, torch.device("cpu"), 0, None, models, Store(tmp_path / "store"))
 
 
 def test_workbench_uses_what_is_there_and_names_what_is_not(bench):

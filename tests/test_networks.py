@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faiglib.errors import NetworkError
-from faiglib.networks import NETWORKS, TITLES, build
+from faiglib.networks import NETWORKS, TITLES, TWO_BRANCH, build
 
 
 def filters(network: nn.Module) -> int:
@@ -166,11 +166,11 @@ def test_unseeded_build_draws_from_the_global_random_state():
 
 
 def test_build_gives_a_network_ready_for_use():
-    for name in NETWORKS:
+    for name in (*NETWORKS, *TWO_BRANCH):
         network = build(name, seed=0)
         assert not network.training
         assert {p.dtype for p in network.parameters()} == {torch.float32}
-    assert set(TITLES) == set(NETWORKS)
+    assert set(TITLES) == set(NETWORKS) | set(TWO_BRANCH)
 
 
 def test_unknown_network_is_refused():

@@ -121,10 +121,9 @@ def drops(bench: Workbench) -> pd.DataFrame:
 def curves(bench: Workbench) -> pd.DataFrame:
     """Masking curves (main Fig. 3): FAIG against random over proportions from 0 to 100 %, on one image set.
 
-    The set is the last of Set14 and scikit-image's photographs that is on the machine. Columns as for :func:`drops`.
+    The set is the workbench's test set. Columns as for :func:`drops`.
     """
     profile = bench.profile
-    image_set = "set14" if "set14" in bench.image_sets else "skimage"
     return _over_pairs(
         bench,
         "curves",
@@ -132,7 +131,7 @@ def curves(bench: Workbench) -> pd.DataFrame:
         profile.curve_percents,
         profile.curve_images,
         profile.discovery_crop,
-        (image_set,),
+        (bench.test_set,),
     )
 
 

@@ -188,4 +188,4 @@ def concentration(rankings: Rankings, points: int = 200) -> pd.DataFrame:
 
 def method_rankings(bench: Workbench, pair: Pair) -> Rankings:
     """Rankings that the chapter uses: discovered on Set14 where it is on the machine, else on scikit-image's photos."""
-    return discover(bench, pair, "set14" if "set14" in bench.image_sets else "skimage")
+    return discover(bench, pair, bench.test_set)

@@ -75,6 +75,23 @@ class Workbench:
         """Titles of the profile's image sets that are not on this machine."""
         return [datasets.title(name) for name in self.profile.image_sets if name not in self.image_sets]
 
+    @property
+    def test_set(self) -> str:
+        """The set that experiments on one set use: Set14, or scikit-image's photographs where that is not here."""
+        return "set14" if "set14" in self.image_sets else "skimage"
+
+    @cached_property
+    def training_set(self) -> ImageSet:
+        """The set that networks are trained on: BSD400, or scikit-image's photographs where that is not here."""
+        try:
+            return datasets.find("bsd400", self.data_dir)
+        except DatasetError:
+            return datasets.find("skimage")
+
+    def training_images(self, limit: int | None) -> list[Tensor]:
+        """Ground truth to train on, at most ``limit`` images."""
+        return [image for _, image in self.training_set.load(limit)]
+
     @cached_property
     def pair_names(self) -> list[tuple[str, int]]:
         """(network, seed) of the trained pairs that the profile uses, all networks, its number of seeds each."""

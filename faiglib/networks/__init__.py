@@ -1,4 +1,4 @@
-"""The networks of the paper, behind one registry: ``build("srresnet", scale=2)``."""
+"""The networks of the paper, behind one function: ``build("srresnet", scale=2)``."""
 
 from __future__ import annotations
 
@@ -8,30 +8,39 @@ import torch
 from torch import nn
 
 from faiglib.errors import NetworkError
+from faiglib.networks.dan import DAN
+from faiglib.networks.dasr import DASR
 from faiglib.networks.srcnn_style import SRCNNStyle
 from faiglib.networks.srresnet import SRResNet
 
+#: One-branch networks, whose filters the paper attributes.
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"srcnn_style": SRCNNStyle, "srresnet": SRResNet}
 
+#: Two-branch networks (supp. Tables 1 and 2). They restore images like the others, but their filters are not
+#: attributed: no gradient of the restored image reaches the branch that estimates the degradation (DAN), or that
+#: branch is trained with a loss of its own (DASR).
+TWO_BRANCH: dict[str, Callable[..., nn.Module]] = {"dan": DAN, "dasr": DASR}
+
 #: Names as the paper prints them.
-TITLES = {"srcnn_style": "SRCNN-style", "srresnet": "SRResNet"}
+TITLES = {"srcnn_style": "SRCNN-style", "srresnet": "SRResNet", "dan": "DAN", "dasr": "DASR"}
 
 
 def build(name: str, *, seed: int | None = None, **options: int) -> nn.Module:
     """Build a network by name, freshly initialised, in evaluation mode, float32, on the CPU.
 
     Args:
-        name: a key of :data:`NETWORKS`.
+        name: a key of :data:`NETWORKS` or :data:`TWO_BRANCH`.
         seed: makes the initial weights reproducible without touching the global random state.
         options: passed on to the constructor, for instance ``scale=2``.
 
     Raises:
         NetworkError: the name or the scale is unknown.
     """
-    if name not in NETWORKS:
-        raise NetworkError(f"unknown network {name!r}; known: {', '.join(sorted(NETWORKS))}")
+    known = NETWORKS | TWO_BRANCH
+    if name not in known:
+        raise NetworkError(f"unknown network {name!r}; known: {', '.join(sorted(known))}")
     if seed is None:
-        return NETWORKS[name](**options).eval()
+        return known[name](**options).eval()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return NETWORKS[name](**options).eval()
+        return known[name](**options).eval()

@@ -1,0 +1,307 @@
+"""Where the discovered filters sit (paper, section 4.3; main Fig. 7): layer by layer, against an even spread.
+
+The *depth* of a layer is its number divided by that of the last one: 0 is the first convolution, 1 the last.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from faiglib import paper
+from faiglib.experiments.discovery import FUNCTIONS, Rankings, attributions, discover
+from faiglib.experiments.workbench import Workbench
+from faiglib.filters import FilterIndex, FilterSet
+from faiglib.networks import TITLES
+from faiglib.zoo import Pair
+
+#: Proportion of filters that the chapter is about, in percent.
+PERCENT = 1.0
+
+#: How many convolutions count as "the last layers": the one at full resolution and the output layer. The convolution
+#: before them, which feeds the pixel shuffle, holds 42 % of the filters of the SRCNN-style network.
+LAST = 2
+
+#: A set is called evenly spread when at most this share of it would have to move to other layers. Chance alone moves
+#: a few percent.
+EVEN = 0.25
+
+#: The last layers hold a cluster when they have at least this many times the filters of an even spread.
+CLUSTER = 2.0
+
+
+def locations(bench: Workbench, percent: float = PERCENT) -> pd.DataFrame:
+    """Place of every discovered filter (FAIG), for the map.
+
+    Returns:
+        One row per ``network``, ``seed``, ``filters`` (function) and ``id``: ``layer`` and its ``number`` from 0,
+        ``output`` and ``input``, the filter's channels as a fraction of the layer's, (channel + ½) ÷ channels.
+    """
+    rows = []
+    for pair in bench.pairs():
+        rankings = discover(bench, pair, bench.test_set)
+        for function in FUNCTIONS:
+            found = rankings.top("faig", function, percent)
+            for filter_id in found.ids.tolist():
+                place = found.index.locate(filter_id)
+                number = found.index.names.index(place.layer)
+                layer = found.index.layers[number]
+                rows.append(
+                    {
+                        "network": pair.network,
+                        "seed": pair.seed,
+                        "filters": function,
+                        "id": filter_id,
+                        "layer": place.layer.removesuffix(".weight"),
+                        "number": number,
+                        "output": (place.output + 0.5) / layer.outputs,
+                        "input": (place.input + 0.5) / layer.inputs,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def shares(bench: Workbench, percent: float = PERCENT) -> pd.DataFrame:
+    """How the top filters of every method divide among the layers.
+
+    Returns:
+        One row per ``network``, ``seed``, ``method``, ``filters`` (function) and layer: ``layer``, its ``number`` from
+        0 and ``depth``; ``found``, filters of the set in it; ``held``, all filters in it; ``share`` of the set and
+        ``uniform``, the share that an even spread would put there; ``fraction`` of the layer that is in the set.
+    """
+    tables = []
+    for pair in bench.pairs():
+        rankings = discover(bench, pair, bench.test_set)
+        for method in paper.METHODS:
+            for function in FUNCTIONS:
+                table = layer_shares(rankings.top(method, function, percent))
+                for column, value in (
+                    ("filters", function),
+                    ("method", method),
+                    ("seed", pair.seed),
+                    ("network", pair.network),
+                ):
+                    table.insert(0, column, value)
+                tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def layer_shares(chosen: FilterSet) -> pd.DataFrame:
+    """How one set divides among the layers: the columns of :func:`shares` from ``layer`` on."""
+    index: FilterIndex = chosen.index
+    held = np.array([layer.filters for layer in index.layers])
+    found = np.bincount(index.layer_numbers()[chosen.ids].numpy(), minlength=len(held))
+    numbers = np.arange(len(held))
+    return pd.DataFrame(
+        {
+            "layer": [name.removesuffix(".weight") for name in index.names],
+            "number": numbers,
+            "depth": numbers / max(1, len(held) - 1),
+            "found": found,
+            "held": held,
+            "share": found / max(1, len(chosen)),
+            "uniform": held / index.total,
+            "fraction": found / held,
+        }
+    )
+
+
+def centroids(table: pd.DataFrame, resamples: int = 2000, level: float = 0.95) -> pd.DataFrame:
+    """Mean depth of the found filters with an interval, and how far it is from that of an even spread.
+
+    With several seeds the interval is Student's t over seeds and covers new training runs. With one seed it is a
+    percentile bootstrap over the filters of the set, which only says how well so many filters fix a mean.
+
+    Args:
+        table: from :func:`shares`.
+        resamples: of the bootstrap.
+        level: coverage of the intervals.
+
+    Returns:
+        One row per ``network``, ``method`` and ``filters``, the functions and ``difference`` (deblurring minus
+        denoising): ``centroid``, ``low``, ``high``, ``uniform`` (of an even spread; 0 for the difference), ``seeds``,
+        ``interval`` (``seeds`` or ``filters``: what varied).
+    """
+    rows = []
+    for (network, method), cell in table.groupby(["network", "method"], sort=False):
+        seeds = list(cell["seed"].unique())
+        per_seed: dict[str, list[float]] = {function: [] for function in FUNCTIONS}
+        resampled: dict[str, np.ndarray] = {}
+        uniform = 0.0
+        for number, function in enumerate(FUNCTIONS):
+            for seed in seeds:
+                layers = cell[(cell["seed"] == seed) & (cell["filters"] == function)]
+                depth, found = layers["depth"].to_numpy(), layers["found"].to_numpy()
+                per_seed[function].append(float(found @ depth / found.sum()))
+                uniform = float(layers["uniform"].to_numpy() @ depth)
+                draws = np.random.default_rng([number, seed]).multinomial(
+                    found.sum(), found / found.sum(), size=resamples
+                )
+                resampled[function] = draws @ depth / found.sum()
+        names = list(FUNCTIONS)
+        values = {name: np.array(per_seed[name]) for name in names}
+        values["difference"] = values[names[0]] - values[names[1]]
+        resampled["difference"] = resampled[names[0]] - resampled[names[1]]
+        for name, measured in values.items():
+            if len(seeds) > 1:
+                half = stats.t.ppf((1 + level) / 2, len(seeds) - 1) * measured.std(ddof=1) / np.sqrt(len(seeds))
+                low, high = measured.mean() - half, measured.mean() + half
+            else:
+                low, high = np.quantile(resampled[name], [(1 - level) / 2, (1 + level) / 2])
+            rows.append(
+                {
+                    "network": network,
+                    "method": method,
+                    "filters": name,
+                    "centroid": float(measured.mean()),
+                    "low": float(low),
+                    "high": float(high),
+                    "uniform": 0.0 if name == "difference" else uniform,
+                    "seeds": len(seeds),
+                    "interval": "seeds" if len(seeds) > 1 else "filters",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def spread(table: pd.DataFrame, last: int = LAST) -> pd.DataFrame:
+    """How even the sets lie, and what the last layers hold; mean over seeds.
+
+    Args:
+        table: from :func:`shares`.
+        last: number of convolutions that count as the last layers.
+
+    Returns:
+        One row per ``network``, ``method`` and ``filters`` (function): ``uneven``, the share of the set's filters
+        before the last layers that would have to move to other layers there to lie evenly (total variation distance,
+        0 to 1); ``last_share`` of the set in the last layers, ``last_uniform``, the same for an even spread, and
+        ``last_ratio`` of the two; ``output_share`` of the set in the output layer, ``output_fraction``, the part of the
+        output layer's filters that is in the set, and ``output_ratio`` to an even spread.
+    """
+    rows = []
+    keys = ["network", "method", "filters", "seed"]
+    for key, layers in table.groupby(keys, sort=False):
+        head, tail = layers.iloc[:-last], layers.iloc[-last:]
+        output = layers.iloc[-1]
+        measured = head["share"] / max(head["share"].sum(), 1e-12)
+        even = head["uniform"] / head["uniform"].sum()
+        rows.append(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "uneven": float((measured - even).abs().sum() / 2),
+                "last_share": float(tail["share"].sum()),
+                "last_uniform": float(tail["uniform"].sum()),
+                "output_share": float(output["share"]),
+                "output_uniform": float(output["uniform"]),
+                "output_fraction": float(output["fraction"]),
+            }
+        )
+    means = pd.DataFrame(rows).groupby(keys[:-1], sort=False).mean().drop(columns="seed").reset_index()
+    means["last_ratio"] = means["last_share"] / means["last_uniform"]
+    means["output_ratio"] = means["output_share"] / means.pop("output_uniform")
+    return means
+
+
+def overlaps(bench: Workbench, percent: float = PERCENT) -> pd.DataFrame:
+    """What the deblurring and the denoising set have in common, mean over seeds.
+
+    Returns:
+        One row per ``network`` and ``ranking``: ``overlap``, the share of filters that are in both sets (``percent`` ÷
+        100 by chance), and ``layer_overlap``, Σ over layers of the smaller of the two shares: 1 when both sets divide
+        among the layers in the same way.
+    """
+    rows = []
+    for pair in bench.pairs():
+        rankings = discover(bench, pair, bench.test_set)
+        for name, (first, second) in _both_sets(bench, pair, rankings, percent).items():
+            shared = np.minimum(layer_shares(first)["share"], layer_shares(second)["share"])
+            rows.append(
+                {
+                    "network": pair.network,
+                    "ranking": name,
+                    "overlap": first.overlap(second),
+                    "layer_overlap": float(shared.sum()),
+                }
+            )
+    return pd.DataFrame(rows).groupby(["network", "ranking"], sort=False).mean().reset_index()
+
+
+def _both_sets(
+    bench: Workbench, pair: Pair, rankings: Rankings, percent: float
+) -> dict[str, tuple[FilterSet, FilterSet]]:
+    """Deblurring and denoising set by the name of the ranking."""
+    raw = attributions(bench, pair, bench.test_set)
+    first, second = (raw["faig", own].top(percent) for own, _ in FUNCTIONS.values())
+    sets = {"FAIG": _tops(rankings, "faig", percent), "FAIG without elimination": (first, second)}
+    for method in ("intinf", "random"):
+        sets[paper.METHODS[method]] = _tops(rankings, method, percent)
+    return sets
+
+
+def _tops(rankings: Rankings, method: str, percent: float) -> tuple[FilterSet, FilterSet]:
+    first, second = (rankings.top(method, function, percent) for function in FUNCTIONS)
+    return first, second
+
+
+def verdict(table: pd.DataFrame) -> pd.DataFrame:
+    """Claim (f) in numbers: deblurring filters towards the back, denoising filters even with a cluster at the end.
+
+    Args:
+        table: from :func:`shares`.
+
+    Returns:
+        One row per ``network``: ``seeds``; ``uniform``; for each function ``<function>_centroid``, ``_low``, ``_high``,
+        ``_uneven``, ``_last_ratio``, ``_output_fraction``; ``difference``, ``difference_low``, ``difference_high``
+        (deblurring minus denoising centroid); ``chance_uneven`` (random filters); and the tests of the claim's parts:
+        ``back`` (the deblurring interval lies above the even spread), ``behind`` (deblurring lies behind denoising, its
+        interval above 0), ``even`` (see :data:`EVEN`) and ``cluster`` (see :data:`CLUSTER`) of the denoising filters.
+    """
+    places = centroids(table).set_index(["network", "method", "filters"]).sort_index()
+    spreads = spread(table).set_index(["network", "method", "filters"]).sort_index()
+    rows = []
+    for network in table["network"].unique():
+        row: dict[str, object] = {"network": network}
+        for function in FUNCTIONS:
+            place, lie = places.loc[(network, "faig", function)], spreads.loc[(network, "faig", function)]
+            row |= {"seeds": int(place["seeds"]), "uniform": float(place["uniform"])}
+            row |= {f"{function}_{column}": float(place[column]) for column in ("centroid", "low", "high")}
+            row |= {
+                f"{function}_{column}": float(lie[column])
+                for column in ("uneven", "last_share", "last_ratio", "output_fraction")
+            }
+        difference = places.loc[(network, "faig", "difference")]
+        row |= {
+            "difference": float(difference["centroid"]),
+            "difference_low": float(difference["low"]),
+            "difference_high": float(difference["high"]),
+            "chance_uneven": float(spreads.loc[(network, "random"), "uneven"].mean()),
+        }
+        rows.append(row)
+    result = pd.DataFrame(rows)
+    result["back"] = result["deblurring_low"] > result["uniform"]
+    result["behind"] = result["difference_low"] > 0
+    result["even"] = result["denoising_uneven"] <= EVEN
+    result["cluster"] = result["denoising_last_ratio"] >= CLUSTER
+    return result
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """The rows of :func:`verdict` as a Markdown list, one item a network."""
+    items = []
+    for row in table.to_dict("records"):
+        side = "behind" if row["deblurring_centroid"] > row["uniform"] else "in front of"
+        order = "behind" if row["difference"] > 0 else "in front of"
+        sure = "" if row["difference_low"] > 0 or row["difference_high"] < 0 else "; the interval does not part them"
+        items.append(
+            f"- **{TITLES[row['network']]}**: the deblurring filters have their centre at depth "
+            f"{row['deblurring_centroid']:.2f} ({row['deblurring_low']:.2f} to {row['deblurring_high']:.2f}), {side} "
+            f"that of an even spread ({row['uniform']:.2f}), and {order} the denoising filters "
+            f"({row['denoising_centroid']:.2f}{sure}). Of the denoising filters before the last two convolutions "
+            f"{row['denoising_uneven']:.0%} would have to move to lie evenly "
+            f"({'even' if row['even'] else 'not even'} by the limit of {EVEN:.0%}; deblurring "
+            f"{row['deblurring_uneven']:.0%}, chance {row['chance_uneven']:.0%}). The last two convolutions hold "
+            f"{row['denoising_last_share']:.1%} of them, {row['denoising_last_ratio']:.1f} times an even spread: "
+            f"{'a cluster' if row['cluster'] else 'no cluster'} by the limit of {CLUSTER:g}."
+        )
+    return "\n".join(items)

@@ -1,0 +1,364 @@
+"""Controllable restoration (paper, section 4.5; supp. Figs. 10 and 11): the discovered filters as a knob.
+
+θ_λ = (1 − λ) θ̄ + λ θ on the discovered filters, θ elsewhere: λ = 1 is the target, λ = 0 the masked target of the
+chapter on masking, and λ > 1 goes on beyond the target in the direction of fine-tuning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from faiglib import paper
+from faiglib.degradations import downsample
+from faiglib.experiments.discovery import FUNCTIONS, Rankings, discover
+from faiglib.experiments.masking import KINDS, restore
+from faiglib.experiments.workbench import Sample, Workbench
+from faiglib.metrics import gradient_map, gray, psnr
+from faiglib.networks import TITLES
+from faiglib.substitution import substitute
+from faiglib.zoo import Pair
+
+#: Proportion of filters on a knob, in percent, as in the paper.
+PERCENT = 1.0
+
+#: λ of the sweeps: the paper's, then beyond the target.
+LAMBDAS = (*paper.LAMBDAS, 1.2, 1.5)
+
+#: λ of either knob in the grid.
+GRID = (0.0, 0.4, 0.7, 1.0, 1.2, 1.5)
+
+#: What a knob is meant to change, by function: a column of :func:`sweep`, and the sign of its change with λ.
+EFFECTS = {"deblurring": ("sharpness", 1), "denoising": ("noise", -1)}
+
+#: A knob counts as continuous when at least this share of its steps goes the right way, ...
+MONOTONE = 0.9
+#: ... and no step is steeper than this many times an even slope: half of the change within a tenth of λ would have 5.
+STEEPEST = 5.0
+
+
+def sharpness(image: Tensor, border: int = 2) -> float:
+    """Mean gradient magnitude of the gray image, in 8-bit levels, with the gradient of the paper's drop.
+
+    Args:
+        image: (1, 3, H, W) in [0, 1].
+        border: pixels left out on every side.
+    """
+    inside = gradient_map(gray(image.double()))[..., border:-border, border:-border]
+    return 255 * float(inside.mean())
+
+
+def residual_noise(image: Tensor) -> float:
+    """Estimate of the noise in an image without a reference: standard deviation in 8-bit levels.
+
+    The estimator of Donoho and Johnstone (Biometrika 81, 1994) as in scikit-image's ``estimate_sigma``, with the Haar
+    wavelet: median of |diagonal details| ÷ 0.6745, mean over R, G and B. It is taken after the 2×2 mean that leads
+    back to the input's grid, because noise that a network enlarges is smooth from one HR pixel to the next. Fine
+    texture counts as noise, so that the ground truth does not have 0.
+
+    Args:
+        image: (1, 3, H, W) in [0, 1], H and W even and at least 4.
+    """
+    small = downsample(image.double())[0]
+    detail = (small[:, :-1, :-1] - small[:, :-1, 1:] - small[:, 1:, :-1] + small[:, 1:, 1:]) / 2
+    return 255 * float((detail.abs().flatten(1).median(dim=1).values / 0.6745).mean())
+
+
+def turned(pair: Pair, rankings: Rankings, knobs: Mapping[str, float], percent: float = PERCENT) -> nn.Module:
+    """The target with the filters of some functions at θ_λ.
+
+    Args:
+        pair: baseline and target.
+        rankings: FAIG's sets are used.
+        knobs: λ by function.
+        percent: proportion of filters on each knob.
+    """
+    network = pair.target
+    for function, lam in knobs.items():
+        network = substitute(network, pair.baseline, rankings.top("faig", function, percent), strength=1 - lam)
+    return network
+
+
+def _measures(image: Tensor, truth: Tensor) -> dict[str, float]:
+    return {"psnr": float(psnr(image, truth)), "sharpness": sharpness(image), "noise": residual_noise(image)}
+
+
+def _references(truth: Tensor) -> dict[str, float]:
+    return {"sharpness_truth": sharpness(truth), "noise_truth": residual_noise(truth)}
+
+
+def sweep(bench: Workbench) -> pd.DataFrame:
+    """One knob at a time through :data:`LAMBDAS`, on blurry and on noisy input of the workbench's test set.
+
+    Filters are discovered on that set, too.
+
+    Returns:
+        One row per ``network``, ``seed``, ``filters`` (function of the knob), ``lambda``, ``input`` and ``image``:
+        ``psnr`` (dB), ``sharpness`` (:func:`sharpness`), ``noise`` (:func:`residual_noise`), and the last two of the
+        ground truth, ``sharpness_truth`` and ``noise_truth``.
+    """
+
+    def run(pair: Pair, rankings: Rankings, samples: Sequence[Sample], label: str) -> pd.DataFrame:
+        rows = []
+        references = {sample.name: _references(sample.ground_truth) for sample in samples}
+        settings = [(function, lam) for function in FUNCTIONS for lam in LAMBDAS]
+        for function, lam in tqdm(settings, desc=label, unit="λ"):
+            network = turned(pair, rankings, {function: lam})
+            for sample in samples:
+                for kind in KINDS:
+                    output = restore(network, sample.inputs[kind])
+                    rows.append(
+                        {
+                            "filters": function,
+                            "lambda": lam,
+                            "input": kind,
+                            "image": sample.name,
+                            **_measures(output, sample.ground_truth),
+                            **references[sample.name],
+                        }
+                    )
+        return pd.DataFrame(rows)
+
+    return _over_pairs(bench, "sweep", LAMBDAS, run)
+
+
+def grid(bench: Workbench) -> pd.DataFrame:
+    """Both knobs at once through :data:`GRID`, on input that is blurry and noisy.
+
+    Returns:
+        One row per ``network``, ``seed``, ``image``, ``deblurring`` and ``denoising`` (λ of each knob), with the
+        measures of :func:`sweep`.
+    """
+
+    def run(pair: Pair, rankings: Rankings, samples: Sequence[Sample], label: str) -> pd.DataFrame:
+        rows = []
+        references = {sample.name: _references(sample.ground_truth) for sample in samples}
+        settings = [{"deblurring": first, "denoising": second} for first in GRID for second in GRID]
+        for knobs in tqdm(settings, desc=label, unit="setting"):
+            network = turned(pair, rankings, knobs)
+            for sample in samples:
+                output = restore(network, sample.inputs["blurry+noisy"])
+                rows.append(
+                    {
+                        **knobs,
+                        "image": sample.name,
+                        **_measures(output, sample.ground_truth),
+                        **references[sample.name],
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    return _over_pairs(bench, "grid", GRID, run)
+
+
+def _over_pairs(
+    bench: Workbench,
+    name: str,
+    lambdas: tuple[float, ...],
+    run: Callable[[Pair, Rankings, Sequence[Sample], str], pd.DataFrame],
+) -> pd.DataFrame:
+    profile, image_set = bench.profile, bench.test_set
+    limit, crop = profile.interpolation_images, profile.discovery_crop
+    tables = []
+    for pair in bench.pairs():
+
+        def compute(pair: Pair = pair) -> pd.DataFrame:
+            label = f"λ {name}: {pair.title} seed {pair.seed}, {bench.image_sets[image_set].title}"
+            return run(pair, discover(bench, pair, image_set), bench.samples(image_set, limit, crop), label)
+
+        key = bench.key(pair, image_set, profile=profile, lambdas=lambdas, limit=limit, crop=crop, percent=PERCENT)
+        table = bench.store.table(f"interpolation/{name}", key, compute)
+        table.insert(0, "seed", pair.seed)
+        table.insert(0, "network", pair.network)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def own_input(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of :func:`sweep` on the input that the knob is for: deblurring filters on blurry, denoising on noisy."""
+    return table[table["input"] == table["filters"].map({function: own for function, (own, _) in FUNCTIONS.items()})]
+
+
+def control(table: pd.DataFrame) -> pd.DataFrame:
+    """How continuous a knob is, from λ = 0 to 1, on its own input. Effects are those of :data:`EFFECTS`.
+
+    Args:
+        table: from :func:`sweep`.
+
+    Returns:
+        One row per ``network`` and ``filters``: ``effect`` (name of the measure), ``at_0``, ``at_1``, ``at_end``
+        (largest λ) and ``truth`` (its mean over images and seeds, 8-bit levels); ``steps`` counted (step × image ×
+        seed) and ``monotone``, the share of them that goes the right way; ``curve_monotone``, whether the mean curve
+        does at every step; of the mean curve, NaN where it ends on the wrong side: ``largest_step``, the largest change
+        between neighbouring λ as a share of the whole, ``steepest``, the largest change per λ in relation to an even
+        slope, and ``halfway``, the λ at which half of the change is reached; ``gained`` (dB of PSNR from λ = 0 to 1);
+        ``other_moved`` (dB, largest distance of the other input's mean PSNR from that at λ = 1, for λ from 0 to 1);
+        ``continuous``, see :data:`MONOTONE` and :data:`STEEPEST`.
+    """
+    rows = []
+    for (network, function), cell in table.groupby(["network", "filters"], sort=False):
+        effect, sign = EFFECTS[function]
+        own_kind, other_kind = FUNCTIONS[function]
+        own, other = cell[cell["input"] == own_kind], cell[cell["input"] == other_kind]
+        wide = own.pivot_table(index="lambda", columns=["seed", "image"], values=effect)
+        inner = wide.loc[:1.0]
+        steps = sign * np.diff(inner.to_numpy(), axis=0)
+        mean = inner.mean(axis=1)
+        largest, steepest, halfway = _shape(mean.index.to_numpy(), sign * mean.to_numpy())
+        quality, aside = (part[part["lambda"] <= 1].groupby("lambda")["psnr"].mean() for part in (own, other))
+        rows.append(
+            {
+                "network": network,
+                "filters": function,
+                "effect": effect,
+                "at_0": float(mean.loc[0.0]),
+                "at_1": float(mean.loc[1.0]),
+                "at_end": float(wide.iloc[-1].mean()),
+                "truth": float(own[f"{effect}_truth"].mean()),
+                "steps": steps.size,
+                "monotone": float((steps > 0).mean()),
+                "curve_monotone": bool((sign * np.diff(mean) > 0).all()),
+                "largest_step": largest,
+                "steepest": steepest,
+                "halfway": halfway,
+                "gained": float(quality.loc[1.0] - quality.loc[0.0]),
+                "other_moved": float((aside - aside.loc[1.0]).abs().max()),
+            }
+        )
+    result = pd.DataFrame(rows)
+    result["continuous"] = (result["monotone"] >= MONOTONE) & (result["steepest"] <= STEEPEST)
+    return result
+
+
+def _shape(lambdas: np.ndarray, curve: np.ndarray) -> tuple[float, float, float]:
+    """Largest step as a share, steepest slope against the even one, and where half is reached, of a rising curve."""
+    whole = curve[-1] - curve[0]
+    if whole <= 0:
+        return math.nan, math.nan, math.nan
+    progress = (curve - curve[0]) / whole
+    moves = np.diff(progress)
+    slopes = np.abs(moves) / np.diff(lambdas) * (lambdas[-1] - lambdas[0])
+    passed = int(np.argmax(progress >= 0.5))
+    halfway = np.interp(0.5, progress[passed - 1 : passed + 1], lambdas[passed - 1 : passed + 1])
+    return float(moves.max()), float(slopes.max()), float(halfway)
+
+
+def best(table: pd.DataFrame) -> pd.DataFrame:
+    """λ with the highest PSNR for every image, on the knob's own input. It takes the ground truth to know it.
+
+    Returns:
+        One row per ``network``, ``seed``, ``filters`` and ``image``: ``lambda`` and ``gain`` (dB over λ = 1).
+    """
+    own = own_input(table)
+    keys = ["network", "seed", "filters", "image"]
+    top = own.loc[own.groupby(keys, sort=False)["psnr"].idxmax()].set_index(keys)
+    target = own[own["lambda"] == 1.0].set_index(keys)["psnr"]
+    result = top[["lambda"]].assign(gain=top["psnr"] - target.reindex(top.index))
+    return result.reset_index()
+
+
+def best_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`best` by network and knob.
+
+    Returns:
+        One row per ``network`` and ``filters``: ``images`` (over all seeds), ``median`` λ, ``below`` and ``above``, the
+        shares of images with a λ below and above 1, ``mean_gain`` and ``largest_gain`` (dB over λ = 1).
+    """
+    grouped = table.groupby(["network", "filters"], sort=False)
+    return grouped.agg(
+        images=("lambda", "size"),
+        median=("lambda", "median"),
+        below=("lambda", lambda values: float((values < 1).mean())),
+        above=("lambda", lambda values: float((values > 1).mean())),
+        mean_gain=("gain", "mean"),
+        largest_gain=("gain", "max"),
+    ).reset_index()
+
+
+def separation(table: pd.DataFrame) -> pd.DataFrame:
+    """What each knob does alone and together with the other, on input that is blurry and noisy.
+
+    Args:
+        table: from :func:`grid`.
+
+    Returns:
+        One row per ``network``: mean PSNR in dB ``off`` (both λ 0), ``deblurring`` and ``denoising`` (that knob at 1,
+        the other at 0), ``both`` (both at 1); ``sum_of_gains`` of the single knobs and ``joint_gain`` (dB over
+        ``off``); ``best_deblurring``, ``best_denoising`` and ``best_psnr``, the best setting of the mean over images
+        and seeds.
+    """
+    rows = []
+    for network, cell in table.groupby("network", sort=False):
+        mean = cell.groupby(["deblurring", "denoising"])["psnr"].mean()
+        corners = {
+            "off": (0.0, 0.0),
+            "deblurring": (1.0, 0.0),
+            "denoising": (0.0, 1.0),
+            "both": (1.0, 1.0),
+        }
+        row = {name: float(mean.loc[place]) for name, place in corners.items()}
+        first, second = mean.idxmax()
+        rows.append(
+            {
+                "network": network,
+                **row,
+                "sum_of_gains": row["deblurring"] + row["denoising"] - 2 * row["off"],
+                "joint_gain": row["both"] - row["off"],
+                "best_deblurring": float(first),
+                "best_denoising": float(second),
+                "best_psnr": float(mean.max()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def strip(bench: Workbench, pair: Pair, function: str, sample: Sample) -> dict[str, Tensor]:
+    """Supp. Figs. 10 and 11: the input, the restorations from λ = 0 on, and the ground truth, by title."""
+    low = sample.inputs[FUNCTIONS[function][0]]
+    rankings = discover(bench, pair, bench.test_set)
+    images = {"input": _enlarged(low)}
+    for lam in LAMBDAS:
+        images[f"λ = {lam:g}"] = restore(turned(pair, rankings, {function: lam}), low).cpu()
+    return images | {"ground truth": sample.ground_truth.cpu()}
+
+
+def contact_sheet(
+    bench: Workbench, pair: Pair, sample: Sample, lambdas: tuple[float, ...] = (0.0, 0.7, 1.0, 1.5)
+) -> dict[tuple[float, float], Tensor]:
+    """Restorations of a blurry and noisy scene with both knobs, {(λ of deblurring, λ of denoising): (1, 3, H, W)}."""
+    rankings = discover(bench, pair, bench.test_set)
+    low = sample.inputs["blurry+noisy"]
+    return {
+        (first, second): restore(turned(pair, rankings, {"deblurring": first, "denoising": second}), low).cpu()
+        for first in lambdas
+        for second in lambdas
+    }
+
+
+def _enlarged(image: Tensor) -> Tensor:
+    return torch.nn.functional.interpolate(image, scale_factor=2.0, mode="nearest").cpu()
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """The rows of :func:`control` as a Markdown list, one item per network and knob."""
+    items = []
+    for row in table.to_dict("records"):
+        measure = {"sharpness": "mean gradient", "noise": "residual noise"}[row["effect"]]
+        slope = (
+            "the mean curve ends on the wrong side"
+            if math.isnan(row["steepest"])
+            else f"the steepest is {row['steepest']:.1f} times an even slope"
+        )
+        items.append(
+            f"- **{TITLES[row['network']]}, {row['filters']} filters**: from λ = 0 to 1 the {measure} goes from "
+            f"{row['at_0']:.2f} to {row['at_1']:.2f} levels; {row['monotone']:.0%} of {row['steps']} steps go the "
+            f"right way and {slope}. By the limits declared in the code ({MONOTONE:.0%} and {STEEPEST:g}) this control "
+            f"is {'continuous' if row['continuous'] else 'not continuous'}."
+        )
+    return "\n".join(items)

@@ -1,0 +1,71 @@
+"""How the shipped weights were made, and how good they are: what the page on training shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from faiglib import zoo
+from faiglib.errors import WeightsError
+from faiglib.runs import JUDGED
+from faiglib.training import paper_recipe
+
+
+def logs(folder: Path) -> dict[str, pd.DataFrame]:
+    """The training log of every shipped weight file, by its name without ending.
+
+    Raises:
+        WeightsError: a log that belongs to the manifest is missing.
+    """
+    found = {}
+    for entry in zoo.entries(folder):
+        path = folder / "logs" / Path(entry.file).with_suffix(".csv").name
+        if not path.is_file():
+            raise WeightsError(f"the training log {path} is missing")
+        found[Path(entry.file).stem] = pd.read_csv(path)
+    return found
+
+
+def budgets(folder: Path) -> pd.DataFrame:
+    """Budget of every run beside the paper's.
+
+    Returns:
+        One row per weight file: ``network``, ``role``, ``seed``, ``iterations``, ``batch``, ``patch`` (HR pixels),
+        ``peak_lr``, ``minutes``, ``cpu``, ``gpu``, ``pixels`` (ground-truth pixels seen, in
+        millions) and ``share`` of the paper's pixels.
+    """
+    rows = []
+    for entry in zoo.entries(folder):
+        recipe, full = entry.recipe, paper_recipe(entry.network, entry.role)  # type: ignore[arg-type]
+        pixels = recipe["iterations"] * recipe["batch"] * recipe["patch"] ** 2
+        rows.append(
+            {
+                "network": entry.network,
+                "role": entry.role,
+                "seed": entry.seed,
+                **{name: recipe[name] for name in ("iterations", "batch", "patch", "peak_lr")},
+                "minutes": entry.seconds / 60,
+                "cpu": entry.made_on.get("cpu"),
+                "gpu": entry.made_on.get("gpu"),
+                "pixels": pixels / 1e6,
+                "share": pixels / (full.iterations * full.batch * full.patch**2),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def quality(folder: Path) -> pd.DataFrame:
+    """PSNR of baseline and target of every pair, whole images.
+
+    Returns:
+        One row per ``network``, ``seed``, ``image_set`` and ``input``: ``baseline`` and ``target`` (dB), ``gain`` (dB).
+    """
+    rows = []
+    for network, seed in zoo.pairs_available(folder):
+        pair = {role: zoo.find(folder, network, role, seed).psnr for role in ("baseline", "target")}
+        for image_set in pair["target"]:
+            for kind in JUDGED:
+                base, target = (pair[role][image_set][kind] for role in ("baseline", "target"))
+                rows.append((network, seed, image_set, kind, base, target, target - base))
+    return pd.DataFrame(rows, columns=["network", "seed", "image_set", "input", "baseline", "target", "gain"])

@@ -1,0 +1,139 @@
+"""Figures of the chapter on interpolation: λ as a knob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from faiglib.figures.common import FUNCTION_COLOURS, GRAY, INPUT_COLOURS, finished, show
+from faiglib.networks import TITLES
+
+#: What a knob changes, its axis label and the input it is measured on, by function.
+_EFFECTS = {
+    "deblurring": ("sharpness", "mean gradient (levels)", "blurry"),
+    "denoising": ("noise", "residual noise (levels)", "noisy"),
+}
+
+
+def strip(images: Mapping[str, Tensor], title: str, columns: int = 6) -> Figure:
+    """Supp. Figs. 10 and 11: pictures in reading order, under their λ."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(2.1 * columns, 2.3 * rows + 0.3), squeeze=False)
+    for axis in axes.flat[len(images) :]:
+        axis.set_visible(False)
+    for axis, (name, image) in zip(axes.flat, images.items(), strict=False):
+        show(axis, image, {"λ = 0": "λ = 0 (masked)", "λ = 1": "λ = 1 (target)"}.get(name, name))
+    figure.suptitle(title, fontsize=11)
+    return finished(figure)
+
+
+def curves(table: pd.DataFrame) -> Figure:
+    """What a knob changes, and PSNR, against λ; columns are networks and knobs.
+
+    Thin lines are single images (mean over seeds), thick ones the mean.
+    """
+    columns = [(network, function) for network in table["network"].unique() for function in FUNCTION_COLOURS]
+    figure, axes = plt.subplots(2, len(columns), figsize=(4.2 * len(columns), 6.4), squeeze=False, sharex=True)
+    for (upper, lower), (network, function) in zip(axes.T, columns, strict=True):
+        rows = table[(table["network"] == network) & (table["filters"] == function)]
+        _effect(upper, rows, function)
+        upper.set_title(f"{TITLES[network]}, {function} filters")
+        for kind, colour in INPUT_COLOURS.items():
+            wide = rows[rows["input"] == kind].pivot_table(index="lambda", columns="image", values="psnr")
+            change = wide - wide.loc[1.0]
+            lower.plot(change, color=colour, lw=0.6, alpha=0.35)
+            lower.plot(change.mean(axis=1), color=colour, lw=2.2, marker="o", ms=3, label=f"{kind} input")
+        lower.axhline(0, color=GRAY, lw=0.8)
+        lower.set(xlabel="λ", ylabel="PSNR against λ = 1 (dB)")
+        lower.legend(frameon=False)
+        for axis in (upper, lower):
+            axis.axvspan(1, table["lambda"].max(), color="black", alpha=0.05, lw=0)
+    return finished(figure)
+
+
+def _effect(axis: Axes, rows: pd.DataFrame, function: str) -> None:
+    """The measure that the knob is meant to change on its own input, with the ground truth's level."""
+    column, label, kind = _EFFECTS[function]
+    own = rows[rows["input"] == kind]
+    wide = own.pivot_table(index="lambda", columns="image", values=column)
+    axis.plot(wide, color=FUNCTION_COLOURS[function], lw=0.6, alpha=0.35)
+    axis.plot(wide.mean(axis=1), color=FUNCTION_COLOURS[function], lw=2.2, marker="o", ms=3, label=f"{kind} input")
+    axis.axhline(own[f"{column}_truth"].mean(), color="black", ls="--", lw=1, label="ground truth")
+    axis.set(ylabel=label, ylim=(0, None))
+    axis.legend(frameon=False)
+
+
+def best(table: pd.DataFrame, lambdas: tuple[float, ...]) -> Figure:
+    """How many images have their highest PSNR at each λ, a panel per network and knob."""
+    columns = [(network, function) for network in table["network"].unique() for function in FUNCTION_COLOURS]
+    figure, axes = plt.subplots(1, len(columns), figsize=(3.9 * len(columns), 2.9), squeeze=False, sharey=True)
+    for axis, (network, function) in zip(axes[0], columns, strict=True):
+        rows = table[(table["network"] == network) & (table["filters"] == function)]
+        counts = [int((rows["lambda"] == lam).sum()) for lam in lambdas]
+        axis.bar(range(len(lambdas)), counts, color=FUNCTION_COLOURS[function])
+        axis.axvline(lambdas.index(1.0), color=GRAY, ls="--", lw=1, zorder=0)
+        axis.set_xticks(range(len(lambdas)), [f"{lam:g}" for lam in lambdas])
+        axis.set(xlabel="λ with the highest PSNR", title=f"{TITLES[network]}, {function} filters")
+        axis.yaxis.get_major_locator().set_params(integer=True)
+        axis.grid(False, axis="x")
+    axes[0, 0].set_ylabel("images (all seeds)")
+    return finished(figure)
+
+
+def heatmaps(table: pd.DataFrame) -> Figure:
+    """PSNR, sharpness and residual noise over both knobs, mean over images and seeds; a row per network."""
+    networks = list(table["network"].unique())
+    panels = (
+        ("psnr", "PSNR (dB)", "viridis", "{:.2f}"),
+        ("sharpness", "mean gradient (levels)", "Blues", "{:.1f}"),
+        ("noise", "residual noise (levels)", "Oranges", "{:.1f}"),
+    )
+    figure, axes = plt.subplots(len(networks), 3, figsize=(12.5, 3.9 * len(networks)), squeeze=False)
+    for row, network in zip(axes, networks, strict=True):
+        rows = table[table["network"] == network]
+        for axis, (column, title, colours, text) in zip(row, panels, strict=True):
+            mean = rows.pivot_table(index="denoising", columns="deblurring", values=column).sort_index(ascending=False)
+            sns.heatmap(
+                mean,
+                annot=mean.map(text.format),
+                fmt="",
+                cmap=colours,
+                square=True,
+                cbar=False,
+                annot_kws={"fontsize": 8},
+                ax=axis,
+            )
+            target = (list(mean.columns).index(1.0), list(mean.index).index(1.0))
+            axis.add_patch(plt.Rectangle(target, 1, 1, fill=False, ec="black", lw=1.8))
+            if column == "psnr":
+                row_number, column_number = divmod(int(np.argmax(mean.to_numpy())), mean.shape[1])
+                axis.add_patch(plt.Rectangle((column_number, row_number), 1, 1, fill=False, ec="white", lw=2, ls="--"))
+            truth = f", ground truth {rows[f'{column}_truth'].mean():.1f}" if column != "psnr" else ""
+            axis.set(xlabel="λ of the deblurring filters", ylabel="λ of the denoising filters")
+            axis.set_title(f"{TITLES[network]}: {title}{truth}", fontsize=10)
+            axis.tick_params(rotation=0)
+    return finished(figure)
+
+
+def contact_sheet(images: Mapping[tuple[float, float], Tensor]) -> Figure:
+    """Restorations over both knobs: deblurring to the right, denoising upwards."""
+    across = sorted({first for first, _ in images})
+    upwards = sorted({second for _, second in images}, reverse=True)
+    figure, axes = plt.subplots(
+        len(upwards), len(across), figsize=(2.1 * len(across), 2.15 * len(upwards)), squeeze=False
+    )
+    for row, second in zip(axes, upwards, strict=True):
+        for axis, first in zip(row, across, strict=True):
+            show(axis, images[first, second])
+            if axis is row[0]:
+                axis.set_ylabel(f"denoising λ = {second:g}", fontsize=9)
+    for axis, first in zip(axes[-1], across, strict=True):
+        axis.set_xlabel(f"deblurring λ = {first:g}", fontsize=9)
+    return finished(figure)

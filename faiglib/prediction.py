@@ -1,0 +1,277 @@
+"""Telling an image's degradation from its filters (paper, section 4.4): overlap scores, thresholds, accuracy, ROC.
+
+filter^x of an image is the top 1 % of FAIG on that image alone, without elimination. Where it overlaps the filters
+discovered for a degradation D, the image shows D: OS(x, D) = |filter^D ∩ filter^x| / |filter^x| exceeds T^D.
+
+Scores are arrays of one number per image, higher where the degradation is likelier; ``present`` says of each image
+whether it has the degradation. Nothing here asks where the scores come from, so a plain rule (:func:`noise_level`,
+:func:`laplacian_energy`) is judged as the overlap score is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from faiglib.attribution.faig import ParameterPath, image_scores
+from faiglib.attribution.paths import Rule, quadrature
+from faiglib.filters import FilterScores, FilterSet
+from faiglib.metrics import gray
+
+Floats = NDArray[np.float64]
+
+
+def pseudo_ground_truth(path: ParameterPath, image: Tensor) -> Tensor:
+    """The target network's own output (1, 3, H, W), in place of the ground truth that a user's image does not have.
+
+    With it the loss is 0 at the target's end of the path, where its gradient vanishes, and grows towards the baseline
+    by what the target does to the image and the baseline does not.
+
+    Args:
+        path: from target to baseline.
+        image: (1, 3, h, w) in [0, 1].
+    """
+    with torch.no_grad():
+        return path.move_to(0.0)(image.to(path.parameters[0])).clone()
+
+
+def filters_of_image(
+    path: ParameterPath,
+    image: Tensor,
+    ground_truth: Tensor | None = None,
+    *,
+    percent: float = 1,
+    rule: Rule | str = "gauss-legendre",
+    nodes: int = 4,
+) -> FilterSet:
+    """filter^x: the filters that FAIG ranks highest on one image, nothing eliminated.
+
+    Args:
+        path: from target to baseline.
+        image: (1, 3, h, w) in [0, 1], degraded in an unknown way.
+        ground_truth: (1, 3, H, W); by default the :func:`pseudo_ground_truth`, so that nothing but the image is needed.
+        percent: size of the set in % of all filters.
+        rule: quadrature rule, see :func:`faiglib.attribution.paths.quadrature`.
+        nodes: gradient evaluations.
+
+    Raises:
+        FilterError: a score is not finite, or the percentage is not between 0 and 100.
+    """
+    truth = pseudo_ground_truth(path, image) if ground_truth is None else ground_truth
+    return FilterScores(path.index, image_scores(path, image, truth, quadrature(rule, nodes))).top(percent)
+
+
+def overlap_scores(own: FilterSet, discovered: Mapping[str, FilterSet]) -> dict[str, float]:
+    """OS(x, D) in [0, 1] of one image with the filter set of each degradation: {D: score}.
+
+    Args:
+        own: filter^x.
+        discovered: filter^D by degradation.
+
+    Raises:
+        FilterError: ``own`` is empty, or the sets belong to different networks.
+    """
+    return {degradation: own.overlap(filters) for degradation, filters in discovered.items()}
+
+
+def accuracy_curve(scores: ArrayLike, present: ArrayLike, thresholds: ArrayLike) -> Floats:
+    """Share of images that each threshold decides rightly (supp. Fig. 9); present is predicted where score > threshold.
+
+    Args:
+        scores: (n,).
+        present: (n,) bool.
+        thresholds: (t,).
+
+    Returns:
+        (t,) in [0, 1].
+
+    Raises:
+        ValueError: see :func:`roc`; there the classes need not both occur.
+    """
+    values, truth = _checked(scores, present)
+    predicted = values[None, :] > np.asarray(thresholds, dtype=np.float64)[:, None]
+    return (predicted == truth).mean(axis=1)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold and what it achieves on the images it was chosen on.
+
+    Attributes:
+        value: predict the degradation where the score exceeds this.
+        accuracy: share of right decisions, the highest that a threshold can reach.
+        low, high: every threshold with low ≤ T < high does as well; ``value`` is in the middle.
+    """
+
+    value: float
+    accuracy: float
+    low: float
+    high: float
+
+
+def choose_threshold(scores: ArrayLike, present: ArrayLike) -> Threshold:
+    """The threshold with the highest accuracy, in the middle of the widest gap between scores that reaches it.
+
+    Args:
+        scores: (n,).
+        present: (n,) bool, with both values.
+
+    Raises:
+        ValueError: see :func:`roc`.
+    """
+    values, truth = _checked(scores, present, both=True)
+    steps = np.unique(values)
+    accuracy = accuracy_curve(values, truth, steps)
+    # The scores between which a threshold may lie: below the lowest, in each gap, at or above the highest.
+    low = np.concatenate([steps[:1], steps])
+    high = np.concatenate([steps, steps[-1:]])
+    reached = np.concatenate([[truth.mean()], accuracy])
+    width = np.where(reached == reached.max(), high - low, -1.0)
+    best = int(width.argmax())
+    return Threshold(float((low[best] + high[best]) / 2), float(reached[best]), float(low[best]), float(high[best]))
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """A receiver operating characteristic.
+
+    Attributes:
+        false_positive_rate, true_positive_rate: (k,), ascending from 0 to 1.
+        auc: area under the curve: the chance that an image with the degradation scores higher than one without.
+    """
+
+    false_positive_rate: Floats
+    true_positive_rate: Floats
+    auc: float
+
+
+def roc(scores: ArrayLike, present: ArrayLike) -> Roc:
+    """Rates of false and true positives over all thresholds, by scikit-learn.
+
+    Args:
+        scores: (n,).
+        present: (n,) bool, with both values.
+
+    Raises:
+        ValueError: there are no images, the lengths differ, a score is not finite, or a class is missing.
+    """
+    from sklearn.metrics import auc, roc_curve
+
+    values, truth = _checked(scores, present, both=True)
+    false_positive, true_positive, _ = roc_curve(truth, values)
+    return Roc(false_positive, true_positive, float(auc(false_positive, true_positive)))
+
+
+def auc_interval(
+    scores: ArrayLike,
+    present: ArrayLike,
+    images: ArrayLike,
+    *,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the AUC over images.
+
+    An image that occurs in several degradations is drawn with all of them, since they are not independent. Several
+    networks may have scored the same images: their AUCs are averaged in every resample, so that the interval is that of
+    the mean.
+
+    Args:
+        scores: (n,), or (networks, n).
+        present: (n,) bool.
+        images: (n,) name or number of the image behind each score.
+        level: of confidence.
+        resamples: of the bootstrap.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper bound. Where the classes do not overlap, both are 1: the bootstrap cannot see how rare the
+        exceptions are that it has no example of.
+
+    Raises:
+        ValueError: see :func:`roc`.
+    """
+    rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    for row in rows:
+        _, truth = _checked(row, present, both=True)
+    names, group = np.unique(np.asarray(images), return_inverse=True)
+    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    positive, negative = drawn[:, group[truth]], drawn[:, group[~truth]]
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    complete = pairs > 0
+    total = np.zeros(int(complete.sum()))
+    for row in rows:
+        difference = row[truth][:, None] - row[~truth][None, :]
+        wins = (np.sign(difference) + 1) / 2
+        total += ((positive[complete] @ wins) * negative[complete]).sum(axis=1) / pairs[complete]
+    low, high = np.quantile(total / len(rows), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def wilson_interval(right: float, decisions: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of Wilson (1927) for a share of right decisions; unlike a bootstrap's it has a width at 100 %.
+
+    Args:
+        right: number of right decisions.
+        decisions: number of independent decisions, at least 1.
+        level: of confidence.
+
+    Returns:
+        Lower and upper bound in [0, 1].
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = right / decisions
+    scale = 1 + z**2 / decisions
+    centre = (share + z**2 / (2 * decisions)) / scale
+    reach = z / scale * math.sqrt(share * (1 - share) / decisions + z**2 / (4 * decisions**2))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def noise_level(image: Tensor) -> float:
+    """Standard deviation of the noise on the [0, 1] scale, estimated from the image alone (Immerkær 1996).
+
+    The mean absolute response to the difference of two Laplacians, which straight edges leave at 0, turned into the
+    standard deviation of white Gaussian noise that would cause it.
+
+    Args:
+        image: (1, 3, h, w) in [0, 1]; the estimate is the mean over the channels.
+    """
+    kernel = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]], dtype=torch.float64)
+    response = F.conv2d(image.double().cpu().transpose(0, 1), kernel[None, None])
+    return float(math.sqrt(math.pi / 2) / 6 * response.abs().mean())
+
+
+def laplacian_energy(image: Tensor) -> float:
+    """Decadic logarithm of the variance of the Laplacian of the gray image: a classical measure of sharpness.
+
+    Args:
+        image: (1, 3, h, w) in [0, 1].
+    """
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    response = F.conv2d(gray(image.double().cpu()), kernel[None, None])
+    return math.log10(float(response.var(correction=0)) + 1e-12)
+
+
+def _checked(scores: ArrayLike, present: ArrayLike, both: bool = False) -> tuple[Floats, NDArray[np.bool_]]:
+    """Scores and classes as arrays of equal length.
+
+    Raises:
+        ValueError: they are not sound, or (with ``both``) a class is missing.
+    """
+    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(present, dtype=bool)
+    if values.ndim != 1 or values.shape != truth.shape or not len(values):
+        raise ValueError(f"scores of shape {values.shape} and classes of shape {truth.shape} do not belong together")
+    if not np.isfinite(values).all():
+        raise ValueError("a score is NaN or infinite")
+    if both and truth.all() == truth.any():
+        raise ValueError(f"all {len(truth)} images are of one class; images with and without the degradation expected")
+    return values, truth

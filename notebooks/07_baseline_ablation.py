@@ -1,0 +1,191 @@
+# %% [markdown]
+# # Two choices taken away: the baseline and the elimination
+#
+# FAIG rests on two choices. The path of the integral ends in a **baseline** that was trained for the same task without
+# the degradations; the paper writes $\bar\theta_{bilinear}$ for it. And the attribution of the *other* degradation is
+# subtracted. What if the path ended somewhere else? What if nothing were subtracted? Supplementary Fig. 8 of the paper
+# answers the first question in pictures; neither answer comes with numbers there. Here both do.
+
+# %% tags=["parameters"]
+profile = "standard"
+device = "auto"
+seed = 0
+data_dir = None
+models_dir = None
+
+# %%
+from IPython.display import HTML, Markdown, display
+from myst_nb import glue
+
+from faiglib import figures, tables
+from faiglib.experiments import baseline_ablation, open_workbench
+from faiglib.experiments.workbench import budget
+from faiglib.figures import baseline_ablation as ablation_figures
+from faiglib.networks import TITLES
+
+figures.style()
+bench = open_workbench(profile, device, seed, data_dir, models_dir)
+pair = bench.pair(*bench.main_pair)
+glue("main_network", TITLES[pair.network], display=False)
+images = len(baseline_ablation.image_scores(bench, pair).errors["blurry"])
+glue("ablation_images", int(images), display=False)
+glue("ablation_set", bench.image_sets[bench.test_set].title, display=False)
+display(HTML(budget(bench)))
+
+# %% [markdown]
+# ## Three baselines, two uses
+#
+# A baseline is used twice: to **find** filters, as the end of the path, and to **replace** them, as the source of the
+# filters that take their place when they are masked. Three networks are tried in both roles:
+#
+# - $\bar\theta_{bilinear}$, the trained baseline that comes with the target;
+# - $\bar\theta_{random}$, a network of the same architecture with freshly drawn weights (seeded);
+# - $\bar\theta_{zero}$, all parameters zero, the usual reference of attribution methods. (SRResNet without parameters
+#   still enlarges its input bilinearly, since its skip connection has none; the plain network returns black. For the same reason replaced filters can upset the brightness of
+#   SRResNet less: the skip carries most of it past them.)
+#
+# Biases move along the path as always; masking replaces weights only. In this chapter filters are found on
+# {glue:text}`ablation_images:d` central crops of {glue:text}`ablation_set` that are smaller than the discovery crops of
+# the budget above, the same for all three baselines, and masking is measured on the evaluation crops of the same images.
+# One percent of the filters is masked. The paper uses whole images.
+#
+# ## To the eye
+#
+# First the deblurring filters on blurry input, then the denoising filters on noisy input. A good choice of both (the
+# first of the nine) makes the output look like the trained baseline's: blurry, or noisy, and otherwise intact.
+
+# %% mystnb={"image": {"alt": "Three by three crops of a cat from blurry input, rows by the baseline that found the deblurring filters, columns by the baseline that replaced them."}, "figure": {"caption": "Blurry input, 1 % deblurring filters masked (supp. Fig. 8). Left column: references. Brightness is the shift of the mean gray level against the target's output, in 8-bit levels. Photograph: scikit-image.", "name": "fig-baseline-deblurring"}}
+ablation_figures.gallery(baseline_ablation.gallery(bench, pair, "deblurring"))
+# %% mystnb={"image": {"alt": "Three by three crops of a cat from noisy input, rows by the baseline that found the denoising filters, columns by the baseline that replaced them."}, "figure": {"caption": "The same for noisy input and 1 % denoising filters. Photograph: scikit-image.", "name": "fig-baseline-denoising"}}
+ablation_figures.gallery(baseline_ablation.gallery(bench, pair, "denoising"))
+# %% [markdown]
+# ## In numbers
+#
+# Four quantities, means over images and seeds. The *drop* on the own input says how much the filters mattered; it is only
+# comparable within a column, because any replacement that wrecks the image raises it. The PSNR lost on the own input says
+# the same with respect to the ground truth. The PSNR lost on the *other* input should be zero: those filters are not meant
+# for it. The *brightness shift* (mean over images of its absolute value, in 8-bit levels) shows whether the network still
+# computes an image.
+
+# %% mystnb={"image": {"alt": "Matrices of drop, PSNR lost and brightness shift by the baseline that finds and the one that replaces."}, "figure": {"caption": "Cost of masking 1 % of the filters by finding baseline (rows) and replacing baseline (columns).", "name": "fig-baseline-matrices"}}
+ablated = baseline_ablation.ablation(bench)
+cells = baseline_ablation.summary(ablated)
+ablation_figures.matrices(cells)
+# %% tags=["hide-output"]
+shown = cells.assign(network=cells["network"].map(TITLES)).rename(
+    columns={
+        "found_with": "found with θ̄",
+        "replaced_by": "replaced by θ̄",
+        "drop_own": "drop, own",
+        "drop_other": "drop, other",
+        "lost_own": "PSNR lost, own (dB)",
+        "lost_other": "PSNR lost, other (dB)",
+        "shift_own": "|brightness shift|, own",
+        "shift_other": "|brightness shift|, other",
+        "signed_own": "brightness shift, own",
+    }
+)
+number_formats = {name: "{:.2f}" for name in shown.columns if name.startswith(("drop", "PSNR", "|b", "bright"))}
+tables.plain(shown.drop(columns="selectivity"), number_formats)
+# %%
+baselines = baseline_ablation.baseline_verdict(cells)
+display(Markdown(f"**Finding.** {baselines.finding_sentence}"))
+display(Markdown(f"**Replacing.** {baselines.replacing_sentence}"))
+
+# %% [markdown]
+# Whatever the baseline, a path must be followed finely enough. The farther the baseline is from the target, the more the
+# network changes on the way, and the fewer of its stops are sound networks. The error of completeness tells: by how much
+# the sum of all contributions misses the change of the loss, with the nodes of this run.
+
+# %%
+errors = baseline_ablation.completeness(bench)
+errors = errors.groupby(["network", "found_with", "input"], sort=False)["error_percent"].mean().reset_index()
+tables.plain(
+    errors.assign(network=errors["network"].map(TITLES)).rename(
+        columns={"found_with": "path to θ̄", "error_percent": "completeness error (%)"}
+    ),
+    {"completeness error (%)": "{:.2f}"},
+)
+
+# %% [markdown]
+# ## With and without elimination
+#
+# Without elimination, the deblurring filters are simply those with the largest FAIG on blurry input. Some of these
+# matter for any input. Do the two rankings share their best filters, and does masking one function then hurt the other?
+# The trained baseline finds and replaces; the scores are those of the chapter on masking.
+
+# %% mystnb={"image": {"alt": "Bars of the drop on own and other input for filters found with and without elimination."}, "figure": {"caption": "Drop on the input that the filters are for (blue) and on the other one (orange), with and without elimination, at 1 and 5 %.", "name": "fig-elimination"}}
+eliminated = baseline_ablation.elimination_summary(baseline_ablation.elimination(bench))
+ablation_figures.elimination(eliminated)
+# %%
+common = baseline_ablation.common_filters(bench)
+common = common.groupby(["network", "percent", "method"], sort=False)["overlap"].mean().reset_index()
+joined = eliminated.merge(common, on=["network", "percent", "method"])
+tables.plain(
+    joined.assign(network=joined["network"].map(TITLES), percent=joined["percent"].map("{:g} %".format))[
+        [
+            "network",
+            "filters",
+            "percent",
+            "method",
+            "drop_own",
+            "drop_other",
+            "selectivity",
+            "lost_own",
+            "lost_other",
+            "overlap",
+        ]
+    ].rename(
+        columns={
+            "percent": "masked",
+            "method": "elimination",
+            "drop_own": "drop, own",
+            "drop_other": "drop, other",
+            "selectivity": "own ÷ other",
+            "lost_own": "PSNR lost, own (dB)",
+            "lost_other": "PSNR lost, other (dB)",
+            "overlap": "in both sets",
+        }
+    ),
+    {
+        "drop, own": "{:.2f}",
+        "drop, other": "{:.2f}",
+        "own ÷ other": "{:.1f}",
+        "PSNR lost, own (dB)": "{:.2f}",
+        "PSNR lost, other (dB)": "{:.2f}",
+        "in both sets": "{:.0%}",
+    },
+)
+# %%
+elimination = baseline_ablation.elimination_verdict(eliminated)
+display(Markdown(elimination.sentence))
+
+# %% [markdown]
+# With elimination the scores for deblurring are the negative of those for denoising, so that no filter can be in both sets.
+#
+# ## In short
+#
+# What claims (h) and (i) of the paper look like here. The paper supports (h) by pictures and gives no number for either.
+
+# %%
+glue("baseline_cells", int(baselines.cells), display=False)
+glue("baseline_finding_won", int(baselines.finding_won), display=False)
+glue("baseline_finding_median", float(baselines.finding_median), display=False)
+for name in baseline_ablation.BASELINES:
+    glue(f"shift_{name}", float(baselines.shifts[name]), display=False)
+    glue(f"baseline_broken_{name}", int(baselines.broken[name]), display=False)
+glue("elimination_cells", int(elimination.cells), display=False)
+glue("elimination_won", int(elimination.more_selective), display=False)
+glue("elimination_gain", float(elimination.gain), display=False)
+glue("elimination_kept", float(elimination.kept), display=False)
+
+# %% [markdown]
+# - **(h) The trained baseline is the right one.** As the end of the path it finds the filters with the largest drop in
+#   {glue:text}`baseline_finding_won:d` of {glue:text}`baseline_cells:d` cells, {glue:text}`baseline_finding_median:.1f`
+#   times the drop of the better alternative in the median cell. As the source of replacements it shifts the brightness by
+#   {glue:text}`shift_bilinear:.1f` levels on average, against {glue:text}`shift_random:.1f` with random and
+#   {glue:text}`shift_zero:.1f` with zero weights; the brightness is broken in {glue:text}`baseline_broken_bilinear:d`,
+#   {glue:text}`baseline_broken_random:d` and {glue:text}`baseline_broken_zero:d` of the cells.
+# - **(i) Elimination helps.** It makes the filters more selective in {glue:text}`elimination_won:d` of
+#   {glue:text}`elimination_cells:d` cells, by a factor of {glue:text}`elimination_gain:.1f` in the median cell, and leaves
+#   {glue:text}`elimination_kept:.2f` times the drop on the own input.

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+
+from faiglib import paper, tables
+from faiglib.attribution import random_scores
+from faiglib.experiments import retraining
+from faiglib.experiments.discovery import FUNCTIONS, Rankings
+from faiglib.filters import FilterIndex
+from faiglib.networks import build
+
+
+@pytest.fixture(scope="module")
+def rankings():
+    index = FilterIndex.of(build("srresnet"))
+    names = [(method, function) for method in paper.METHODS for function in FUNCTIONS]
+    return Rankings({name: random_scores(index, seed) for seed, name in enumerate(names)})
+
+
+def test_jobs_are_the_cells_of_the_papers_table(rankings):
+    found = [(job.task, job.function, job.method) for job in retraining.jobs(rankings)]
+    assert sorted(found) == sorted((one.task, one.filters, one.method) for one in paper.retraining())
+    sizes = {len(job.filters) for job in retraining.jobs(rankings) if job.method != "all"}
+    assert sizes == {1519}
+
+
+def test_as_released_never_trains_the_first_layer(rankings):
+    published, released = (list(retraining.jobs(rankings, variant)) for variant in ("as_published", "as_released"))
+    for one, other in zip(published, released, strict=True):
+        if one.method == "all":
+            continue
+        assert set(other.filters.ids.tolist()) == {i for i in one.filters.ids.tolist() if i >= 192}
+    assert any(len(one.filters) > len(other.filters) for one, other in zip(published, released, strict=True))
+
+
+def runs():
+    """Two tasks; FAIG leads at home, IG is worst everywhere, two seeds."""
+    gains = {"all": 4.0, "faig": 2.0, "intinf": 0.5, "filter_change": 1.0, "random": 0.8}
+    rows = []
+    for seed in (0, 1):
+        for task in FUNCTIONS:
+            for method, gain in gains.items():
+                for filters in ("all",) if method == "all" else FUNCTIONS:
+                    at_home = gain if filters == task or method != "faig" else gain / 2
+                    for step, share in ((0, 0.0), (5, 0.7), (10, 1.0)):
+                        psnr = 20 + seed + share * at_home
+                        rows.append((seed, task, method, filters, step, psnr))
+    table = pd.DataFrame(rows, columns=["seed", "task", "method", "filters", "step", "psnr"])
+    return table.assign(network="srcnn_style", image_set="set14")
+
+
+def test_final_is_mean_over_seeds_with_gain_and_share_of_the_upper_bound():
+    final = retraining.final(runs()).set_index(["task", "filters", "method"])
+    cell = final.loc["deblurring", "deblurring", "faig"]
+    assert cell["measured"] == pytest.approx(22.5)  # mean of 22 and 23
+    assert cell["spread"] == pytest.approx(1 / math.sqrt(2))
+    assert (cell["gain"], cell["recovered"]) == (pytest.approx(2.0), pytest.approx(0.5))
+    assert (cell["paper"], cell["paper_std"]) == (28.047, 0.023)
+    assert final.loc["denoising", "all", "all"]["paper"] == 26.712
+    html = tables.retraining(final.reset_index(), "srcnn_style").to_html()
+    assert "28.05 ± 0.02" in html
+    assert "+2.00" in html
+
+
+def test_verdict_counts_wins_at_home_and_methods_below_chance():
+    verdict = retraining.verdict(retraining.final(runs()))
+    assert (verdict.cells, verdict.won) == (2, 2)
+    assert verdict.least_lead == pytest.approx(1.0)
+    assert (verdict.below_random, verdict.comparisons) == (4, 8)  # IG in each of four cells, |θ − θ̄| never
+
+
+def test_retraining_moves_psnr_of_the_upper_bound_and_stores_the_result(bench, monkeypatch):
+    everything = retraining.jobs
+    monkeypatch.setattr(retraining, "jobs", lambda *_: list(everything(*_))[:2])
+    table = retraining.retraining(bench)
+    assert table["step"].max() == bench.profile.retraining_iterations
+    bound = table[table["method"] == "all"].set_index("step")["psnr"]
+    assert bound.iloc[-1] != bound.iloc[0]
+    assert (table.groupby("method")["psnr"].first().nunique()) == 1  # all start from the same baseline
+    monkeypatch.setattr(retraining, "train", None)
+    pd.testing.assert_frame_equal(retraining.retraining(bench), table)
+
+
+def test_untouched_filters_keep_their_bits(rankings, bench):
+    pair = bench.pair("srresnet", 0)
+    job = list(retraining.jobs(rankings))[1]
+    masks = job.filters.masks()
+    result = retraining.train(
+        retraining.recipe_of(pair, job.task, 1),
+        bench.training_images(1),
+        initial=pair.baseline.state_dict(),
+        trainable=masks,
+        progress=False,
+    )
+    for name, before in pair.baseline.state_dict().items():
+        frozen = ~masks[name].expand_as(before) if name in masks else torch.ones_like(before, dtype=torch.bool)
+        assert torch.equal(result.state[name][frozen], before[frozen])

@@ -1,0 +1,290 @@
+"""Training runs in folders: their description, going on, and their way into the models."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import faiglib
+from faiglib import runs, zoo
+from faiglib.checkpoints import load_weights, save_weights
+from faiglib.datasets import ImageSet, from_folder
+from faiglib.degradations import INPUTS, noise_generator
+from faiglib.errors import NetworkError, TrainingError, WeightsError
+from faiglib.networks import build
+from faiglib.runs import PROFILES, measured_psnr, publish, recipe_of, run, validation_crops, with_overrides
+from faiglib.training import Fabric, Recipe
+
+RECIPE = Recipe("srresnet", "baseline", seed=3, iterations=4, batch=1, patch=16, peak_lr=1e-4)
+
+
+def write_images(folder: Path, count: int = 2, side: int = 24) -> ImageSet:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (side, side + 12 * number, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return from_folder(folder)
+
+
+def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> ImageSet:
+    return write_images(tmp_path_factory.mktemp("data") / "mine")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, images) -> Path:
+    """The folder of a baseline, and beside it of a target trained from it."""
+    folder = tmp_path_factory.mktemp("runs")
+    weights = run(RECIPE, images, folder / "srresnet-baseline-seed3", progress=False)
+    target = with_overrides(RECIPE, role="target")
+    run(target, images, folder / "srresnet-target-seed3", initial=weights, progress=False)
+    return folder
+
+
+@pytest.fixture
+def copied(trained, tmp_path) -> Path:
+    """A copy of the baseline's folder that a test may damage."""
+    folder = tmp_path / "copied"
+    folder.mkdir()
+    for path in (trained / "srresnet-baseline-seed3").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("network", ["srresnet", "srcnn_style"])
+@pytest.mark.parametrize("role", ["baseline", "target"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_has_a_recipe_for_both_ends_of_the_path(profile, network, role):
+    recipe = recipe_of(profile, network, role, 7)
+    assert (recipe.network, recipe.role, recipe.seed, recipe.scale) == (network, role, 7, 2)
+    if profile == "paper":
+        assert recipe.iterations == {"baseline": 1_000_000, "target": 100_000}[role]
+    if profile == "quick":
+        assert recipe.iterations <= 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("large", "srresnet", "target", 0), TrainingError),
+        (("quick", "srresnet", "sharpening", 0), TrainingError),
+        (("standard", "srresnet", "deblurring", 0), TrainingError),
+        (("paper", "srresnet", "denoising", 0), TrainingError),
+        (("quick", "resnet50", "target", 0), NetworkError),
+    ],
+)
+def test_unknown_recipes_are_refused(arguments, error):
+    with pytest.raises(error) as info:
+        recipe_of(*arguments)
+    assert "\n" not in str(info.value)
+
+
+def test_overrides_replace_what_is_given_only():
+    assert with_overrides(RECIPE, iterations=None, batch=None) == RECIPE
+    changed = with_overrides(RECIPE, iterations=9, peak_lr=None)
+    assert asdict(changed) == asdict(RECIPE) | {"iterations": 9}
+    with pytest.raises(TrainingError, match="iterations must be positive"):
+        with_overrides(RECIPE, iterations=0)
+
+
+def test_validation_crops_come_in_every_judged_input():
+    crops = validation_crops(side=24)
+    assert list(crops) == ["clean", "blurry", "noisy"]
+    truth = crops["clean"][1]
+    assert truth.shape == (5, 3, 24, 24)
+    for kind, (low, ground_truth) in crops.items():
+        assert torch.equal(ground_truth, truth)
+        expected = [INPUTS[kind](truth[number : number + 1], noise_generator(0, number)) for number in range(5)]
+        assert torch.equal(low, torch.cat(expected))
+    assert validation_crops(3, 24)["blurry"][0].shape == (5, 3, 8, 8)
+
+
+def test_the_run_describes_itself(trained, images):
+    for role, parent in (("baseline", None), ("target", "srresnet-baseline-seed3.safetensors")):
+        folder = trained / f"srresnet-{role}-seed3"
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "log.csv",
+            "run.json",
+            "state.safetensors",
+            "weights.safetensors",
+        ]
+        described = json.loads((folder / "run.json").read_text())
+        assert described["recipe"] == asdict(with_overrides(RECIPE, role=role))
+        assert described["parent"] == parent
+        assert described["data"] == "mine"
+        assert described["data_digest"] == images.digest
+        assert (described["precision"], described["processes"]) == ("32-true", 1)
+        assert described["made_on"]["faiglib"] == faiglib.__version__
+        assert str(trained) not in json.dumps(described)
+        with (folder / "log.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        assert row["step"] == "4"
+        assert {"psnr_clean", "psnr_blurry", "psnr_noisy"} < row.keys()
+
+
+def test_the_target_starts_from_the_baseline(trained, images, tmp_path):
+    baseline = load_weights(trained / "srresnet-baseline-seed3" / "weights.safetensors")
+    target = load_weights(trained / "srresnet-target-seed3" / "weights.safetensors")
+    fresh = build("srresnet", seed=3).state_dict()
+
+    def distance(first, second):
+        return sum(float((first[name] - second[name]).square().sum()) for name in first)
+
+    assert distance(target, baseline) > 0
+    assert distance(baseline, fresh) > 0
+    alone = run(with_overrides(RECIPE, role="target"), images, tmp_path / "alone", progress=False)
+    assert distance(load_weights(alone), target) > 0, "the initial weights matter"
+
+
+def test_a_finished_run_is_left_as_it_is(copied, images):
+    before = files_of(copied)
+    assert run(RECIPE, images, copied, progress=False) == copied / "weights.safetensors"
+    after = files_of(copied)
+    assert {name: content for name, (content, _) in after.items()} == {
+        name: content for name, (content, _) in before.items()
+    }
+    assert after["run.json"] == before["run.json"], "it still says when and where the training was"
+
+
+def test_a_run_without_a_description_gets_one(copied, images):
+    (copied / "run.json").unlink()
+    run(RECIPE, images, copied, progress=False)
+    assert json.loads((copied / "run.json").read_text())["recipe"] == asdict(RECIPE)
+
+
+def test_a_run_started_afresh_is_described_afresh(copied, images):
+    (copied / "state.safetensors").unlink()
+    (copied / "run.json").write_text("{}")
+    expected = (copied / "weights.safetensors").read_bytes()
+    run(RECIPE, images, copied, progress=False)
+    assert (copied / "weights.safetensors").read_bytes() == expected
+    assert json.loads((copied / "run.json").read_text())["recipe"] == asdict(RECIPE)
+
+
+def test_another_run_in_the_folder_is_not_continued(copied, images):
+    before = files_of(copied)
+    with pytest.raises(TrainingError, match="belongs to a run with another recipe"):
+        run(with_overrides(RECIPE, seed=4), images, copied, progress=False)
+    assert files_of(copied) == before
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_processes_go_on_when_the_files_are_there(trained, images, tmp_path, monkeypatch, again):
+    folder = trained / "srresnet-baseline-seed3" if again else tmp_path / "run"
+    fabric = Fabric(accelerator="cpu", devices=1)
+    seen = []
+    monkeypatch.setattr(fabric, "barrier", lambda: seen.append({path.name for path in folder.iterdir()}))
+    run(RECIPE, images, folder, fabric=fabric, progress=False)
+    assert seen[-1] >= {"run.json", "weights.safetensors"}
+
+
+def test_initial_weights_of_another_network_are_refused(images, tmp_path):
+    save_weights(tmp_path / "other.safetensors", build("srcnn_style", seed=0).state_dict())
+    with pytest.raises(WeightsError, match="fit SRResNet"):
+        run(RECIPE, images, tmp_path / "run", initial=tmp_path / "other.safetensors", progress=False)
+    with pytest.raises(WeightsError, match="does not exist"):
+        run(RECIPE, images, tmp_path / "run", initial=tmp_path / "missing.safetensors", progress=False)
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_before_the_work(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("was trained"))
+    (tmp_path / "file").write_text("kept")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(TrainingError, match="cannot be created"):
+            run(RECIPE, images, folder, progress=False)
+
+
+def reference_psnr(network: torch.nn.Module, images: ImageSet, kind: str) -> float:
+    """Mean PSNR by numpy: 8-bit output, 2 pixels of border cut off, all channels in one mean square."""
+    found = []
+    for number, path in enumerate(images.paths):
+        truth = np.asarray(Image.open(path), dtype=np.float64)
+        tensor = torch.from_numpy((truth / 255).astype(np.float32)).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            output = network(INPUTS[kind](tensor, noise_generator(0, number)))[0].permute(1, 2, 0).double().numpy()
+        error = (np.round(np.clip(output, 0, 1) * 255) - truth)[2:-2, 2:-2]
+        found.append(20 * np.log10(255 / np.sqrt(np.mean(error**2))))
+    return float(np.mean(found))
+
+
+def test_measured_psnr(trained, images):
+    network = build("srresnet")
+    network.load_state_dict(load_weights(trained / "srresnet-target-seed3" / "weights.safetensors"))
+    measured = measured_psnr(network, images)
+    assert list(measured) == ["clean", "blurry", "noisy"]
+    for kind, value in measured.items():
+        assert value == pytest.approx(reference_psnr(network, images, kind), abs=0.01)
+    first = measured_psnr(network, images, limit=1)
+    assert first != measured
+
+
+def test_published_runs_are_a_pair_of_the_zoo(trained, images, tmp_path):
+    models = tmp_path / "models"
+    entries = [
+        publish(trained / f"srresnet-{role}-seed3", models, [images], limit=1) for role in ("target", "baseline")
+    ]
+    assert zoo.pairs_available(models) == [("srresnet", 3)]
+    pair = zoo.load_pair(models, "srresnet", 3)
+    for entry, network in zip(entries, (pair.target, pair.baseline), strict=True):
+        folder = trained / f"srresnet-{entry.role}-seed3"
+        full = load_weights(folder / "weights.safetensors")
+        assert all(torch.equal(value, full[name].half().float()) for name, value in network.state_dict().items())
+        described = json.loads((folder / "run.json").read_text())
+        for name in ("parent", "recipe", "precision", "data", "data_digest", "made_on", "seconds"):
+            assert getattr(entry, name) == described[name]
+        assert entry.psnr == {"mine": measured_psnr(network, images, limit=1)}, "of the rounded weights"
+        assert zoo.find(models, "srresnet", entry.role, 3) == entry
+        log = models / "logs" / f"srresnet-{entry.role}-seed3.csv"
+        assert log.read_bytes() == (folder / "log.csv").read_bytes()
+    assert pair.target is not pair.baseline
+    parent = zoo.find(models, "srresnet", "target", 3).parent
+    assert parent == zoo.find(models, "srresnet", "baseline", 3).file
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "run.json").unlink(),
+        lambda folder: (folder / "log.csv").unlink(),
+        lambda folder: (folder / "run.json").write_text("{"),
+        lambda folder: (folder / "run.json").write_text("[]"),
+        lambda folder: (folder / "run.json").write_text("{}"),
+        lambda folder: (folder / "run.json").write_bytes(b"\xff\xff"),
+        lambda folder: (folder / "run.json").write_text('{"recipe": {"network": "srresnet", "colour": 1}}'),
+        lambda folder: (folder / "run.json").write_text('{"recipe": {"network": "srresnet", "role": "target"}}'),
+        lambda folder: (folder / "run.json").write_text('{"recipe": {"network": "srresnet", "role": "sharpening"}}'),
+    ],
+)
+def test_what_is_no_finished_run_is_not_published(copied, images, tmp_path, damage):
+    damage(copied)
+    with pytest.raises(TrainingError) as info:
+        publish(copied, tmp_path / "models", [images])
+    assert "\n" not in str(info.value)
+    assert not (tmp_path / "models").exists()
+
+
+def test_damaged_weights_are_not_published(copied, images, tmp_path):
+    path = copied / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        publish(copied, tmp_path / "models", [images])
+    save_weights(path, build("srcnn_style", seed=0).state_dict())
+    with pytest.raises(WeightsError, match="fit SRResNet"):
+        publish(copied, tmp_path / "models", [images])
+    assert not (tmp_path / "models").exists()
+
+
+def test_judged_inputs_are_inputs():
+    assert set(runs.JUDGED) <= set(INPUTS)
