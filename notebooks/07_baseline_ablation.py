@@ -29,6 +29,8 @@ pair = bench.pair(*bench.main_pair)
 glue("main_network", TITLES[pair.network], display=False)
 images = len(baseline_ablation.image_scores(bench, pair).errors["blurry"])
 glue("ablation_images", int(images), display=False)
+side = bench.profile.ablation_crop
+glue("ablation_crop", "whole" if side is None else f"central {side}×{side} pixels", display=False)
 glue("ablation_set", bench.image_sets[bench.test_set].title, display=False)
 display(HTML(budget(bench)))
 
@@ -45,9 +47,9 @@ display(HTML(budget(bench)))
 #   SRResNet less: the skip carries most of it past them.)
 #
 # Biases move along the path as always; masking replaces weights only. In this chapter filters are found on
-# {glue:text}`ablation_images:d` central crops of {glue:text}`ablation_set` that are smaller than the discovery crops of
-# the budget above, the same for all three baselines, and masking is measured on the evaluation crops of the same images.
-# One percent of the filters is masked. The paper uses whole images.
+# {glue:text}`ablation_images:d` images of {glue:text}`ablation_set` ({glue:text}`ablation_crop`), the same for all three
+# baselines, and masking is measured on the evaluation crops of the same images. One percent of the filters is masked. The
+# paper uses whole images.
 #
 # ## To the eye
 #

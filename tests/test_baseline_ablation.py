@@ -57,7 +57,7 @@ def test_scores_towards_zero_are_the_integral_of_a_shrinking_network(small_bench
     index = scores.index
     for filter_id in (0, 200, index.total - 1):
         place = index.locate(filter_id)
-        expected = float(totals[place.layer][place.output, place.input].double().abs().sum())
+        expected = float(totals[place.layer][place.output, place.input].detach().double().abs().sum())
         assert float(scores.values["noisy"][1, filter_id]) == pytest.approx(expected, rel=1e-3, abs=1e-9)
     with torch.no_grad():
         empty = build("srresnet")
@@ -217,9 +217,11 @@ def test_figures_show_every_combination(small_bench):
     assert pictures.references["target"].shift == 0
     assert np.isinf(pictures.references["ground truth"].psnr)
     assert len(figures.gallery(pictures).axes) == 12
-    assert len(figures.matrices(ablation.summary(ablation.ablation(small_bench))).axes) == 2 * 4
-    eliminated = ablation.elimination_summary(ablation.elimination(small_bench))
-    drawn = figures.elimination(eliminated).axes[0]
-    heights = [bar.get_height() for bar in drawn.patches]
-    first = eliminated[(eliminated["percent"] == 1) & (eliminated["method"] == "with")].iloc[0]
-    assert heights[:2] == pytest.approx([first["drop_own"], first["drop_other"]])
+    assert len(figures.matrices(cells([(6, 2, 3), (1, 2, 1)], [(0.5, 9, 3), (0.5, 5, 0.25)])).axes) == 2 * 4
+    bars = [
+        {"percent": percent, "method": method, "drop_own": percent + offset, "drop_other": offset}
+        for percent in (1.0, 5.0)
+        for offset, method in ((0.5, "with"), (0.25, "without"))
+    ]
+    drawn = figures.elimination(pd.DataFrame(bars).assign(network="srresnet", filters="denoising")).axes[0]
+    assert [bar.get_height() for bar in drawn.patches] == [1.5, 0.5, 1.25, 0.25, 5.5, 0.5, 5.25, 0.25]

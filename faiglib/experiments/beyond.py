@@ -274,8 +274,8 @@ class DefaultVerdict:
         spearman_default, spearman_released: mean rank correlations with the reference.
         error_default, error_released: mean completeness errors, percent of the change of the loss.
         error_reference: that of the reference.
-        resolution: share of the top 1 % in which the reference and :data:`FINEST` differ. They are the best resolved and
-            have few nodes in common, so that smaller differences say little.
+        resolution: share of the top 1 % in which the reference and :data:`FINEST` differ. They are the best resolved
+            and have few nodes in common, so that smaller differences say little.
     """
 
     cells: int
@@ -713,7 +713,7 @@ def in_short(
     return "\n".join(
         (
             f"- In choosing the top 1 % the default rule ({DEFAULT_NODES} gradients) is {faithful} the released one "
-            f"(100): {default.overlap_default:.2%} against {default.overlap_released:.2%} in common with the reference.",
+            f"(100): {default.overlap_default:.2%} against {default.overlap_released:.2%} agree with the reference.",
             f"- Measuring on blue instead of gray multiplies FAIG's drop by {metric.median:.2f} in the median cell and "
             f"{order}.",
             f"- Relative instead of absolute change replaces {1 - change:.0%} of the top 1 % of |θ − θ̄|; the absolute "

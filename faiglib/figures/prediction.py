@@ -97,7 +97,7 @@ def accuracy_curves(table: pd.DataFrame, chosen_on: str, tested_on: str, titles:
             axis.plot(published.threshold, published.accuracy, "*", color=colour, ms=12, mec="black", mew=0.6)
         axis.axhline(0.5, color=GRAY, lw=1, ls=":")
         axis.set(xlabel="threshold on the overlap score", ylabel="accuracy", title=TITLES[network], ylim=(0.45, 1.02))
-        axis.legend(frameon=False, fontsize=8, loc="upper right")
+    axes[0, -1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return finished(figure)
 
 
