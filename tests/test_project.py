@@ -28,6 +28,7 @@ GENERATED = {
     ".mypy_cache",
     ".ruff_cache",
     ".pytest_cache",
+    ".hypothesis",
 }
 TEXT = {
     "",
