@@ -94,7 +94,7 @@ def accuracy_curve(scores: ArrayLike, present: ArrayLike, thresholds: ArrayLike)
         (t,) in [0, 1].
 
     Raises:
-        ValueError: see :func:`roc`; there the classes need not both occur.
+        ValueError: there are no images, the lengths differ, or a score is not finite.
     """
     values, truth = _checked(scores, present)
     predicted = values[None, :] > np.asarray(thresholds, dtype=np.float64)[:, None]
@@ -131,12 +131,14 @@ def choose_threshold(scores: ArrayLike, present: ArrayLike) -> Threshold:
     steps = np.unique(values)
     accuracy = accuracy_curve(values, truth, steps)
     # The scores between which a threshold may lie: below the lowest, in each gap, at or above the highest.
-    low = np.concatenate([steps[:1], steps])
-    high = np.concatenate([steps, steps[-1:]])
+    low = np.concatenate([np.nextafter(steps[:1], -np.inf), steps])
+    high = np.concatenate([steps, np.nextafter(steps[-1:], np.inf)])
     reached = np.concatenate([[truth.mean()], accuracy])
     width = np.where(reached == reached.max(), high - low, -1.0)
     best = int(width.argmax())
-    return Threshold(float((low[best] + high[best]) / 2), float(reached[best]), float(low[best]), float(high[best]))
+    middle = (low[best] + high[best]) / 2
+    value = middle if middle < high[best] else low[best]
+    return Threshold(float(value), float(reached[best]), float(low[best]), float(high[best]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ class Profile:
         curve_images: images per set for the curves.
         retraining_images: training images of a re-training; None is all.
         retraining_iterations: steps of a re-training.
-        interpolation_images: images on which λ is swept; None is all.
+        interpolation_images: images of the test set on which λ is swept; None is all.
         ablation_images: images from which baselines and variants of FAIG are compared; None is all.
         ablation_crop: side of their central crop in HR pixels; None is the whole image.
         convergence_images: images whose path integrals are computed by every rule.

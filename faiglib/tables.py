@@ -156,6 +156,10 @@ def control(control: pd.DataFrame) -> Styler:
             "largest step": control["largest_step"],
             "steepest ÷ even": control["steepest"],
             "half at λ": control["halfway"],
+            "10 to 90 % at λ": [
+                "–" if math.isnan(row.started) else f"{row.started:.2f} to {row.finished:.2f}"
+                for row in control.itertuples()
+            ],
             "PSNR, λ 0 to 1 (dB)": control["gained"].map("{:+.2f}".format),
             "other input moves (dB)": control["other_moved"].map("{:.2f}".format),
         }

@@ -47,7 +47,7 @@ display(HTML(budget(bench)))
 #   SRResNet less: the skip carries most of it past them.)
 #
 # Biases move along the path as always; masking replaces weights only. In this chapter filters are found on
-# {glue:text}`ablation_images:d` images of {glue:text}`ablation_set` ({glue:text}`ablation_crop`), the same for all three
+# {glue:text}`ablation_images:d` images of {glue:text}`ablation_set:s` ({glue:text}`ablation_crop:s`), the same for all three
 # baselines, and masking is measured on the evaluation crops of the same images. One percent of the filters is masked. The
 # paper uses whole images.
 #

@@ -39,12 +39,12 @@ display(HTML(budget(bench)))
 # go on past the target in the direction in which fine-tuning moved the filters. First the denoising filters on a
 # noisy input (supplementary Fig. 10), then the deblurring filters on a blurry one (supplementary Fig. 11).
 
-# %% mystnb={"image": {"alt": "A noisy picture of a cat, restored with the denoising filters at rising lambda."}, "figure": {"caption": "Denoising filters from the baseline's (λ = 0) over the target's (λ = 1) and beyond (supp. Fig. 10). Photograph: scikit-image.", "name": "fig-strip-denoising"}}
+# %% mystnb={"image": {"alt": "A noisy picture of a cat, restored with the denoising filters at rising lambda."}, "figure": {"caption": "Denoising filters from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 10). Photograph: scikit-image.", "name": "fig-strip-denoising"}}
 pair = bench.pair(*bench.main_pair)
 interpolation_figures.strip(
     interpolation.strip(bench, pair, "denoising", scene), f"{pair.title}, noisy input, 1 % denoising filters"
 )
-# %% mystnb={"image": {"alt": "A blurry picture of a cat, restored with the deblurring filters at rising lambda."}, "figure": {"caption": "Deblurring filters from the baseline's (λ = 0) over the target's (λ = 1) and beyond (supp. Fig. 11). Photograph: scikit-image.", "name": "fig-strip-deblurring"}}
+# %% mystnb={"image": {"alt": "A blurry picture of a cat, restored with the deblurring filters at rising lambda."}, "figure": {"caption": "Deblurring filters from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 11). Photograph: scikit-image.", "name": "fig-strip-deblurring"}}
 interpolation_figures.strip(
     interpolation.strip(bench, pair, "deblurring", scene), f"{pair.title}, blurry input, 1 % deblurring filters"
 )
@@ -54,11 +54,13 @@ interpolation_figures.strip(
 # *Sharpness* is the mean gradient magnitude of the gray output. *Residual noise* is estimated from the output alone, by the
 # median of its finest diagonal details {cite}`donoho1994ideal`; fine texture counts as noise, so the value to reach is
 # that of the ground truth, not 0. Both are in 8-bit levels. PSNR is given for both inputs: the knob's own, and the one that
-# it ought to leave alone. The filters are discovered on the images that they are measured on, as in the chapter on
-# masking.
+# it ought to leave alone. Filters are discovered and the knob is measured on one image set, as in the chapter on masking:
+# {glue:text}`sweep_images:d` images of {glue:text}`sweep_set:s`, cropped as for discovery.
 
 # %% mystnb={"image": {"alt": "Sharpness or residual noise, and PSNR of both inputs, against lambda for each network and set of filters."}, "figure": {"caption": "Upper row: sharpness with the deblurring knob and residual noise with the denoising knob, on the knob's own input. Lower row: PSNR of both inputs against that of the target. Thin lines are single images, thick ones the mean; the shaded part lies beyond the target.", "name": "fig-lambda-curves"}}
 sweep = interpolation.sweep(bench)
+glue("sweep_images", int(sweep["image"].nunique()), display=False)
+glue("sweep_set", bench.image_sets[bench.test_set].title, display=False)
 interpolation_figures.curves(sweep)
 # %% [markdown]
 # ## Is the control continuous?
@@ -66,20 +68,29 @@ interpolation_figures.curves(sweep)
 # A network depends continuously on its weights, so the output cannot jump in the strict sense. What makes a usable knob is
 # that every step goes the right way and that none of them does all the work. *Steps the right way* counts the steps
 # between neighbouring λ, image by image. The *largest step* is its share of the whole change from λ = 0 to 1, *steepest ÷
-# even* the steepest slope in relation to one that is the same everywhere, and *half at λ* the place where half of the
-# change is done. The last column is the price: how far the PSNR of the other input moves while the knob is turned.
+# even* the steepest slope in relation to one that is the same everywhere, *half at λ* the place where half of the change is
+# done, and *10 to 90 % at λ* the range in which the knob does most of its work. The last column is the price: how far the
+# PSNR of the other input moves while the knob is turned.
 
 # %%
 control = interpolation.control(sweep)
+glue("starts_least", float(control["started"].min()), display=False)
+glue("starts_most", float(control["started"].max()), display=False)
 tables.control(control)
 
 # %% [markdown]
+# The paper spaces its λ by 0.2 up to 0.6 and by 0.1 from there. A tenth of the change is reached at a λ between
+# {glue:text}`starts_least:.2f` and {glue:text}`starts_most:.2f` here, depending on network and filters; below that λ the
+# picture hardly changes. Moving the filters part of the way does not do part of the work in proportion: layers follow each
+# other, so that a function needs all its filters to be about right before it appears.
+#
 # ## The λ that is best for an image
 #
 # The target is trained to be best on average. For a single image another λ may do better. To know which, one needs the ground
-# truth, so this is a bound on what a user with a good eye could gain.
+# truth, so this is a bound on what a user with a good eye could gain. The last bar stands for its λ or more, since the sweep
+# ends there.
 
-# %% mystnb={"image": {"alt": "Bars of the number of images whose PSNR is highest at each lambda."}, "figure": {"caption": "Number of images with their highest PSNR at each λ, on the knob's own input; dashed: the target.", "name": "fig-best-lambda"}}
+# %% mystnb={"image": {"alt": "Bars of the number of images whose PSNR is highest at each lambda."}, "figure": {"caption": "Number of images with their highest PSNR at each \u03bb, on the knob's own input; dashed: the target.", "name": "fig-best-lambda"}}
 best = interpolation.best(sweep)
 interpolation_figures.best(best, interpolation.LAMBDAS)
 # %%
@@ -101,15 +112,16 @@ tables.best_lambda(summary)
 # %% mystnb={"image": {"alt": "A grid of restorations of a blurry and noisy cat with rising lambda of the deblurring and of the denoising filters."}, "figure": {"caption": "A blurry and noisy input with both knobs: deblurring rises to the right, denoising upwards. Photograph: scikit-image.", "name": "fig-both-knobs"}}
 close_up = method.scene(bench, crop=192)
 interpolation_figures.contact_sheet(interpolation.contact_sheet(bench, pair, close_up))
-# %% mystnb={"image": {"alt": "Heat maps of PSNR, sharpness and residual noise over both lambdas."}, "figure": {"caption": "PSNR, sharpness and residual noise over both knobs on blurry and noisy input, mean over images and seeds. Black frame: the target; white dashed frame: the highest PSNR.", "name": "fig-both-knobs-maps"}}
+# %% mystnb={"image": {"alt": "Heat maps of PSNR, sharpness and residual noise over both lambdas."}, "figure": {"caption": "PSNR, sharpness and residual noise over both knobs on blurry and noisy input, mean over images and seeds. Black frame: the target; pink dashed frame: the highest PSNR.", "name": "fig-both-knobs-maps"}}
 grid = interpolation.grid(bench)
+glue("grid_images", int(grid["image"].nunique()), display=False)
 interpolation_figures.heatmaps(grid)
 # %%
 separation = interpolation.separation(grid)
 tables.both_knobs(separation)
 
 # %% [markdown]
-# The best setting is given as λ of the deblurring filters / λ of the denoising filters: PSNR. Where the gain of both knobs
+# These are means over {glue:text}`grid_images:d` of the images. The best setting is given as λ of the deblurring filters / λ of the denoising filters: PSNR. Where the gain of both knobs
 # is more than the sum of the single gains, each ability needs the other: noise that is left in hides what deblurring
 # could win, and the reverse. Read sharpness with the noise beside it, since noise has gradients, too.
 #

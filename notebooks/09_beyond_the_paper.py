@@ -36,7 +36,7 @@ display(HTML(budget(bench)))
 # The paper approximates the path integral by 100 equidistant points; the released program takes the left end of each
 # step, from the target at α = 0 to α = 0.99. Here five rules with 1 to 101 points are compared with a Gauss-Legendre
 # quadrature of {glue:text}`reference_nodes:d` nodes, on {glue:text}`convergence_images:d` crop(s) of
-# {glue:text}`beyond_set`. Averages over more images converge sooner, because the errors of single images average out.
+# {glue:text}`beyond_set:s`. Averages over more images converge sooner, because the errors of single images average out.
 #
 # Three things are measured. What a user of FAIG cares about is the *choice*: which share of the reference's top 1 % a rule
 # misses. The *rank correlation* (Spearman) looks at all filters. The *completeness error* needs no reference: all
@@ -44,7 +44,7 @@ display(HTML(budget(bench)))
 # completeness error is necessary for a good integral and not sufficient for a good ranking, since errors of single
 # weights may cancel in the sum.
 
-# %% mystnb={"image": {"alt": "Missed filters, rank correlation and completeness error against the number of gradients for five quadrature rules."}, "figure": {"caption": "Convergence of the path integral by rule (log–log, lower is better). Circles mark faiglib's default and the released rule. Values below 10⁻⁶ are drawn there.", "name": "fig-convergence"}}
+# %% mystnb={"image": {"alt": "Missed filters, rank correlation and completeness error against the number of gradients for five quadrature rules."}, "figure": {"caption": "Convergence of the path integral by rule (both axes logarithmic, lower is better). Circles mark faiglib's default and the released rule. Values below 0.000001 are drawn there.", "name": "fig-convergence"}}
 converged = beyond.convergence(bench)
 beyond_figures.convergence(converged)
 # %%

@@ -58,7 +58,7 @@ def test_own_filters_are_the_top_of_faig_on_that_image_alone(small, make_pair, r
     assert torch.equal(filters_of_image(path, image, truth, percent=10, **options).ids, expected.ids)
     with torch.no_grad():
         output = target(image)
-    assert torch.equal(pseudo_ground_truth(path, image), output)
+    assert torch.allclose(pseudo_ground_truth(path, image), output, atol=1e-12)
     expected = faig(target, baseline, [(image, output)], **options).top(10)
     assert torch.equal(filters_of_image(path, image, percent=10, **options).ids, expected.ids)
 
@@ -78,7 +78,7 @@ def test_threshold_is_in_the_middle_of_the_gap_that_separates():
 def test_threshold_below_all_scores_is_possible_where_nothing_better_is():
     best = choose_threshold([0.5, 0.6, 0.9], [True, True, False])
     assert best.accuracy == pytest.approx(2 / 3)
-    assert best.value < 0.6
+    assert best.value < 0.5
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=2, max_size=14))
@@ -91,14 +91,11 @@ def test_no_threshold_beats_the_chosen_one_and_its_range_does_as_well(images):
     best = choose_threshold(scores, present)
     pairs = list(zip(scores, present, strict=True))
     every = [sum((score > t) == there for score, there in pairs) / len(pairs) for t in np.linspace(-0.1, 1.1, 289)]
-    below_all = present.count(True) / len(present)
-    reachable = max(every)
-    assert best.accuracy == pytest.approx(reachable)
-    if best.low < best.high:
-        own = sum((score > best.value) == there for score, there in pairs) / len(pairs)
-        assert own == pytest.approx(reachable)
-    else:
-        assert best.accuracy in (pytest.approx(below_all), pytest.approx(1 - below_all))
+    assert best.accuracy == pytest.approx(max(every))
+    assert best.low <= best.value < best.high
+    for threshold in (best.value, best.low):
+        own = sum((score > threshold) == there for score, there in pairs) / len(pairs)
+        assert own == pytest.approx(best.accuracy)
 
 
 def test_auc_is_the_chance_of_the_right_order():
@@ -193,7 +190,7 @@ def table():
     for seed in (0, 1):
         tables += [
             scored("bsd100", [0.8, 0.7], [0.2, 0.3], seed=seed),
-            scored("kodak24", [0.6, 0.6, 0.6, 0.4 + 0.2 * seed], [0.1, 0.1, 0.1, 0.1], seed=seed),
+            scored("kodak24", [0.58, 0.58, 0.58, 0.4 + 0.15 * seed], [0.1, 0.1, 0.1, 0.1], seed=seed),
         ]
     tables += [
         scored(name, [3.0, 3.0], [1.0, 1.0], predictor="plain", network="none") for name in ("bsd100", "kodak24")
@@ -216,7 +213,7 @@ def test_thresholds_come_from_one_set_and_decide_on_the_other(table):
     assert blind.loc["blur", "paper"] == 0.96
     assert blind.loc["noise", "paper"] == 0.98
     assert cells.loc[cells["predictor"] == "plain", "paper"].isna().all()
-    # The paper's thresholds, 0.5 for blur and 0.6 for noise, reach no further score on kodak24 than 0.6.
+    # The paper's thresholds, 0.5 for blur and 0.6 for noise, leave all scores of kodak24 below the second.
     published = experiment.transfer(experiment.accuracy(experiment.decisions(table)))
     row = published[(published["thresholds_on"] == "paper") & (published["image_set"] == "kodak24")].iloc[0]
     assert row["blur"] == pytest.approx((7 / 8 + 1) / 2)
@@ -346,7 +343,7 @@ def test_more_nodes_of_the_same_rule_change_little(tiny):
 def test_tables_of_one_set_lead_to_a_verdict(tiny):
     scores = experiment.scores(tiny)
     parts = experiment.roles(tiny)
-    assert claims.prediction(scores, parts).claim == "g"
+    assert claims.prediction(scores, parts).grade == "not tested"
     assert experiment.roles_table(tiny)["images"].tolist() == [1, 2, 2]
     assert set(experiment.candidates(scores).columns) == {
         "network", "degradation", "input", "pseudo", "oracle", "difference",

@@ -335,12 +335,13 @@ class BaselineVerdict:
     @property
     def replacing_sentence(self) -> str:
         """What came out about replacing, in words."""
-        told = {name: f"{self.shifts[name]:.1f} levels by θ̄_{name}" for name in BASELINES}
+        shifts = [f"{self.shifts[name]:.1f}" for name in BASELINES]
         bad = [name for name in ("random", "zero") if self.broken[name] == self.cells]
         some = [name for name in ("random", "zero") if 0 < self.broken[name] < self.cells]
         parts = [
-            f"Replacing shifts the brightness by {told['bilinear']}, {told['random']} and {told['zero']} on average; "
-            f"θ̄_bilinear shifts it least in {self.replacing_won} of {self.cells} cells."
+            f"With replacements from θ̄_bilinear the brightness shifts by {shifts[0]} levels on average, from θ̄_random "
+            f"by {shifts[1]} and from θ̄_zero by {shifts[2]}; θ̄_bilinear shifts it least in {self.replacing_won} of "
+            f"{self.cells} cells."
         ]
         if bad:
             parts.append(f"Every cell is broken by {_names(bad)}.")
@@ -352,7 +353,9 @@ class BaselineVerdict:
         if self.broken["bilinear"]:
             parts.append(f"θ̄_bilinear itself breaks {self.broken['bilinear']} of {self.cells} cells.")
         lost = [f"{self.lost_other[name]:.2f}" for name in BASELINES]
-        parts.append(f"The input that should not suffer loses {lost[0]}, {lost[1]} and {lost[2]} dB on average.")
+        parts.append(
+            f"The input that should not suffer loses {lost[0]}, {lost[1]} and {lost[2]} dB, in the same order."
+        )
         parts.append(f"Broken means a mean shift of at least {BROKEN_SHIFT:g} levels, one percent of the range.")
         return " ".join(parts)
 

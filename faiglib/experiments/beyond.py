@@ -299,7 +299,7 @@ class DefaultVerdict:
         """The verdict in words."""
         name = f"{DEFAULT_RULE} with {DEFAULT_NODES} nodes"
         if self.faithful:
-            start = f"The default ({name}) **is at least as faithful** as the released rule (left, 100 nodes)"
+            start = f"the default ({name}) **is at least as faithful** as the released rule (left, 100 nodes)"
             where = f"in all {self.cells} cells"
         elif self.overlap_default >= self.overlap_released - TOLERANCE:
             start = (
@@ -307,7 +307,7 @@ class DefaultVerdict:
             )
             where = f"and in {self.as_good} of {self.cells} cells"
         else:
-            start = f"The default ({name}) is **less faithful** than the released rule (left, 100 nodes)"
+            start = f"the default ({name}) is **less faithful** than the released rule (left, 100 nodes)"
             where = f"and as good in {self.as_good} of {self.cells} cells only"
         correlation = "higher" if self.spearman_default >= self.spearman_released else "lower"
         error = "smaller" if self.error_default <= self.error_released else "larger"

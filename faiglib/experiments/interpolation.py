@@ -125,7 +125,7 @@ def sweep(bench: Workbench) -> pd.DataFrame:
                     )
         return pd.DataFrame(rows)
 
-    return _over_pairs(bench, "sweep", LAMBDAS, run)
+    return _over_pairs(bench, "sweep", LAMBDAS, bench.profile.interpolation_images, run)
 
 
 def grid(bench: Workbench) -> pd.DataFrame:
@@ -154,17 +154,18 @@ def grid(bench: Workbench) -> pd.DataFrame:
                 )
         return pd.DataFrame(rows)
 
-    return _over_pairs(bench, "grid", GRID, run)
+    return _over_pairs(bench, "grid", GRID, bench.profile.curve_images, run)
 
 
 def _over_pairs(
     bench: Workbench,
     name: str,
     lambdas: tuple[float, ...],
+    limit: int | None,
     run: Callable[[Pair, Rankings, Sequence[Sample], str], pd.DataFrame],
 ) -> pd.DataFrame:
     profile, image_set = bench.profile, bench.test_set
-    limit, crop = profile.interpolation_images, profile.discovery_crop
+    crop = profile.discovery_crop
     tables = []
     for pair in bench.pairs():
 
@@ -197,7 +198,8 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
         seed) and ``monotone``, the share of them that goes the right way; ``curve_monotone``, whether the mean curve
         does at every step; of the mean curve, NaN where it ends on the wrong side: ``largest_step``, the largest change
         between neighbouring λ as a share of the whole, ``steepest``, the largest change per λ in relation to an even
-        slope, and ``halfway``, the λ at which half of the change is reached; ``gained`` (dB of PSNR from λ = 0 to 1);
+        slope, and ``started``, ``halfway`` and ``finished``, the least λ at which 10, 50 and 90 % of the change are
+        reached; ``gained`` (dB of PSNR from λ = 0 to 1);
         ``other_moved`` (dB, largest distance of the other input's mean PSNR from that at λ = 1, for λ from 0 to 1);
         ``continuous``, see :data:`MONOTONE` and :data:`STEEPEST`.
     """
@@ -210,7 +212,6 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
         inner = wide.loc[:1.0]
         steps = sign * np.diff(inner.to_numpy(), axis=0)
         mean = inner.mean(axis=1)
-        largest, steepest, halfway = _shape(mean.index.to_numpy(), sign * mean.to_numpy())
         quality, aside = (part[part["lambda"] <= 1].groupby("lambda")["psnr"].mean() for part in (own, other))
         rows.append(
             {
@@ -224,9 +225,7 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
                 "steps": steps.size,
                 "monotone": float((steps > 0).mean()),
                 "curve_monotone": bool((sign * np.diff(mean) > 0).all()),
-                "largest_step": largest,
-                "steepest": steepest,
-                "halfway": halfway,
+                **_shape(mean.index.to_numpy(), sign * mean.to_numpy()),
                 "gained": float(quality.loc[1.0] - quality.loc[0.0]),
                 "other_moved": float((aside - aside.loc[1.0]).abs().max()),
             }
@@ -236,17 +235,23 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
-def _shape(lambdas: np.ndarray, curve: np.ndarray) -> tuple[float, float, float]:
-    """Largest step as a share, steepest slope against the even one, and where half is reached, of a rising curve."""
+def _shape(lambdas: np.ndarray, curve: np.ndarray) -> dict[str, float]:
+    """How a rising curve rises: the columns ``largest_step`` to ``finished`` of :func:`control`."""
+    names = ("largest_step", "steepest", "started", "halfway", "finished")
     whole = curve[-1] - curve[0]
     if whole <= 0:
-        return math.nan, math.nan, math.nan
+        return dict.fromkeys(names, math.nan)
     progress = (curve - curve[0]) / whole
     moves = np.diff(progress)
     slopes = np.abs(moves) / np.diff(lambdas) * (lambdas[-1] - lambdas[0])
-    passed = int(np.argmax(progress >= 0.5))
-    halfway = np.interp(0.5, progress[passed - 1 : passed + 1], lambdas[passed - 1 : passed + 1])
-    return float(moves.max()), float(slopes.max()), float(halfway)
+    reached = (_first_at(lambdas, progress, share) for share in (0.1, 0.5, 0.9))
+    return dict(zip(names, (float(moves.max()), float(slopes.max()), *reached), strict=True))
+
+
+def _first_at(lambdas: np.ndarray, progress: np.ndarray, share: float) -> float:
+    """Least λ at which a curve from 0 to 1 reaches a share, between the points by straight lines."""
+    after = int(np.argmax(progress >= share))
+    return float(np.interp(share, progress[after - 1 : after + 1], lambdas[after - 1 : after + 1]))
 
 
 def best(table: pd.DataFrame) -> pd.DataFrame:
@@ -353,7 +358,8 @@ def in_words(table: pd.DataFrame) -> str:
         slope = (
             "the mean curve ends on the wrong side"
             if math.isnan(row["steepest"])
-            else f"the steepest is {row['steepest']:.1f} times an even slope"
+            else f"the steepest is {row['steepest']:.1f} times an even slope; the change is between 10 and 90 % from "
+            f"λ = {row['started']:.2f} to {row['finished']:.2f}"
         )
         items.append(
             f"- **{TITLES[row['network']]}, {row['filters']} filters**: from λ = 0 to 1 the {measure} goes from "

@@ -24,7 +24,9 @@ def filter_map(table: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     """
     networks = list(table["network"].unique())
     functions = list(FUNCTION_COLOURS)
-    figure, axes = plt.subplots(2 * len(networks), 1, figsize=(10, 4.8 * len(networks)), squeeze=False)
+    figure, axes = plt.subplots(
+        2 * len(networks), 1, figsize=(10, 4.6 * len(networks)), squeeze=False, layout="constrained"
+    )
     panels = iter(axes[:, 0])
     for network in networks:
         rows = table[table["network"] == network]
@@ -52,14 +54,16 @@ def filter_map(table: pd.DataFrame, layers: pd.DataFrame) -> Figure:
             axis.set_yticks([0, 1], ["first", "last"])
             axis.grid(False)
             _name_layers(axis, names, function == functions[-1])
-    return finished(figure)
+    return finished(figure, tight=False)
 
 
 def layer_bars(table: pd.DataFrame) -> Figure:
     """Share of the set in each layer (mean and range over seeds) against an even spread, a panel per function."""
     chosen = table[table["method"] == "faig"]
     networks, functions = list(chosen["network"].unique()), list(FUNCTION_COLOURS)
-    figure, axes = plt.subplots(2 * len(networks), 1, figsize=(10, 4.4 * len(networks)), squeeze=False)
+    figure, axes = plt.subplots(
+        2 * len(networks), 1, figsize=(10, 4.4 * len(networks)), squeeze=False, layout="constrained"
+    )
     panels = iter(axes[:, 0])
     for network in networks:
         for function in functions:
@@ -81,10 +85,10 @@ def layer_bars(table: pd.DataFrame) -> Figure:
             axis.set(ylabel="share of the set (%)", xlim=(-0.6, len(layers) - 0.4))
             axis.set_title(f"{TITLES[network]}, {function} filters")
             axis.grid(False, axis="x")
-            axis.legend(frameon=False, loc="upper left")
+            axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=8)
             names = rows.drop_duplicates("number")["layer"].tolist()
             _name_layers(axis, names, function == functions[-1])
-    return finished(figure)
+    return finished(figure, tight=False)
 
 
 def depth_curves(table: pd.DataFrame) -> Figure:
@@ -115,7 +119,7 @@ def depth_curves(table: pd.DataFrame) -> Figure:
             ylim=(0, 100),
             aspect="equal",
         )
-        axis.legend(frameon=False, loc="upper left")
+    _legend_below(figure)
     return finished(figure)
 
 
@@ -142,11 +146,17 @@ def centroids(table: pd.DataFrame) -> Figure:
         axis.set(ylim=(len(methods) - 0.5, -0.5), xlim=(0, 1), xlabel="mean depth (0: first, 1: last layer)")
         axis.set_title(TITLES[network])
         axis.grid(False, axis="y")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, bbox_to_anchor=(0.5, -0.1))
+    _legend_below(figure)
     return finished(figure)
 
 
 def _name_layers(axis: Axes, names: list[str], labelled: bool) -> None:
     """Ticks at the layers, with upright names where they are wanted."""
     axis.set_xticks(range(len(names)), names if labelled else [""] * len(names), rotation=90, fontsize=7)
+
+
+def _legend_below(figure: Figure) -> None:
+    """One legend for all panels, below them; labels may go on two lines where there is one panel."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    columns = len(labels) if len(figure.axes) > 1 else 2
+    figure.legend(handles, labels, loc="upper center", ncols=columns, frameon=False, bbox_to_anchor=(0.5, 0.02))

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from faiglib.figures.common import FUNCTION_COLOURS, GRAY, INPUT_COLOURS, finished, show
+from faiglib.figures.common import FUNCTION_COLOURS, GRAY, INPUT_COLOURS, PINK, finished, show
 from faiglib.networks import TITLES
 
 #: What a knob changes, its axis label and the input it is measured on, by function.
@@ -52,7 +52,7 @@ def curves(table: pd.DataFrame) -> Figure:
             lower.plot(change.mean(axis=1), color=colour, lw=2.2, marker="o", ms=3, label=f"{kind} input")
         lower.axhline(0, color=GRAY, lw=0.8)
         lower.set(xlabel="λ", ylabel="PSNR against λ = 1 (dB)")
-        lower.legend(frameon=False)
+        lower.legend(edgecolor="none")
         for axis in (upper, lower):
             axis.axvspan(1, table["lambda"].max(), color="black", alpha=0.05, lw=0)
     return finished(figure)
@@ -67,7 +67,7 @@ def _effect(axis: Axes, rows: pd.DataFrame, function: str) -> None:
     axis.plot(wide.mean(axis=1), color=FUNCTION_COLOURS[function], lw=2.2, marker="o", ms=3, label=f"{kind} input")
     axis.axhline(own[f"{column}_truth"].mean(), color="black", ls="--", lw=1, label="ground truth")
     axis.set(ylabel=label, ylim=(0, None))
-    axis.legend(frameon=False)
+    axis.legend(edgecolor="none")
 
 
 def best(table: pd.DataFrame, lambdas: tuple[float, ...]) -> Figure:
@@ -114,7 +114,7 @@ def heatmaps(table: pd.DataFrame) -> Figure:
             axis.add_patch(plt.Rectangle(target, 1, 1, fill=False, ec="black", lw=1.8))
             if column == "psnr":
                 row_number, column_number = divmod(int(np.argmax(mean.to_numpy())), mean.shape[1])
-                axis.add_patch(plt.Rectangle((column_number, row_number), 1, 1, fill=False, ec="white", lw=2, ls="--"))
+                axis.add_patch(plt.Rectangle((column_number, row_number), 1, 1, fill=False, ec=PINK, lw=2, ls="--"))
             truth = f", ground truth {rows[f'{column}_truth'].mean():.1f}" if column != "psnr" else ""
             axis.set(xlabel="λ of the deblurring filters", ylabel="λ of the denoising filters")
             axis.set_title(f"{TITLES[network]}: {title}{truth}", fontsize=10)

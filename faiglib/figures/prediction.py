@@ -176,7 +176,7 @@ def rates(table: pd.DataFrame, thresholds: Sequence[tuple[str, str]]) -> Figure:
             for i, j in np.argwhere(present.to_numpy(dtype=bool)):
                 axis.add_patch(plt.Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, fill=False, ec=ORANGE, lw=2))
             name = "plain rule" if predictor == "plain" else f"{TITLES[network]}, overlap"
-            axis.set(xlabel="", ylabel="input")
+            axis.set(xlabel="said to show", ylabel="input")
             axis.set_title(f"{name},\n{title}", fontsize=9)
             axis.tick_params(axis="y", rotation=0)
     return finished(figure)
