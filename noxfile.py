@@ -17,9 +17,7 @@ nox.options.sessions = ["lint", "tests"]
 
 ROOT = Path(__file__).parent
 STAMP = "faiglib-stamp.txt"
-JUPYTEXT_IN_LAB = {
-    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}}
-}
+JUPYTEXT_IN_LAB = {"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"python": "Jupytext Notebook"}}}
 
 # Where the shared environment is; the session `env`, which all others require, sets it.
 shared_bin: Path | None = None
@@ -72,7 +70,7 @@ def book(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["env"])
 def tests(session: nox.Session) -> None:
     """Runs the tests with a coverage report; options after -- go to pytest."""
-    run(session, "python", "-m", "pytest", "--cov", "--cov-report=term", *options(session))
+    run(session, "python", "-m", "pytest", "-n", "auto", "--cov", "--cov-report=term", *options(session))
 
 
 @nox.session(venv_backend="none", requires=["env"])

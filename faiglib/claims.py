@@ -9,12 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from faiglib.experiments import distribution as distribution_experiment
 from faiglib.experiments import masking as masking_experiment
 from faiglib.experiments import prediction as prediction_experiment
 from faiglib.experiments import retraining as retraining_experiment
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from faiglib.experiments.baseline_ablation import BaselineVerdict, EliminationVerdict
 
 Grade = Literal["held", "partly", "did not hold", "not tested"]
 
@@ -83,12 +86,39 @@ CLAIMS: Mapping[str, Claim] = {
         "Held if FAIG leads for both functions in every network; partly if in half of these cases.",
         "notebooks/04_retraining",
     ),
+    "f": Claim(
+        "Deblurring filters sit towards the back of the network; denoising filters spread evenly with a cluster in the "
+        "last layers.",
+        "Held if all four parts (at the back, behind the denoising filters, even, clustered; limits in "
+        "faiglib.experiments.distribution) hold in every network; partly if half of them do.",
+        "notebooks/05_distribution",
+    ),
     "g": Claim(
         "Blur and noise can be predicted from the overlap of filters, without a label for the image.",
         f"Held if, blind and with thresholds from another image set, at least {PREDICTED:.0%} of blurry and noisy "
         "inputs are decided rightly for both degradations in every network and test set; partly if the 95 % interval "
         "of every AUC lies above chance.",
         "notebooks/06_prediction",
+    ),
+    "h": Claim(
+        "The trained baseline is the right end of the path: random and zero weights find worse filters, and replacing "
+        "by them breaks the brightness.",
+        "Held if it finds the filters with the largest drop and shifts brightness least in every network and function, "
+        "and random and zero weights break the brightness in at least half of them; partly if it finds the best "
+        "filters in half.",
+        "notebooks/07_baseline_ablation",
+    ),
+    "i": Claim(
+        "Eliminating the attribution of the other degradation helps.",
+        "Held if the filters are more selective with elimination for every network, function and proportion; partly if "
+        "for half of them.",
+        "notebooks/07_baseline_ablation",
+    ),
+    "j": Claim(
+        "Interpolating the discovered filters gives continuous control.",
+        "Held if the control is continuous (limits in faiglib.experiments.interpolation) for every network and "
+        "function; partly if for half of them.",
+        "notebooks/08_interpolation",
     ),
 }
 
@@ -166,6 +196,56 @@ def prediction(scores: pd.DataFrame, parts: prediction_experiment.Roles) -> Verd
     means = ", ".join(f"{name} {result.mean[name]:.0%} (worst {result.least[name]:.0%})" for name in result.mean)
     rule = ", ".join(f"{name} {value:.0%}" for name, value in result.plain.items())
     return Verdict("g", grade, f"accuracy for {means}; a plain rule on pixels {rule}")
+
+
+def distribution(shares: pd.DataFrame) -> Verdict:
+    """Claim (f) on the table of :func:`faiglib.experiments.distribution.shares`."""
+    result = distribution_experiment.verdict(shares)
+    parts = result[["back", "behind", "even", "cluster"]].astype(bool)
+    failed = [f"not {name}" for name in parts.columns if not parts[name].all()]
+    share = float(parts.to_numpy().mean())
+    return Verdict(
+        "f",
+        _at_least(share, 1, 0.5),
+        f"{parts.to_numpy().sum()} of {parts.size} parts hold"
+        + (f" ({', '.join(failed)} everywhere)" if failed else ""),
+    )
+
+
+def baseline(result: BaselineVerdict) -> Verdict:
+    """Claim (h) on the verdict of :mod:`faiglib.experiments.baseline_ablation`."""
+    broken = min(result.broken["random"], result.broken["zero"])
+    if result.finding_won == result.replacing_won == result.cells and broken >= result.cells / 2:
+        grade: Grade = "held"
+    else:
+        grade = "partly" if result.finding_won >= result.cells / 2 else "did not hold"
+    return Verdict(
+        "h",
+        grade,
+        f"finds the best filters in {result.finding_won} of {result.cells} cases, {result.finding_median:.1f}× the "
+        f"drop; brightness shifts by {result.shifts['bilinear']:.1f} levels against {result.shifts['random']:.1f} "
+        f"(random) and {result.shifts['zero']:.1f} (zero)",
+    )
+
+
+def elimination(result: EliminationVerdict) -> Verdict:
+    """Claim (i) on the verdict of :mod:`faiglib.experiments.baseline_ablation`."""
+    return Verdict(
+        "i",
+        _at_least(result.more_selective / result.cells, 1, 0.5),
+        f"more selective in {result.more_selective} of {result.cells} cases, {result.gain:.1f}× in the median",
+    )
+
+
+def interpolation(control: pd.DataFrame) -> Verdict:
+    """Claim (j) on the table of :func:`faiglib.experiments.interpolation.control`."""
+    count = int(control["continuous"].sum())
+    return Verdict(
+        "j",
+        _at_least(count / len(control), 1, 0.5),
+        f"continuous for {count} of {len(control)} knobs; {control['monotone'].min():.0%} or more of the steps go the "
+        "right way",
+    )
 
 
 def _at_least(value: float, held: float, partly: float) -> Grade:

@@ -18,7 +18,7 @@ import torch
 import faiglib
 
 _PACKAGE = Path(__file__).resolve().parent
-_NOT_COMPUTING = ("cli.py", "figures/", "paper.py", "tables.py")
+_NOT_COMPUTING = ("claims.py", "cli.py", "figures/", "paper.py", "tables.py")
 
 
 def collect(device: str | torch.device | None = None, **extra: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def collect(device: str | torch.device | None = None, **extra: Any) -> dict[str,
 
 @cache
 def source_digest() -> str:
-    """SHA-256 over the sources that compute: all but the command line, figures, tables and the paper's numbers.
+    """SHA-256 over the sources that compute: not the command line, claims, figures, tables, paper's numbers.
 
     It is taken once per process, so an edit counts from the next start of Python.
     """

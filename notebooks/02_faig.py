@@ -71,7 +71,7 @@ display(HTML(budget(bench)))
 #
 # ## The two inputs of one image
 
-# %% mystnb={"image": {"alt": "Four crops of a cat: ground truth, clean, blurry and noisy network input."}, "figure": {"caption": "One ground truth and the network inputs made from it. Blur: Gaussian, σ = 2 HR pixels. Noise: white Gaussian, σ = 0.1 on the scale from 0 to 1. Photograph: scikit-image.", "name": "fig-inputs"}}
+# %% mystnb={"image": {"alt": "Four crops of a cat: ground truth, clean, blurry and noisy network input."}, "figure": {"caption": "One ground truth and the network inputs made from it. Blur: Gaussian, \u03c3 = 2 HR pixels. Noise: white Gaussian, \u03c3 = 0.1 on the scale from 0 to 1. Photograph: scikit-image.", "name": "fig-inputs"}}
 method_figures.inputs(
     {"ground truth": scene.ground_truth} | {f"{kind} input": image for kind, image in scene.inputs.items()}
 )
@@ -82,7 +82,7 @@ method_figures.inputs(
 # stop. The abilities fade gradually, and the network in between is a sound network at every α. That is what makes
 # the straight line a sensible path.
 
-# %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks γ(α) on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}}
+# %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks \u03b3(\u03b1) on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}}
 method_figures.path_frames(method.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
 # %% [markdown]
 # The second picture is what the integral does. On the left, the loss along the path for both inputs. On the right, its

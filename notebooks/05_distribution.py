@@ -18,7 +18,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import figures, tables
+from faiglib import claims, figures, tables
 from faiglib.experiments import distribution, open_workbench
 from faiglib.experiments.workbench import budget
 from faiglib.figures import distribution as distribution_figures
@@ -126,5 +126,10 @@ glue("percent", float(distribution.PERCENT), display=False)
 # the last layers (claim f). Here:
 
 # %%
-verdict = distribution.verdict(shares)
-display(Markdown(distribution.in_words(verdict)))
+display(Markdown(distribution.in_words(distribution.verdict(shares))))
+verdict = claims.distribution(shares)
+glue(f"grade_{verdict.claim}", verdict.grade, display=False)
+glue(f"measured_{verdict.claim}", verdict.measured, display=False)
+
+# %% [markdown]
+# Taken together: **{glue:text}`grade_f:s`** ({glue:text}`measured_f:s`).

@@ -17,7 +17,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import figures, tables
+from faiglib import claims, figures, tables
 from faiglib.experiments import baseline_ablation, open_workbench
 from faiglib.experiments.workbench import budget
 from faiglib.figures import baseline_ablation as ablation_figures
@@ -180,14 +180,17 @@ glue("elimination_cells", int(elimination.cells), display=False)
 glue("elimination_won", int(elimination.more_selective), display=False)
 glue("elimination_gain", float(elimination.gain), display=False)
 glue("elimination_kept", float(elimination.kept), display=False)
+for verdict in (claims.baseline(baselines), claims.elimination(elimination)):
+    glue(f"grade_{verdict.claim}", verdict.grade, display=False)
+    glue(f"measured_{verdict.claim}", verdict.measured, display=False)
 
 # %% [markdown]
-# - **(h) The trained baseline is the right one.** As the end of the path it finds the filters with the largest drop in
+# - **(h) The trained baseline is the right one: {glue:text}`grade_h:s`.** As the end of the path it finds the filters with the largest drop in
 #   {glue:text}`baseline_finding_won:d` of {glue:text}`baseline_cells:d` cells, {glue:text}`baseline_finding_median:.1f`
 #   times the drop of the better alternative in the median cell. As the source of replacements it shifts the brightness by
 #   {glue:text}`shift_bilinear:.1f` levels on average, against {glue:text}`shift_random:.1f` with random and
 #   {glue:text}`shift_zero:.1f` with zero weights; the brightness is broken in {glue:text}`baseline_broken_bilinear:d`,
 #   {glue:text}`baseline_broken_random:d` and {glue:text}`baseline_broken_zero:d` of the cells.
-# - **(i) Elimination helps.** It makes the filters more selective in {glue:text}`elimination_won:d` of
+# - **(i) Elimination helps: {glue:text}`grade_i:s`.** It makes the filters more selective in {glue:text}`elimination_won:d` of
 #   {glue:text}`elimination_cells:d` cells, by a factor of {glue:text}`elimination_gain:.1f` in the median cell, and leaves
 #   {glue:text}`elimination_kept:.2f` times the drop on the own input.

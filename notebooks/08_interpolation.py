@@ -22,7 +22,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import figures, tables
+from faiglib import claims, figures, tables
 from faiglib.experiments import interpolation, method, open_workbench
 from faiglib.experiments.workbench import budget
 from faiglib.figures import interpolation as interpolation_figures
@@ -80,9 +80,9 @@ tables.control(control)
 
 # %% [markdown]
 # The paper spaces its λ by 0.2 up to 0.6 and by 0.1 from there. A tenth of the change is reached at a λ between
-# {glue:text}`starts_least:.2f` and {glue:text}`starts_most:.2f` here, depending on network and filters; below that λ the
-# picture hardly changes. Moving the filters part of the way does not do part of the work in proportion: layers follow each
-# other, so that a function needs all its filters to be about right before it appears.
+# {glue:text}`starts_least:.2f` and {glue:text}`starts_most:.2f` here, depending on network and filters. Where that is far
+# above 0.1, the knob has a dead stretch at its lower end. A likely reason is that the filters lie in layers that follow each
+# other, so that the function appears only when all of them are about right.
 #
 # ## The λ that is best for an image
 #
@@ -138,3 +138,9 @@ tables.both_knobs(separation)
 
 # %%
 display(Markdown(interpolation.in_words(control)))
+verdict = claims.interpolation(control)
+glue(f"grade_{verdict.claim}", verdict.grade, display=False)
+glue(f"measured_{verdict.claim}", verdict.measured, display=False)
+
+# %% [markdown]
+# Taken together: **{glue:text}`grade_j:s`** ({glue:text}`measured_j:s`).

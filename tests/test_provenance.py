@@ -26,7 +26,7 @@ def package(tmp_path, monkeypatch):
         (folder / name).mkdir(parents=True)
     (folder / "metrics.py").write_text("x = 1\n")
     (folder / "networks" / "paper.py").write_text("y = 1\n")
-    for name in ("cli.py", "figures/common.py", "paper.py", "tables.py"):
+    for name in ("claims.py", "cli.py", "figures/common.py", "paper.py", "tables.py"):
         (folder / name).write_text("")
     monkeypatch.setattr(provenance, "_PACKAGE", folder.resolve())
     monkeypatch.setattr(provenance, "source_digest", provenance.source_digest.__wrapped__)
@@ -107,7 +107,7 @@ def test_git_is_not_needed(package, monkeypatch):
 def test_source_digest_follows_the_sources_that_compute(package):
     digest = provenance.source_digest()
     assert digest == provenance.source_digest()
-    for name in ("cli.py", "figures/common.py", "paper.py", "notes.txt"):
+    for name in ("claims.py", "cli.py", "figures/common.py", "paper.py", "notes.txt"):
         (package / name).write_text("z = 3\n")
     (package / "metrics.py").write_bytes(b"x = 1\r\n")  # as checked out on Windows
     assert provenance.source_digest() == digest

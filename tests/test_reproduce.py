@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 
 from bookmaker import api, check, data, docstrings, driver, html, stage
 from bookmaker.errors import BookError
@@ -359,3 +360,23 @@ def test_check_finds_network_and_undescribed_pictures(tmp_path):
         "the picture b.png has no alt text",
         "the picture c.png has no alt text",
     ]
+
+
+def test_an_item_of_the_paper_that_a_page_does_not_show_is_named(tmp_path):
+    layout = Layout(tmp_path)
+    layout.html.mkdir(parents=True)
+    (layout.html / "page.html").write_text('<figure id="fig-here"></figure>')
+    (tmp_path / "book").mkdir()
+    entries = [("Fig. 1", "page", 'id="fig-here"'), ("Fig. 2", "page", 'id="fig-there"'), ("Fig. 3", "other", "x")]
+    (tmp_path / "book" / "items.yml").write_text(
+        "".join(f"- item: {item}\n  page: {page}\n  shows: {shows}\n" for item, page, shows in entries)
+    )
+    missing = list(check.missing_items(layout))
+    assert [name in line for name, line in zip(("Fig. 2", "Fig. 3"), missing, strict=True)] == [True, True]
+
+
+def test_every_item_of_the_paper_points_to_a_page_of_the_book():
+    entries = yaml.safe_load((Path(__file__).parent.parent / "book" / "items.yml").read_text(encoding="utf-8"))
+    pages = Layout(Path(__file__).parent.parent).pages()
+    assert len(entries) >= 12
+    assert [entry["page"] for entry in entries if entry["page"] not in pages] == []

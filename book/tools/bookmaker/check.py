@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import yaml
+
 from bookmaker.errors import BookError
 from bookmaker.html import check_pages
 from bookmaker.layout import Layout
@@ -17,12 +19,22 @@ NOT_LOADED = {"canonical", "next", "prev", "search", "index", "author", "license
 
 
 def complaints(layout: Layout) -> list[str]:
-    """One line for each page that is missing or loads from the network, and for each undescribed picture."""
+    """One line for each missing page, missing item of the paper, load from the network, and undescribed picture."""
     try:
         check_pages(layout.html, layout.pages())
     except BookError as error:
         return [str(error)]
-    return [line for page in layout.pages() for line in page_complaints(layout.html / f"{page}.html")]
+    lines = [line for page in layout.pages() for line in page_complaints(layout.html / f"{page}.html")]
+    return [*missing_items(layout), *lines]
+
+
+def missing_items(layout: Layout) -> Iterator[str]:
+    """One line for each entry of ``book/items.yml`` that its page does not show."""
+    path = layout.root / "book" / "items.yml"
+    for entry in yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else ():
+        page = layout.html / f"{entry['page']}.html"
+        if not page.is_file() or entry["shows"] not in page.read_text(encoding="utf-8"):
+            yield f"{page} does not show {entry['item']} ({entry['shows']!r} is not in it)"
 
 
 def page_complaints(path: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ from bookmaker import api
 from bookmaker.execute import read_notebook
 from bookmaker.layout import Layout
 
-NOT_PAGES = ("tools", "__pycache__", ".*")
+NOT_PAGES = ("tools", "items.yml", "__pycache__", ".*")
 NOT_EXECUTED = """```{{admonition}} Not executed
 :class: warning
 This page shows the chapter without results, because its notebook has not been executed here yet.
