@@ -61,7 +61,7 @@ def one_of(names: Iterable[str]) -> dict[str, Any]:
 
 
 NetworkOption = Annotated[str, typer.Option("--network", help="Architecture of the weights.", **one_of(NETWORKS))]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 ScaleOption = Annotated[int, typer.Option(help="Super-resolution factor: 2, 3 or 4.")]
 BaselineOption = Annotated[Path, typer.Option(help="Weights of the baseline network (.safetensors or released .pth).")]
 TargetOption = Annotated[Path, typer.Option(help="Weights of the target network (.safetensors or released .pth).")]

@@ -119,9 +119,6 @@ def retraining() -> Iterator[Retrained]:
                 yield Retrained(network, task, filters, method, mean, std)
 
 
-#: Iterations of the paper's training, batch 16, ground-truth patch 64 (supp. and released options).
-ITERATIONS = {"baseline": 1_000_000, "target": 100_000}
-
 #: λ of the interpolated networks in supp. Figs. 10 and 11.
 LAMBDAS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0)
 

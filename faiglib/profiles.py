@@ -19,6 +19,7 @@ class Profile:
     Attributes:
         name: the word that chooses it.
         image_sets: sets that are used when they are on the machine; ``skimage`` always is.
+        other_sets: sets that single chapters use besides (training images, a third test set).
         rule: quadrature rule of the path integrals.
         nodes: gradient evaluations per path integral.
         discovery_images: images per set from which filters are discovered; None is all.
@@ -45,6 +46,7 @@ class Profile:
 
     name: str
     image_sets: tuple[str, ...]
+    other_sets: tuple[str, ...]
     rule: Rule
     nodes: int
     discovery_images: int | None
@@ -77,6 +79,7 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="quick",
             image_sets=("skimage", "set14"),
+            other_sets=(),
             rule="midpoint",
             nodes=4,
             discovery_images=2,
@@ -103,17 +106,18 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="standard",
             image_sets=("skimage", "set14", "bsd100"),
+            other_sets=("bsd400", "kodak24"),
             rule="midpoint",
             nodes=16,
-            discovery_images=14,
+            discovery_images=10,
             discovery_crop=96,
-            evaluation_images=20,
+            evaluation_images=12,
             evaluation_crop=144,
             percents=(1, 3, 5, 10),
             curve_percents=_SWEEP,
             curve_images=6,
-            retraining_images=100,
-            retraining_iterations=120,
+            retraining_images=60,
+            retraining_iterations=60,
             interpolation_images=14,
             ablation_images=4,
             ablation_crop=72,
@@ -129,6 +133,7 @@ PROFILES: dict[str, Profile] = {
         Profile(
             name="paper",
             image_sets=("skimage", "set14", "bsd100"),
+            other_sets=("bsd400", "kodak24"),
             rule="left",
             nodes=100,
             discovery_images=None,

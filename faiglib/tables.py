@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from faiglib import paper
+from faiglib import datasets, paper
 from faiglib.networks import TITLES
 
 
@@ -21,7 +21,13 @@ def spread(mean: float, deviation: float, digits: int = 2) -> str:
 
 
 def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "") -> Styler:
-    """A table as it is, with number formats by column and without row numbers."""
+    """A table as it is, with number formats by column, without row numbers, and with printed names for keys."""
+    titles = {"network": TITLES.get, "image_set": datasets.title}
+    for column, title in titles.items():
+        if column in table:
+            table = table.assign(**{column: table[column].map(lambda key, title=title: title(key) or key)})
+    table = table.rename(columns=lambda name: str(name).replace("_", " "))
+    formats = {name.replace("_", " "): text for name, text in (formats or {}).items()}
     styled = table.style.hide(axis="index").format(formats or {}, na_rep="–").set_uuid("t")
     return styled.set_caption(caption) if caption else styled
 
@@ -52,7 +58,10 @@ def masking(summary: pd.DataFrame, network: str, image_set: str) -> Styler:
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     first = chosen.iloc[0]
     runs = f"{first['seeds']} training run" + ("s" if first["seeds"] > 1 else "")
-    caption = f"{TITLES[network]}, {first['images']} images, {runs} here and 3 in the paper"
+    caption = (
+        f"{TITLES[network]}, {first['images']} images, {runs} here and 3 in the paper. Gray outputs are compared here; "
+        "the paper's released script compares blue channels."
+    )
     return table.style.hide(axis="index").set_uuid(f"masking-{network}-{image_set}").set_caption(caption)
 
 
@@ -61,7 +70,7 @@ def selectivity(table: pd.DataFrame) -> Styler:
     shown = pd.DataFrame(
         {
             "network": table["network"].map(TITLES),
-            "image set": table["image_set"],
+            "image set": table["image_set"].map(datasets.title),
             "input": table["input"],
             "masked": table["percent"].map("{:g} %".format) + " " + table["filters"],
             "drop ×10³": table["drop"],

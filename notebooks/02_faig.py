@@ -79,8 +79,8 @@ method_figures.inputs(
 # ## Walking the path
 #
 # The first picture moves the network from the target to the baseline and restores the blurry and the noisy input at each
-# stop. The abilities fade gradually, and the network in between is a sound network at every α. That is what makes
-# the straight line a sensible path.
+# stop. Look whether the abilities fade gradually, and whether each network in between is a sound one: a path through
+# nonsense would be a poor choice. The next figure puts numbers to it.
 
 # %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks \u03b3(\u03b1) on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}}
 method_figures.path_frames(method.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))

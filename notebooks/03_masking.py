@@ -45,11 +45,15 @@ for network in drops["network"].unique():
         display(Markdown(f"**{name}: {TITLES[network]}, {bench.image_sets[image_set].title}**"))
         display(tables.masking(summary, network, image_set))
 
-# %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, measured here beside the paper."}, "figure": {"caption": "Drop after masking 1 % of the filters, measured here (solid, left) and in the paper (hatched, right).", "name": "fig-drop-bars"}}
+# %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, measured here beside the paper."}, "figure": {"caption": "Drop after masking 1 % of the filters, measured here on gray outputs (solid, left) and in the paper (hatched, right; its script measures the blue channel).", "name": "fig-drop-bars"}}
 shown_set = bench.test_set
 masking_figures.drop_bars(summary, shown_set, 1)
 # %%
 ranking = masking.ranking_verdict(summary)
+glue("curve_images", int(bench.profile.curve_images or len(bench.image_sets[bench.test_set])), display=False)
+crop = bench.profile.discovery_crop
+glue("curve_crop", f"{crop}×{crop} pixels" if crop else "the whole image", display=False)
+glue("lost_cells", masking.lost_cells(summary), display=False)
 glue("cells_won", int(ranking.won), display=False)
 glue("cells_all", int(ranking.cells), display=False)
 glue("ratio_least", float(ranking.least_ratio), display=False)
@@ -57,10 +61,12 @@ glue("ratio_median", float(ranking.median_ratio), display=False)
 glue("random_share", float(100 * ranking.random_share), display=False)
 
 # %% [markdown]
+# {glue:text}`lost_cells:s`
+#
 # FAIG has the largest drop in {glue:text}`cells_won:d` of {glue:text}`cells_all:d` cells (network × image set × input ×
 # proportion). Its lead over the best of the other methods is a factor of {glue:text}`ratio_median:.1f` in the median cell
-# and {glue:text}`ratio_least:.1f` in the worst. Masking as many random filters costs {glue:text}`random_share:.1f` % of
-# what FAIG's cost in the median cell.
+# and {glue:text}`ratio_least:.1f` in the worst. Masking as many random filters causes
+# {glue:text}`random_share:.1f` % of the drop in the median cell.
 #
 # ## Does it lose *only* that?
 #
@@ -89,6 +95,8 @@ tables.selectivity(shown)
 #
 # ## From 0 to 100 %
 #
+# The curves are measured on {glue:text}`curve_images:d` image(s) with crops of {glue:text}`curve_crop:s`, fewer and smaller
+# than the tables'.
 # The further the masking goes, the closer the network comes to the baseline. How fast it gets there shows how
 # concentrated the ability is. At 100 % all filters are the baseline's and only the biases are still the target's.
 
@@ -97,7 +105,7 @@ masking_figures.masking_curves(masking.curves(bench))
 # %% [markdown]
 # ## To the eye
 #
-# The same at 1 %, as pictures: in the first row the input is blurry, in the second noisy. Without its deblurring filters
+# The same at 1 %, as pictures, with filters discovered on scikit-image's photographs (this one among them): in the first row the input is blurry, in the second noisy. Without its deblurring filters
 # the target should leave the blurry image blurry and still clean the noisy one; without its denoising filters the reverse.
 
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without deblurring filters and without denoising filters, and the ground truth."}, "figure": {"caption": "Qualitative masking at 1 % (main Fig. 4). Photograph: scikit-image.", "name": "fig-gallery"}}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib.attribution.paths import Quadrature, Rule, quadrature
-from faiglib.errors import FilterError, NetworkError
+from faiglib.errors import FilterError, ImageError, NetworkError
 from faiglib.filters import FilterIndex, FilterScores, same_layers
 
 #: At least the fidelity of the released 100 left nodes at a sixth of the cost, as measured.
@@ -63,7 +63,8 @@ class ParameterPath:
         device: where the copy lives; by default where the target is.
 
     Raises:
-        NetworkError: the networks differ in their parameters.
+        NetworkError: the networks differ in their parameters, or in buffers (such as batch-norm statistics), which the
+            path does not move.
     """
 
     def __init__(self, target: nn.Module, baseline: nn.Module, device: torch.device | str | None = None) -> None:
@@ -72,6 +73,13 @@ class ParameterPath:
             raise NetworkError(
                 "the networks differ in their parameters: baseline and target must be of one architecture"
             )
+        kept = dict(baseline.named_buffers())
+        for name, buffer in target.named_buffers():
+            if name not in kept or not torch.equal(buffer.cpu(), kept[name].cpu()):
+                raise NetworkError(
+                    f"the networks differ in the buffer {name}, which the path between their parameters does not move; "
+                    "fold batch normalisation into the convolutions first"
+                )
         self.index: FilterIndex = same_layers([target, baseline])
         self.network = copy.deepcopy(target).eval()
         if device is not None:
@@ -111,10 +119,19 @@ def integrate(
         ground_truth: (1, 3, H, W).
         rule: where the gradient is evaluated.
         loss: scalar function of output and ground truth.
+
+    Raises:
+        ImageError: there is more than one image, or the output has another shape than the ground truth.
     """
+    one_image(inputs)
     total = [torch.zeros_like(parameter) for parameter in path.parameters]
     for alpha, weight in zip(rule.nodes, rule.weights, strict=True):
-        value = loss(path.move_to(alpha)(inputs), ground_truth)
+        output = path.move_to(alpha)(inputs)
+        if output.shape != ground_truth.shape:
+            raise ImageError(
+                f"the network's output has shape {tuple(output.shape)}, the ground truth {tuple(ground_truth.shape)}"
+            )
+        value = loss(output, ground_truth)
         gradients = torch.autograd.grad(value, path.parameters, allow_unused=True, materialize_grads=True)
         torch._foreach_add_(total, gradients, alpha=weight)
     return total
@@ -176,11 +193,22 @@ def faig(
 
     Raises:
         NetworkError: the networks differ, or have no convolution.
+        ImageError: an input is a batch, or does not fit its ground truth.
         FilterError: a score is not finite, or there are no images.
     """
     path = ParameterPath(target, baseline, device)
     points = quadrature(rule, nodes)
     return mean_scores(path.index, images, lambda pair: image_scores(path, *pair, points, loss), progress)
+
+
+def one_image(inputs: Tensor) -> None:
+    """Refuse a batch: the absolute value is taken for each image, so images come one by one.
+
+    Raises:
+        ImageError: the tensor is not one image (1, C, h, w).
+    """
+    if inputs.ndim != 4 or len(inputs) != 1:
+        raise ImageError(f"images are attributed one by one, as (1, C, h, w); got shape {tuple(inputs.shape)}")
 
 
 def image_scores(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, mean_scores
+from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, mean_scores, one_image
 from faiglib.attribution.paths import Rule, quadrature
 from faiglib.filters import FilterIndex, FilterScores
 
@@ -38,6 +38,7 @@ def intinf(
 
     Raises:
         NetworkError: the network has no convolution.
+        ImageError: an input is a batch.
         FilterError: a score is not finite, or there are no images.
     """
     network = copy.deepcopy(target).eval()
@@ -51,6 +52,7 @@ def intinf(
 
     def scores(pair: tuple[Tensor, Tensor]) -> Tensor:
         clean, degraded = (tensor.to(weights[0]) for tensor in pair)
+        one_image(degraded)
         total = [torch.zeros_like(weight) for weight in weights]
         for alpha, share in zip(points.nodes, points.weights, strict=True):
             output = network(torch.lerp(clean, degraded, alpha))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from faiglib import paper
+from faiglib import datasets, paper
 from faiglib.degradations import quantise
 from faiglib.experiments.discovery import FUNCTIONS, Rankings, discover
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.filters import FilterSet
 from faiglib.metrics import gradient_error, mean_luminance, psnr
+from faiglib.networks import TITLES
 from faiglib.substitution import substitute
 from faiglib.zoo import Pair
 
@@ -234,6 +235,39 @@ def ranking_verdict(summary_table: pd.DataFrame) -> RankingVerdict:
     share = wide["random"] / wide["faig"]
     return RankingVerdict(
         len(ratio), int((ratio >= 1).sum()), float(ratio.min()), float(ratio.median()), float(share.median())
+    )
+
+
+def lost_cells(summary_table: pd.DataFrame) -> str:
+    """A sentence on the cells in which another method has a larger drop, and those in which FAIG's drop falls.
+
+    A drop measures distance from the target's output. Masking more filters can bring the output back towards it, for
+    instance by taking away a side effect such as a shift of brightness or of contrast, so a curve need not rise.
+    """
+    index = ["network", "image_set", "input", "percent"]
+    wide = summary_table.pivot_table(index=index, columns="method", values="measured", sort=False)
+    lost = wide[wide["faig"] < wide.drop(columns="faig").max(axis=1)]
+    falling = [
+        name
+        for name, drop in wide["faig"].groupby(level=[0, 1, 2], sort=False)
+        if not drop.sort_index(level="percent").is_monotonic_increasing
+    ]
+
+    def places(names: Iterable[tuple]) -> str:
+        return "; ".join(
+            f"{TITLES[one[0]]}, {datasets.title(one[1])}, {one[2]} input" + (f", {one[3]:g} %" if len(one) > 3 else "")
+            for one in names
+        )
+
+    first = "No other method is ahead in any cell."
+    if len(lost):
+        first = f"Another method is ahead in: {places(lost.index)}."
+    if not falling:
+        return f"{first} The drop of FAIG's filters grows with their number everywhere."
+    return (
+        f"{first} The drop of FAIG's filters does not grow with their number everywhere; the exceptions: "
+        f"{places(falling)}. The drop is a distance from the target's output, not a loss of quality, so masking more can "
+        f"bring the output nearer again. PSNR, in the table further down, shows what is lost."
     )
 
 

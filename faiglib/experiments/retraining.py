@@ -116,7 +116,7 @@ def _run(
         initial=pair.baseline.state_dict(),
         trainable=job.filters.masks(),
         validation={sample.name: (sample.inputs[kind], sample.ground_truth) for sample in samples},
-        fabric=Fabric(accelerator=device.type, devices=1),
+        fabric=Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1),
         log_every=max(1, iterations // POINTS),
         progress=False,
     )

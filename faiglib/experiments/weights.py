@@ -31,9 +31,9 @@ def budgets(folder: Path) -> pd.DataFrame:
     """Budget of every run beside the paper's.
 
     Returns:
-        One row per weight file: ``network``, ``role``, ``seed``, ``iterations``, ``batch``, ``patch`` (HR pixels),
-        ``peak_lr``, ``minutes``, ``cpu``, ``gpu``, ``pixels`` (ground-truth pixels seen, in
-        millions) and ``share`` of the paper's pixels.
+        One row per weight file, then one per network and role for the paper (``seed`` is "paper"): ``network``,
+        ``role``, ``seed``, ``iterations``, ``batch``, ``patch`` (HR pixels), ``peak_lr``, ``minutes``, ``cpu``,
+        ``gpu``, ``pixels`` (ground-truth pixels seen, in millions) and ``share`` of the paper's pixels.
     """
     rows = []
     for entry in zoo.entries(folder):
@@ -43,7 +43,7 @@ def budgets(folder: Path) -> pd.DataFrame:
             {
                 "network": entry.network,
                 "role": entry.role,
-                "seed": entry.seed,
+                "seed": str(entry.seed),
                 **{name: recipe[name] for name in ("iterations", "batch", "patch", "peak_lr")},
                 "minutes": entry.seconds / 60,
                 "cpu": entry.made_on.get("cpu"),
@@ -52,6 +52,14 @@ def budgets(folder: Path) -> pd.DataFrame:
                 "share": pixels / (full.iterations * full.batch * full.patch**2),
             }
         )
+    for network in dict.fromkeys(row["network"] for row in rows):
+        for role in ("baseline", "target"):
+            full = paper_recipe(network, role)
+            pixels = full.iterations * full.batch * full.patch**2
+            values = {name: getattr(full, name) for name in ("iterations", "batch", "patch", "peak_lr")}
+            rows.append(
+                {"network": network, "role": role, "seed": "paper", **values, "pixels": pixels / 1e6, "share": 1.0}
+            )
     return pd.DataFrame(rows)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from faiglib import datasets, zoo
+from faiglib import datasets, provenance, zoo
 from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
 from faiglib.devices import choose_device
@@ -21,6 +21,7 @@ from faiglib.networks import TITLES
 from faiglib.profiles import Profile
 from faiglib.profiles import get as get_profile
 from faiglib.store import Store
+from faiglib.training import paper_recipe
 from faiglib.zoo import Pair
 
 
@@ -62,18 +63,20 @@ class Workbench:
     @cached_property
     def image_sets(self) -> dict[str, ImageSet]:
         """The profile's image sets that are on this machine."""
-        found = {}
-        for name in self.profile.image_sets:
-            try:
-                found[name] = datasets.find(name, self.data_dir)
-            except DatasetError:
-                continue
-        return found
+        return {name: datasets.find(name, self.data_dir) for name in self.profile.image_sets if self._is_here(name)}
 
     @property
     def missing(self) -> list[str]:
         """Titles of the profile's image sets that are not on this machine."""
-        return [datasets.title(name) for name in self.profile.image_sets if name not in self.image_sets]
+        wanted = (*self.profile.image_sets, *self.profile.other_sets)
+        return [datasets.title(name) for name in wanted if not self._is_here(name)]
+
+    def _is_here(self, name: str) -> bool:
+        try:
+            datasets.find(name, self.data_dir)
+        except DatasetError:
+            return False
+        return True
 
     @property
     def test_set(self) -> str:
@@ -155,7 +158,7 @@ def open_workbench(
 
     Args:
         profile: ``quick``, ``standard`` or ``paper``.
-        device: ``auto`` (a GPU when there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        device: ``auto`` (a CUDA GPU when there is one), ``cpu``, ``cuda``, ``cuda:1``.
         seed: of the test noise and of the random ranking.
         data_dir: data folder; by default FAIGLIB_DATA, then the cache of downloads.
         models_dir: folder of weights; by default the shipped ones.
@@ -191,18 +194,28 @@ def budget(bench: Workbench) -> str:
         images = "all images" if limit is None else f"at most {limit} images a set"
         return f"{images}, {'whole' if crop is None else f'central {crop}×{crop} pixels'}"
 
-    pairs: dict[str, list[str]] = {}
-    for network, seed in bench.pair_names:
-        pairs.setdefault(TITLES[network], []).append(str(seed))
+    def trained(network: str, seed: int) -> str:
+        found = [zoo.find(bench.models, network, role, seed) for role in ("baseline", "target")]
+        iterations = " + ".join(f"{one.recipe['iterations']:,}" for one in found)
+        return f"{TITLES[network]} seed {seed}, {iterations} iterations, sha256 {found[1].sha256[:8]}"
+
     here = {
         "profile": f"{profile.name}, on {bench.device.type.upper()}, seed {bench.seed} for test noise and chance",
-        "trained pairs": "; ".join(f"{title} (seed {', '.join(seeds)})" for title, seeds in pairs.items()),
+        "trained pairs": "; ".join(trained(network, seed) for network, seed in bench.pair_names),
         "image sets": ", ".join(f"{one.title} ({len(one)} images)" for one in bench.image_sets.values()),
         "discovery": f"{amount(profile.discovery_images, profile.discovery_crop)}, "
         f"{profile.nodes} {profile.rule} nodes",
         "evaluation": amount(profile.evaluation_images, profile.evaluation_crop),
-        "in the paper": "whole images, 100 left nodes, three pairs trained for 1,000,000 + 100,000 iterations",
+        "in the paper": "whole images, 100 left nodes, three pairs trained for "
+        + " + ".join(f"{paper_recipe('srresnet', role).iterations:,}" for role in ("baseline", "target"))
+        + " iterations",
     }
+    made = provenance.collect(bench.device)
+    commit = f", commit {made['commit'][:8]}{' with changes' if made['dirty'] else ''}" if made["commit"] else ""
+    here["made with"] = (
+        f"faiglib {made['faiglib']}{commit}, PyTorch {made['torch']}, {made['gpu'] or made['cpu']}, "
+        f"{made['cores']} cores, {made['time_utc']}"
+    )
     if bench.missing:
         here["not on this machine"] = f"{', '.join(bench.missing)}; therefore not on this page"
     rows = "".join(f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in here.items())

@@ -49,7 +49,8 @@ class FaiglibSets:
         from faiglib.errors import DatasetError
 
         try:
-            found = getattr(datasets, function)(name, data_dir=self.data_dir)
+            # Downloads go to the cache, never into a folder of the user's.
+            found = datasets.fetch(name) if function == "fetch" else datasets.find(name, data_dir=self.data_dir)
         except DatasetError as error:
             raise SetMissing(str(error)) from error
         return found.title, found.digest

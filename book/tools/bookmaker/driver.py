@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -114,7 +115,12 @@ def parse(arguments: Sequence[str] | None) -> Options:
     given = parser.parse_args(arguments)
     if given.profile not in PROFILES:
         raise BookError(f"There is no profile '{given.profile}'; choose one of {', '.join(PROFILES)}.")
-    for option, folder in (("--data-dir", given.data_dir), ("--models-dir", given.models_dir)):
+    from_shell = os.environ.get("FAIGLIB_DATA")
+    for option, folder in (
+        ("--data-dir", given.data_dir),
+        ("FAIGLIB_DATA", Path(from_shell).expanduser() if from_shell else None),
+        ("--models-dir", given.models_dir),
+    ):
         if folder and not folder.is_dir():
             raise BookError(f"{option} {folder} is not a folder.")
     layout = Layout(given.root.resolve())
@@ -162,7 +168,8 @@ def run(options: Options, sets: data.Sets) -> None:
         strict = True
     else:
         print(f"profile {options.profile}, device {options.device}, seed {options.seed}", flush=True)
-        found = data.prepare(PROFILES[options.profile].image_sets, sets, offline=options.offline)
+        profile = PROFILES[options.profile]
+        found = data.prepare((*profile.image_sets, *profile.other_sets), sets, offline=options.offline)
         strict = _execute_stale(options, found)
     without_results = stage.stage(layout)
     for name in without_results:

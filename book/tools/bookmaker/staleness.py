@@ -59,7 +59,7 @@ def shared_ingredients(
     return {
         "faiglib": digest_files(layout.root / "faiglib", ["*.py", "*.csv"]),
         "parameters": digest(dict(parameters)),
-        "models": digest_files(models, ["*.safetensors", "*.json"]),
+        "models": digest_files(models, ["*.safetensors", "*.json", "*.csv"]),
         "recorded results": digest_files(layout.root / "results", ["*.csv", "*.json"]),
         "images": digest(dict(data)),
         "package versions": digest(versions),
