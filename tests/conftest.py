@@ -151,7 +151,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "network": "srresnet",
         "seed": 0,
         "parent": None,
-        "recipe": {"scale": 2},
+        "recipe": {"scale": 2, "iterations": 1},
         "precision": "32-true",
         "data": "none",
         "data_digest": "",

@@ -9,7 +9,7 @@ import torch
 
 from faiglib import paper, profiles
 from faiglib.attribution import faig, intinf
-from faiglib.errors import FaiglibError, WeightsError
+from faiglib.errors import FaiglibError, ImageError, NetworkError, WeightsError
 from faiglib.experiments import masking, method
 from faiglib.experiments.discovery import attributions, discover
 from faiglib.experiments.workbench import budget, open_workbench
@@ -22,7 +22,7 @@ def test_workbench_uses_what_is_there_and_names_what_is_not(bench):
     assert bench.pair_names == [("srresnet", 0)]
     page = budget(bench)
     assert "DIV2K train" in page
-    assert "SRResNet (seed 0)" in page
+    assert "SRResNet seed 0, 1 + 1 iterations" in page
 
 
 def test_open_workbench_refuses_unknown_profile_and_missing_weights(tmp_path):
@@ -242,3 +242,35 @@ def test_profiles_grow_from_quick_to_paper():
     assert full.rule == "left"
     assert (full.discovery_images, full.discovery_crop, full.evaluation_crop) == (None, None, None)
     assert len(full.curve_percents) == 101
+
+
+def test_a_batch_or_a_ground_truth_of_another_shape_is_refused(bench):
+    pair = bench.pair("srresnet", 0)
+    sample = bench.samples("skimage", 1, 24)[0]
+    batch = sample.inputs["blurry"].repeat(2, 1, 1, 1)
+    with pytest.raises(ImageError, match="one by one"):
+        faig(pair.target, pair.baseline, [(batch, sample.ground_truth.repeat(2, 1, 1, 1))], nodes=1)
+    with pytest.raises(ImageError, match="one by one"):
+        intinf(pair.target, [(batch, batch)], nodes=1)
+    with pytest.raises(ImageError, match="ground truth"):
+        faig(pair.target, pair.baseline, [(sample.inputs["blurry"], sample.ground_truth[:, :1])], nodes=1)
+
+
+def test_buffers_that_the_path_cannot_move_are_refused():
+    def network(mean):
+        made = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3, padding=1), torch.nn.BatchNorm2d(3))
+        made[1].running_mean.fill_(mean)
+        return made
+
+    image = torch.rand(1, 3, 8, 8)
+    with pytest.raises(NetworkError, match=r"1\.running_mean"):
+        faig(network(0.0), network(1.0), [(image, image)], nodes=1)
+
+
+def test_lost_cells_and_falling_drops_are_named():
+    table = masking.summary(example())
+    assert "No other method is ahead" in masking.lost_cells(table)
+    worse = table.assign(percent=5.0, measured=table["measured"].where(table["method"] != "faig", 2.0))
+    sentence = masking.lost_cells(pd.concat([table, worse]))
+    assert "ahead in: SRResNet, Set14, blurry input, 5 %." in sentence
+    assert "exceptions: SRResNet, Set14, blurry input." in sentence

@@ -266,8 +266,8 @@ def lost_cells(summary_table: pd.DataFrame) -> str:
         return f"{first} The drop of FAIG's filters grows with their number everywhere."
     return (
         f"{first} The drop of FAIG's filters does not grow with their number everywhere; the exceptions: "
-        f"{places(falling)}. The drop is a distance from the target's output, not a loss of quality, so masking more can "
-        f"bring the output nearer again. PSNR, in the table further down, shows what is lost."
+        f"{places(falling)}. The drop is a distance from the target's output, not a loss of quality, so masking more "
+        "can bring the output nearer again. PSNR, in the table further down, shows what is lost."
     )
 
 
