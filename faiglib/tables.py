@@ -59,8 +59,8 @@ def masking(summary: pd.DataFrame, network: str, image_set: str) -> Styler:
     first = chosen.iloc[0]
     runs = f"{first['seeds']} training run" + ("s" if first["seeds"] > 1 else "")
     caption = (
-        f"{TITLES[network]}, {first['images']} images, {runs} here and 3 in the paper. Gray outputs are compared here; "
-        "the paper's released script compares blue channels."
+        f"{TITLES[network]}, {first['images']} images, {runs} here and 3 in the paper. Gray here; the released script "
+        "compares blue channels."
     )
     return table.style.hide(axis="index").set_uuid(f"masking-{network}-{image_set}").set_caption(caption)
 

@@ -84,6 +84,7 @@ costs = shown[(shown["network"] == main_network) & (shown["percent"] == 1)].set_
 for (function, kind), row in costs.iterrows():
     glue(f"cost_{function}_{kind}", float(row["psnr_target"] - row["psnr"]), display=False)
 glue("main_network", TITLES[main_network], display=False)
+glue("profile", bench.profile.name, display=False)
 glue("shown_set", bench.image_sets[shown_set].title, display=False)
 tables.selectivity(shown)
 
