@@ -267,6 +267,11 @@ def fetch(
         urls={file.path: file.url(base_url) for file in files},
         retry_if_failed=RETRIES,
     )
+    try:  # before the threads, since pooch's own way fails when two of them make one folder
+        for file in files:
+            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{title(name)} could not be fetched: {_reason(error)}.") from error
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.WARNING)

@@ -541,7 +541,8 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(call, training_images,
     log = folder / "log.csv"
     process = start(
         *train(training_images, tmp_path),
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN) if ignoring else None,
+        # Set either way: whoever started the tests may have been told to ignore SIGINT.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN if ignoring else signal.SIG_DFL),
     )
     wait_until(log.exists, process)
     process.send_signal(signal.SIGINT)
