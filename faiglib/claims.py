@@ -164,7 +164,7 @@ def masking(drops: pd.DataFrame) -> list[Verdict]:
             selective,
             f"own input loses {own.min():.0%} to {own.max():.0%} of its advantage, the other at most {other.max():.0%}",
         ),
-        Verdict("c", _at_most(change, INVISIBLE, 3 * INVISIBLE), f"PSNR changes by at most {change:.2f} dB"),
+        Verdict("c", _at_most(change, INVISIBLE, 3 * INVISIBLE), f"PSNR changes by at most {change:.3f} dB"),
         Verdict(
             "d",
             _at_least(ranking.won / ranking.cells, 1, 0.75),
