@@ -164,21 +164,14 @@ def _over_pairs(
     limit: int | None,
     run: Callable[[Pair, Rankings, Sequence[Sample], str], pd.DataFrame],
 ) -> pd.DataFrame:
-    profile, image_set = bench.profile, bench.test_set
-    crop = profile.discovery_crop
-    tables = []
-    for pair in bench.pairs():
+    crop = bench.profile.discovery_crop
 
-        def compute(pair: Pair = pair) -> pd.DataFrame:
-            label = f"λ {name}: {pair.title} seed {pair.seed}, {bench.image_sets[image_set].title}"
-            return run(pair, discover(bench, pair, image_set), bench.samples(image_set, limit, crop), label)
+    def compute(pair: Pair, image_set: str) -> pd.DataFrame:
+        label = f"λ {name}: {pair.title} seed {pair.seed}, {bench.image_sets[image_set].title}"
+        return run(pair, discover(bench, pair, image_set), bench.samples(image_set, limit, crop), label)
 
-        key = bench.key(pair, image_set, profile=profile, lambdas=lambdas, limit=limit, crop=crop, percent=PERCENT)
-        table = bench.store.table(f"interpolation/{name}", key, compute)
-        table.insert(0, "seed", pair.seed)
-        table.insert(0, "network", pair.network)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    key = {"lambdas": lambdas, "limit": limit, "crop": crop, "percent": PERCENT}
+    return bench.table_per_pair(f"interpolation/{name}", (bench.test_set,), compute, **key)
 
 
 def own_input(table: pd.DataFrame) -> pd.DataFrame:

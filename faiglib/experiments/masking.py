@@ -145,31 +145,14 @@ def _over_pairs(
     crop: int | None,
     image_sets: tuple[str, ...],
 ) -> pd.DataFrame:
-    tables = []
-    for pair in bench.pairs():
-        for image_set in image_sets:
-            title = bench.image_sets[image_set].title
+    def compute(pair: Pair, image_set: str) -> pd.DataFrame:
+        label = f"masking ({name}): {pair.title} seed {pair.seed}, {bench.image_sets[image_set].title}"
+        chosen = list(masks(discover(bench, pair, image_set), methods, percents))
+        return measure(pair, chosen, bench.samples(image_set, limit, crop), label)
 
-            def compute(pair: Pair = pair, image_set: str = image_set, title: str = title) -> pd.DataFrame:
-                rankings = discover(bench, pair, image_set)
-                label = f"masking ({name}): {pair.title} seed {pair.seed}, {title}"
-                chosen = list(masks(rankings, methods, percents))
-                return measure(pair, chosen, bench.samples(image_set, limit, crop), label)
-
-            key = bench.key(
-                pair,
-                image_set,
-                profile=bench.profile,
-                methods=methods,
-                percents=percents,
-                limit=limit,
-                crop=crop,
-            )
-            table = bench.store.table(f"masking/{name}", key, compute)
-            for column, value in (("image_set", image_set), ("seed", pair.seed), ("network", pair.network)):
-                table.insert(0, column, value)
-            tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    return bench.table_per_pair(
+        f"masking/{name}", image_sets, compute, methods=methods, percents=percents, limit=limit, crop=crop
+    )
 
 
 def own_drops(table: pd.DataFrame) -> pd.DataFrame:

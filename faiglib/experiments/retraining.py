@@ -81,27 +81,19 @@ def retraining(bench: Workbench, variant: Variant = "as_published") -> pd.DataFr
         mean over the test images of the task's input) and ``image_set``. Step 0 is the untouched baseline.
     """
     profile = bench.profile
-    image_set = bench.test_set
-    tables = []
-    for pair in bench.pairs():
 
-        def compute(pair: Pair = pair) -> pd.DataFrame:
-            rankings = discover(bench, pair, image_set)
-            samples = bench.samples(image_set, profile.curve_images, profile.discovery_crop)
-            images = bench.training_images(profile.retraining_images)
-            rows: list[dict[str, object]] = []
-            for job in tqdm(
-                list(jobs(rankings, variant)), desc=f"re-training: {pair.title} seed {pair.seed}", unit="run"
-            ):
-                rows += _run(pair, job, samples, images, profile.retraining_iterations)
-            return pd.DataFrame(rows)
+    def compute(pair: Pair, image_set: str) -> pd.DataFrame:
+        rankings = discover(bench, pair, image_set)
+        samples = bench.samples(image_set, profile.curve_images, profile.discovery_crop)
+        images = bench.training_images(profile.retraining_images)
+        rows: list[dict[str, object]] = []
+        label = f"re-training: {pair.title} seed {pair.seed}"
+        for job in tqdm(list(jobs(rankings, variant)), desc=label, unit="run"):
+            rows += _run(pair, job, samples, images, profile.retraining_iterations)
+        return pd.DataFrame(rows)
 
-        key = bench.key(pair, image_set, profile=profile, variant=variant, training=bench.training_set.digest)
-        table = bench.store.table("retraining", key, compute)
-        for column, value in (("image_set", image_set), ("seed", pair.seed), ("network", pair.network)):
-            table.insert(0, column, value)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    training = bench.training_set.digest
+    return bench.table_per_pair("retraining", (bench.test_set,), compute, variant=variant, training=training)
 
 
 def _run(

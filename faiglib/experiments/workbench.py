@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ from faiglib.profiles import get as get_profile
 from faiglib.store import Store
 from faiglib.training import paper_recipe
 from faiglib.zoo import Pair
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +139,32 @@ class Workbench:
                 inputs[kind] = degradation(image, noise_generator(self.seed, number)).to(self.device)
             samples.append(Sample(name, image.to(self.device), inputs))
         return samples
+
+    def table_per_pair(
+        self, name: str, image_sets: Iterable[str], compute: Callable[[Pair, str], pd.DataFrame], **key: object
+    ) -> pd.DataFrame:
+        """One table of all trained pairs and some image sets, each part from the store or computed and stored.
+
+        Args:
+            name: kind of result in the store.
+            image_sets: names of :attr:`image_sets`.
+            compute: makes the part of a pair and an image set.
+            key: what the parts depend on besides the pair, the images and the profile.
+
+        Returns:
+            The parts below each other, after columns ``network``, ``seed`` and ``image_set``.
+        """
+        import pandas as pd
+
+        parts = []
+        for pair in self.pairs():
+            for image_set in image_sets:
+                whole = self.key(pair, image_set, profile=self.profile, **key)
+                part = self.store.table(name, whole, partial(compute, pair, image_set))
+                parts.append(part.assign(network=pair.network, seed=pair.seed, image_set=image_set))
+        table = pd.concat(parts, ignore_index=True)
+        first = ["network", "seed", "image_set"]
+        return table[[*first, *(column for column in table.columns if column not in first)]]
 
     def key(self, pair: Pair, image_set: str, **more: object) -> dict[str, object]:
         """Store key of a result: the weights, the images, the seed, the kind of device, and what is added."""
