@@ -139,34 +139,29 @@ def ablation(bench: Workbench) -> pd.DataFrame:
     """Mask 1 % of the filters, found with each baseline and replaced by each baseline (supp. Fig. 8 in numbers).
 
     Returns:
-        The columns of :func:`faiglib.experiments.masking.measure` after ``network`` and ``seed``, with ``found_with``
+        The columns of :func:`faiglib.experiments.masking.measure`
+        after ``network``, ``seed`` and ``image_set``, with ``found_with``
         in place of ``method``, and ``replaced_by``. ``psnr_baseline`` belongs to the network ``replaced_by``.
     """
-    tables = []
-    for pair in bench.pairs():
 
-        def compute(pair: Pair = pair) -> pd.DataFrame:
-            profile = bench.profile
-            masks = [
-                Mask(name, function, PERCENT, scores.of(function).top(PERCENT))
-                for name in BASELINES
-                for scores in (image_scores(bench, pair, name),)
-                for function in FUNCTIONS
-            ]
-            samples = bench.samples(bench.test_set, profile.ablation_images, profile.evaluation_crop)
-            parts = []
-            for name in BASELINES:
-                replaced = dataclasses.replace(pair, baseline=baseline_network(bench, pair, name))
-                label = f"masking by θ̄_{name}: {pair.title} seed {pair.seed}"
-                part = measure(replaced, masks, samples, label).rename(columns={"method": "found_with"})
-                part.insert(1, "replaced_by", name)
-                parts.append(part)
-            return pd.concat(parts, ignore_index=True)
+    def compute(pair: Pair, image_set: str) -> pd.DataFrame:
+        masks = [
+            Mask(name, function, PERCENT, scores.of(function).top(PERCENT))
+            for name in BASELINES
+            for scores in (image_scores(bench, pair, name),)
+            for function in FUNCTIONS
+        ]
+        samples = bench.samples(image_set, bench.profile.ablation_images, bench.profile.evaluation_crop)
+        parts = []
+        for name in BASELINES:
+            replaced = dataclasses.replace(pair, baseline=baseline_network(bench, pair, name))
+            label = f"masking by θ̄_{name}: {pair.title} seed {pair.seed}"
+            part = measure(replaced, masks, samples, label).rename(columns={"method": "found_with"})
+            part.insert(1, "replaced_by", name)
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True)
 
-        key = bench.key(pair, bench.test_set, profile=bench.profile)
-        table = bench.store.table("baseline_ablation/masking", key, compute)
-        tables.append(_labelled(table, pair))
-    return pd.concat(tables, ignore_index=True)
+    return bench.table_per_pair("baseline_ablation/masking", (bench.test_set,), compute)
 
 
 def completeness(bench: Workbench) -> pd.DataFrame:
@@ -199,26 +194,21 @@ def elimination(bench: Workbench) -> pd.DataFrame:
     The path integrals are those of the chapter on masking, from the test set.
 
     Returns:
-        The columns of :func:`faiglib.experiments.masking.measure` after ``network`` and ``seed``; ``method`` is
+        The columns of :func:`faiglib.experiments.masking.measure`
+        after ``network``, ``seed`` and ``image_set``; ``method`` is
         ``with`` or ``without`` (elimination).
     """
-    tables = []
-    for pair in bench.pairs():
 
-        def compute(pair: Pair = pair) -> pd.DataFrame:
-            profile = bench.profile
-            masks = [
-                Mask(method, function, percent, scores.top(percent))
-                for (method, function), scores in elimination_scores(bench, pair).items()
-                for percent in ELIMINATION_PERCENTS
-            ]
-            samples = bench.samples(bench.test_set, profile.ablation_images, profile.evaluation_crop)
-            return measure(pair, masks, samples, f"elimination: {pair.title} seed {pair.seed}")
+    def compute(pair: Pair, image_set: str) -> pd.DataFrame:
+        masks = [
+            Mask(method, function, percent, scores.top(percent))
+            for (method, function), scores in elimination_scores(bench, pair).items()
+            for percent in ELIMINATION_PERCENTS
+        ]
+        samples = bench.samples(image_set, bench.profile.ablation_images, bench.profile.evaluation_crop)
+        return measure(pair, masks, samples, f"elimination: {pair.title} seed {pair.seed}")
 
-        key = bench.key(pair, bench.test_set, profile=bench.profile)
-        table = bench.store.table("baseline_ablation/elimination", key, compute)
-        tables.append(_labelled(table, pair))
-    return pd.concat(tables, ignore_index=True)
+    return bench.table_per_pair("baseline_ablation/elimination", (bench.test_set,), compute)
 
 
 def elimination_scores(bench: Workbench, pair: Pair) -> dict[tuple[str, str], FilterScores]:
@@ -505,10 +495,3 @@ def gallery(
         "ground truth": picture(sample.ground_truth),
     }
     return AblationGallery(references, cells)
-
-
-def _labelled(table: pd.DataFrame, pair: Pair) -> pd.DataFrame:
-    """The table with ``network`` and ``seed`` in front."""
-    table.insert(0, "seed", pair.seed)
-    table.insert(0, "network", pair.network)
-    return table

@@ -374,27 +374,20 @@ def variants(bench: Workbench) -> pd.DataFrame:
     """Mask the top 1 % of every variant and measure the drop on gray images and on the blue channel.
 
     Returns:
-        The columns of :func:`faiglib.experiments.masking.measure` after ``network`` and ``seed``; ``method`` is a key
+        The columns of :func:`faiglib.experiments.masking.measure`
+        after ``network``, ``seed`` and ``image_set``; ``method`` is a key
         of :data:`VARIANTS`.
     """
-    tables = []
-    for pair in bench.pairs():
 
-        def compute(pair: Pair = pair) -> pd.DataFrame:
-            profile = bench.profile
-            masks = [
-                Mask(variant, function, PERCENT, scores.top(PERCENT))
-                for (variant, function), scores in variant_scores(bench, pair).items()
-            ]
-            samples = bench.samples(bench.test_set, profile.ablation_images, profile.evaluation_crop)
-            return measure(pair, masks, samples, f"variants: {pair.title} seed {pair.seed}")
+    def compute(pair: Pair, image_set: str) -> pd.DataFrame:
+        masks = [
+            Mask(variant, function, PERCENT, scores.top(PERCENT))
+            for (variant, function), scores in variant_scores(bench, pair).items()
+        ]
+        samples = bench.samples(image_set, bench.profile.ablation_images, bench.profile.evaluation_crop)
+        return measure(pair, masks, samples, f"variants: {pair.title} seed {pair.seed}")
 
-        key = bench.key(pair, bench.test_set, profile=bench.profile)
-        table = bench.store.table("beyond/variants", key, compute)
-        table.insert(0, "seed", pair.seed)
-        table.insert(0, "network", pair.network)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+    return bench.table_per_pair("beyond/variants", (bench.test_set,), compute)
 
 
 def variant_summary(table: pd.DataFrame) -> pd.DataFrame:
