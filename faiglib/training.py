@@ -28,6 +28,7 @@ from faiglib.checkpoints import State, fit, save_weights
 from faiglib.degradations import BLUR_SIGMA, NOISE_SIGMA, quantise
 from faiglib.errors import TrainingError
 from faiglib.files import write_text_atomic
+from faiglib.interruption import uninterrupted
 from faiglib.metrics import psnr
 from faiglib.networks import build
 from faiglib.patches import PatchSource, TrainingDegradation
@@ -254,14 +255,15 @@ def train(
             for parameter, mask in zip(parameters, masks, strict=True):
                 if mask is not None and parameter.grad is not None:
                     parameter.grad.mul_(mask)
-            whole = False
-            wrapped.step()
-            with torch.no_grad():
-                torch._foreach_lerp_(average, parameters, 1 - ema_decay(recipe, done.step))
-            losses += loss.detach()
-            since += 1
-            done.step += 1
-            whole = True
+            with uninterrupted():
+                whole = False
+                wrapped.step()
+                with torch.no_grad():
+                    torch._foreach_lerp_(average, parameters, 1 - ema_decay(recipe, done.step))
+                losses += loss.detach()
+                since += 1
+                done.step += 1
+                whole = True
             bar.update()
             if done.step % log_every == 0 or done.step == recipe.iterations:
                 row = {
