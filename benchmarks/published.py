@@ -36,7 +36,9 @@ def attribute(
             network.zero_grad()
             F.mse_loss(network(image), gt, reduction="sum").backward()
             gradients = [weights[name].grad.clone() for name in names]
-            sums[kind] = [old + new for old, new in zip(sums[kind], gradients, strict=True)] or gradients
+            if sums[kind]:
+                gradients = [old + new for old, new in zip(sums[kind], gradients, strict=True)]
+            sums[kind] = gradients
     scores = {}
     for kind, gradients in sums.items():
         scores[kind] = torch.cat(
