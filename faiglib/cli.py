@@ -30,7 +30,7 @@ from faiglib.errors import DatasetError, FaiglibError, WeightsError
 from faiglib.filters import FilterIndex, read_ranking, top_of, write_ranking
 from faiglib.networks import NETWORKS, build
 from faiglib.substitution import substitute
-from faiglib.training import ROLES, Fabric
+from faiglib.training import ROLES, fabric_on
 
 app = typer.Typer(
     add_completion=False,
@@ -216,8 +216,7 @@ def train(
         raise FaiglibError(f"the device {device!r} is one, so that {devices} processes cannot use one each")
     if precision == "auto":
         precision = "bf16-mixed" if place.type == "cuda" else "32-true"
-    where = devices if place.index is None or place.type == "cpu" else [place.index]
-    fabric = Fabric(accelerator=place.type, devices=where, precision=precision)  # type: ignore[arg-type]
+    fabric = fabric_on(place, devices, precision)
     fabric.launch()
     for name in role or ("baseline", "target"):
         recipe = runs.with_overrides(

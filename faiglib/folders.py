@@ -18,11 +18,12 @@ from faiglib import __version__, datasets
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.paths import quadrature
 from faiglib.checkpoints import save_weights
-from faiglib.degradations import Degradation, noise_generator, quantise
+from faiglib.degradations import Degradation, noise_generator
 from faiglib.errors import DatasetError, FaiglibError, ImageError
 from faiglib.files import sha256_file
 from faiglib.filters import FilterScores
 from faiglib.images import images_by_stem, match_by_name, read_image, save_image
+from faiglib.restoration import restore as restored
 from faiglib.store import fingerprint
 
 PARTIAL = "partial.safetensors"
@@ -158,8 +159,7 @@ def restore(network: nn.Module, source: Path, destination: Path, device: torch.d
     with tqdm(paths.items(), desc="restore", unit="image") as bar:
         for path, result in bar:
             with naming(path):
-                image = read_image(path).to(device).contiguous(memory_format=torch.channels_last)
-                save_image(result, quantise(network(image).float()))
+                save_image(result, restored(network, read_image(path).to(device)))
     return len(paths)
 
 

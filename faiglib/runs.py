@@ -17,11 +17,12 @@ from torch import Tensor
 from faiglib import datasets, provenance, zoo
 from faiglib.checkpoints import fit, load_weights, read_metadata
 from faiglib.datasets import ImageSet
-from faiglib.degradations import INPUTS, noise_generator, quantise
+from faiglib.degradations import INPUTS, noise_generator
 from faiglib.errors import TrainingError, WeightsError
 from faiglib.files import write_text_atomic
 from faiglib.metrics import psnr
 from faiglib.networks import build
+from faiglib.restoration import restore
 from faiglib.training import Fabric, Recipe, paper_recipe, train
 
 #: Names of the recipes.
@@ -173,7 +174,7 @@ def measured_psnr(
     for number, (_, image) in enumerate(image_set.load(limit)):
         for kind in JUDGED:
             low = replace(INPUTS[kind], scale=scale)(image, noise_generator(0, number)).to(device)
-            restored = quantise(network(low.contiguous(memory_format=torch.channels_last)).float())
+            restored = restore(network, low)
             total[kind] += float(psnr(restored, image.to(device)))
         count += 1
     return {kind: round(value / count, 4) for kind, value in total.items()}

@@ -116,6 +116,18 @@ def paper_recipe(network: str, role: Literal["baseline", "target"], seed: int = 
     return recipe if role == "baseline" else replace(recipe, iterations=100_000, peak_lr=5e-5)
 
 
+def fabric_on(device: torch.device, processes: int = 1, precision: str | None = None) -> Fabric:
+    """A Fabric on a device, not yet launched.
+
+    Args:
+        device: its index, where it has one and is a GPU, chooses that GPU.
+        processes: how many; more than one on a CPU use gloo.
+        precision: in Fabric's words; float32 without it.
+    """
+    chosen = [device.index] if device.type != "cpu" and device.index is not None else processes
+    return Fabric(accelerator=device.type, devices=chosen, precision=precision)  # type: ignore[arg-type]
+
+
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Learning rate of step ``step`` (from 0)."""
     if recipe.schedule == "cosine-restarts":

@@ -10,9 +10,9 @@ import torch
 
 from faiglib.experiments import baseline_ablation as ablation
 from faiglib.experiments.discovery import attributions
-from faiglib.experiments.masking import restore
 from faiglib.figures import baseline_ablation as figures
 from faiglib.networks import build
+from faiglib.restoration import restore
 
 
 @pytest.fixture

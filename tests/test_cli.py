@@ -27,7 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 import faiglib
-from faiglib import cli, datasets, folders, runs, zoo
+from faiglib import cli, datasets, folders, runs, training, zoo
 from faiglib.attribution.faig import faig
 from faiglib.checkpoints import load_weights, read_metadata, save_weights
 from faiglib.degradations import Degradation, noise_generator
@@ -624,7 +624,7 @@ class _Launched:
 )
 def test_training_runs_where_it_is_told(call, training_images, tmp_path, monkeypatch, device, devices, expected):
     monkeypatch.setattr(cli, "choose_device", torch.device)
-    monkeypatch.setattr(cli, "Fabric", _Launched)
+    monkeypatch.setattr(training, "Fabric", _Launched)
     assert call(*train(training_images, tmp_path, device=device, devices=devices)).status == 130
     assert _Launched.asked == expected
 

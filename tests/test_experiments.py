@@ -14,6 +14,7 @@ from faiglib.experiments import masking, method
 from faiglib.experiments.discovery import attributions, discover
 from faiglib.experiments.workbench import budget, open_workbench
 from faiglib.networks import build
+from faiglib.restoration import restore
 
 
 def test_workbench_uses_what_is_there_and_names_what_is_not(bench):
@@ -188,7 +189,7 @@ def test_ends_of_the_path_are_the_two_networks(bench):
     sample = method.scene(bench, crop=24)
     frames = method.frames(pair, sample, (0.0, 1.0))
     for alpha, network in ((0.0, pair.target), (1.0, pair.baseline)):
-        expected = masking.restore(network, sample.inputs["noisy"])
+        expected = restore(network, sample.inputs["noisy"])
         assert torch.allclose(frames["noisy"][alpha], expected, atol=1.01 / 255)
 
 

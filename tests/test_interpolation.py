@@ -11,6 +11,7 @@ from faiglib import paper, tables
 from faiglib.experiments import interpolation, masking, method
 from faiglib.experiments.discovery import discover
 from faiglib.figures import interpolation as interpolation_figures
+from faiglib.restoration import restore
 
 
 def test_residual_noise_finds_the_noise_of_the_input_grid():
@@ -85,7 +86,7 @@ def test_both_knobs_at_one_are_the_target_and_at_zero_both_sets_masked(bench):
     pair = bench.pair("srresnet", 0)
     sample = bench.samples("skimage", 1, 24)[0]
     rows = table[table["image"] == sample.name].set_index(["deblurring", "denoising"])
-    output = masking.restore(pair.target, sample.inputs["blurry+noisy"])
+    output = restore(pair.target, sample.inputs["blurry+noisy"])
     error = (output - sample.ground_truth)[..., 2:-2, 2:-2].double().square().mean()
     assert rows.loc[(1.0, 1.0), "psnr"] == pytest.approx(-10 * math.log10(error), abs=1e-6)
     assert rows.loc[(0.0, 0.0), "psnr"] != rows.loc[(1.0, 1.0), "psnr"]
@@ -193,7 +194,7 @@ def test_figures_place_pictures_and_frames(bench):
     scene = method.scene(bench, crop=24)
     images = interpolation.strip(bench, pair, "denoising", scene)
     assert list(images) == ["input", *(f"λ = {lam:g}" for lam in interpolation.LAMBDAS), "ground truth"]
-    assert torch.equal(images["λ = 1"], masking.restore(pair.target, scene.inputs["noisy"]))
+    assert torch.equal(images["λ = 1"], restore(pair.target, scene.inputs["noisy"]))
     assert images["input"].shape == scene.ground_truth.shape
     figure = interpolation_figures.strip(images, "title")
     assert sum(axis.get_visible() for axis in figure.axes) == 12

@@ -14,11 +14,12 @@ from tqdm import tqdm
 from faiglib.attribution import path_integral
 from faiglib.degradations import INPUTS
 from faiglib.experiments.discovery import FUNCTIONS, attributions
-from faiglib.experiments.masking import KINDS, OWN_FUNCTION, Mask, measure, restore
+from faiglib.experiments.masking import KINDS, OWN_FUNCTION, Mask, measure
 from faiglib.experiments.workbench import Workbench
 from faiglib.filters import FilterIndex, FilterScores
 from faiglib.metrics import mean_luminance, psnr
 from faiglib.networks import build
+from faiglib.restoration import restore
 from faiglib.substitution import substitute
 from faiglib.zoo import Pair
 

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from faiglib import paper
 from faiglib.degradations import downsample
 from faiglib.experiments.discovery import FUNCTIONS, Rankings, discover
-from faiglib.experiments.masking import KINDS, restore
+from faiglib.experiments.masking import KINDS, own_drops
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.metrics import gradient_map, gray, psnr
 from faiglib.networks import TITLES
+from faiglib.restoration import restore
 from faiglib.substitution import substitute
 from faiglib.zoo import Pair
 
@@ -174,11 +175,6 @@ def _over_pairs(
     return bench.table_per_pair(f"interpolation/{name}", (bench.test_set,), compute, **key)
 
 
-def own_input(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of :func:`sweep` on the input that the knob is for: deblurring filters on blurry, denoising on noisy."""
-    return table[table["input"] == table["filters"].map({function: own for function, (own, _) in FUNCTIONS.items()})]
-
-
 def control(table: pd.DataFrame) -> pd.DataFrame:
     """How continuous a knob is, from λ = 0 to 1, on its own input. Effects are those of :data:`EFFECTS`.
 
@@ -253,7 +249,7 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per ``network``, ``seed``, ``filters`` and ``image``: ``lambda`` and ``gain`` (dB over λ = 1).
     """
-    own = own_input(table)
+    own = own_drops(table)
     keys = ["network", "seed", "filters", "image"]
     top = own.loc[own.groupby(keys, sort=False)["psnr"].idxmax()].set_index(keys)
     target = own[own["lambda"] == 1.0].set_index(keys)["psnr"]

@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib import datasets, paper
-from faiglib.degradations import quantise
 from faiglib.experiments.discovery import FUNCTIONS, Rankings, discover
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.filters import FilterSet
 from faiglib.metrics import gradient_error, mean_luminance, psnr
 from faiglib.networks import TITLES
+from faiglib.restoration import restore
 from faiglib.substitution import substitute
 from faiglib.zoo import Pair
 
@@ -26,12 +25,6 @@ TABLE_NUMBERS = {(cell.network, cell.image_set): cell.table for cell in paper.dr
 #: Inputs that the masking tables look at, and the function whose filters are masked for each.
 OWN_FUNCTION = {own: function for function, (own, _) in FUNCTIONS.items()}
 KINDS = tuple(OWN_FUNCTION)
-
-
-@torch.no_grad()
-def restore(network: nn.Module, image: Tensor) -> Tensor:
-    """Restored image (1, 3, H, W), rounded to 8 bits as a saved file would be."""
-    return quantise(network(image.contiguous(memory_format=torch.channels_last)).float())
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from faiglib import paper
 from faiglib.experiments.discovery import FUNCTIONS, Rankings, discover
-from faiglib.experiments.masking import restore
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.filters import FilterSet
 from faiglib.metrics import psnr
-from faiglib.training import Fabric, Recipe, train
+from faiglib.restoration import restore
+from faiglib.training import Recipe, fabric_on, train
 from faiglib.zoo import Pair
 
 Variant = Literal["as_published", "as_released"]
@@ -108,7 +108,7 @@ def _run(
         initial=pair.baseline.state_dict(),
         trainable=job.filters.masks(),
         validation={sample.name: (sample.inputs[kind], sample.ground_truth) for sample in samples},
-        fabric=Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1),
+        fabric=fabric_on(device),
         log_every=max(1, iterations // POINTS),
         progress=False,
     )
