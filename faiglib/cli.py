@@ -26,7 +26,7 @@ from faiglib.checkpoints import fit as fit_weights
 from faiglib.checkpoints import load_network, load_weights, save_weights
 from faiglib.degradations import Degradation
 from faiglib.devices import choose_device
-from faiglib.errors import DatasetError, FaiglibError, WeightsError
+from faiglib.errors import DatasetError, FaiglibError, TrainingError, WeightsError
 from faiglib.filters import FilterIndex, read_ranking, top_of, write_ranking
 from faiglib.networks import NETWORKS, build
 from faiglib.substitution import substitute
@@ -191,7 +191,14 @@ def train(
             help="Recipe: that of the shipped weights, the paper's, or a smoke test.", **one_of(runs.PROFILES)
         ),
     ] = "standard",
-    data: Annotated[str, typer.Option(help="Name of an image set (faiglib info lists them), or a folder.")] = "bsd400",
+    from_manifest: Annotated[
+        Path | None,
+        typer.Option(help="Repeat the runs of this folder of models; profile standard is the shipped folder."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="An image set (faiglib info lists them) or a folder, instead of the recipe's."),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
     out: Annotated[Path, typer.Option(help="Folder that gets one folder a run.")] = Path("build/runs"),
     initial: Annotated[Path | None, typer.Option(help="Weights to start the first role from.")] = None,
@@ -203,33 +210,32 @@ def train(
     devices: Annotated[int, typer.Option(min=1, help="Processes; more than one on a CPU uses gloo.")] = 1,
     precision: Annotated[
         str,
-        typer.Option(help="auto is bf16-mixed on a GPU only.", **one_of(("auto", "32-true", "bf16-mixed"))),
+        typer.Option(
+            help="auto is the manifest's; without one bf16-mixed on a GPU, else 32-true.",
+            **one_of(("auto", "32-true", "bf16-mixed")),
+        ),
     ] = "auto",
 ) -> None:
     """Train networks, or go on with an interrupted training.
 
     Runs land in OUT/NETWORK-ROLE-seedN. Ctrl-C writes a checkpoint; the same command continues from it.
     """
-    image_set = find_images(data, data_dir)
+    if from_manifest and profile != "standard":
+        raise FaiglibError(f"--from-manifest says what to train, so that --profile {profile} cannot")
+    plans = runs.plans_of(profile, network, role or (), seed, from_manifest)
+    image_sets = [training_images(plan, data, data_dir) for plan in plans]
     place = choose_device(device)
     if place.index is not None and devices > 1:
         raise FaiglibError(f"the device {device!r} is one, so that {devices} processes cannot use one each")
     if precision == "auto":
-        precision = "bf16-mixed" if place.type == "cuda" else "32-true"
+        precision = plans[0].precision or ("bf16-mixed" if place.type == "cuda" else "32-true")
     fabric = fabric_on(place, devices, precision)
     fabric.launch()
-    for name in role or ("baseline", "target"):
-        recipe = runs.with_overrides(
-            runs.recipe_of(profile, network, name, seed),
-            iterations=iterations,
-            batch=batch,
-            patch=patch,
-            peak_lr=peak_lr,
-        )
-        folder = out / f"{network}-{name}-seed{seed}"
-        if name == "target" and initial is None:
-            initial = out / f"{network}-baseline-seed{seed}" / "weights.safetensors"
-        initial = runs.run(recipe, image_set, folder, initial=initial, fabric=fabric, precision=precision)
+    for plan, image_set in zip(plans, image_sets, strict=True):
+        recipe = runs.with_overrides(plan.recipe, iterations=iterations, batch=batch, patch=patch, peak_lr=peak_lr)
+        if initial is None and plan.parent is not None:
+            initial = out / plan.parent / "weights.safetensors"
+        initial = runs.run(recipe, image_set, out / plan.name, initial=initial, fabric=fabric, precision=precision)
         if fabric.is_global_zero:
             typer.echo(f"Trained weights: {initial}")
 
@@ -322,6 +328,24 @@ def info(
         if network is not None and network == name:
             for layer, offset in zip(index.layers, index.offsets, strict=False):
                 typer.echo(f"    {layer.name:<24} {layer.filters:>7,} from id {offset:,}")
+
+
+def training_images(plan: runs.Plan, data: str | None, data_dir: Path | None) -> datasets.ImageSet:
+    """The images that were asked for, or those of the plan.
+
+    Raises:
+        DatasetError: they are not there.
+        TrainingError: they are not the very images that the plan wants.
+    """
+    if data is not None:
+        return find_images(data, data_dir)
+    image_set = find_images(plan.data, data_dir)
+    if plan.data_digest and image_set.digest != plan.data_digest:
+        raise TrainingError(
+            f"the images of {image_set.title} on this machine are not those that {plan.name} was trained on, by their "
+            "digest; --data trains on other images"
+        )
+    return image_set
 
 
 def find_images(data: str, data_dir: Path | None) -> datasets.ImageSet:

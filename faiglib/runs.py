@@ -7,7 +7,8 @@ it was made). Running again with the same arguments continues an interrupted run
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,30 +32,92 @@ PROFILES = ("standard", "paper", "quick")
 #: Inputs on which networks are judged.
 JUDGED = ("clean", "blurry", "noisy")
 
-_SHIPPED = {
-    ("srresnet", "baseline"): {"iterations": 12_000, "batch": 8, "patch": 48, "peak_lr": 4e-4},
-    ("srresnet", "target"): {"iterations": 18_000, "batch": 8, "patch": 48, "peak_lr": 2e-4},
-    ("srcnn_style", "baseline"): {"iterations": 5_000, "batch": 8, "patch": 48, "peak_lr": 6e-4},
-    ("srcnn_style", "target"): {"iterations": 8_000, "batch": 8, "patch": 48, "peak_lr": 2e-4},
-}
 _QUICK = {"iterations": 20, "batch": 2, "patch": 32, "peak_lr": 2e-4}
 
 
-def recipe_of(profile: str, network: str, role: str, seed: int) -> Recipe:
-    """The recipe of a profile: ``standard`` made the shipped weights, ``paper`` is the paper's, ``quick`` a smoke test.
+@dataclass(frozen=True)
+class Plan:
+    """A training run to be made.
+
+    Attributes:
+        recipe: what to train.
+        parent: name of the run whose weights it starts from, or None.
+        data: name of the image set.
+        data_digest: of the images, where they have to be these.
+        precision: arithmetic in Fabric's words, or None for what suits the device.
+    """
+
+    recipe: Recipe
+    parent: str | None = None
+    data: str = "bsd400"
+    data_digest: str | None = None
+    precision: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the run and of its folder."""
+        return _name(self.recipe.network, self.recipe.role, self.recipe.seed)
+
+
+def _name(network: str, role: str, seed: int) -> str:
+    return f"{network}-{role}-seed{seed}"
+
+
+def plan_of(profile: str, network: str, role: str, seed: int, models: Path | None = None) -> Plan:
+    """How a profile trains a network.
+
+    Args:
+        profile: ``standard`` repeats the manifest of trained weights, ``paper`` is the paper's budget, ``quick`` a
+            smoke test.
+        network: registry name.
+        role: what it is trained for.
+        seed: one that the manifest does not list gets the recipe of the first one that it does.
+        models: folder with the manifest that ``standard`` reads; the shipped one if not given.
 
     Raises:
         NetworkError: the network is unknown.
         TrainingError: the profile or the role is unknown.
+        WeightsError: there is no manifest, or none that can be read.
     """
     build(network)
+    parent = _name(network, "baseline", seed) if role == "target" else None
     if profile == "paper" and role in ("baseline", "target"):
-        return paper_recipe(network, role, seed)  # type: ignore[arg-type]
+        return Plan(paper_recipe(network, role, seed), parent)  # type: ignore[arg-type]
     if profile == "quick":
-        return Recipe(network, role, seed, **_QUICK)  # type: ignore[arg-type]
-    if profile == "standard" and (network, role) in _SHIPPED:
-        return Recipe(network, role, seed, **_SHIPPED[network, role])  # type: ignore[arg-type]
+        return Plan(Recipe(network, role, seed, **_QUICK), parent)  # type: ignore[arg-type]
+    if profile == "standard":
+        folder = zoo.models_dir(models)
+        listed = [one for one in zoo.entries(folder) if (one.network, one.role) == (network, role)]
+        for entry in listed:
+            if entry.seed == seed:
+                return _plan_from(entry)
+        if listed:
+            plan = _plan_from(listed[0])
+            return replace(plan, recipe=replace(plan.recipe, seed=seed), parent=parent)
     raise TrainingError(f"there is no {profile!r} recipe for the role {role!r} of {network}")
+
+
+def _plan_from(entry: zoo.Entry) -> Plan:
+    """The plan that repeats a run of the manifest."""
+    try:
+        recipe = Recipe(**entry.recipe)
+    except TypeError as error:
+        raise WeightsError(f"the manifest's recipe of {entry.file} is not complete: {error}") from None
+    parent = Path(entry.parent).stem if entry.parent else None
+    return Plan(recipe, parent, entry.data, entry.data_digest, entry.precision)
+
+
+def plans_of(profile: str, network: str, roles: Sequence[str], seed: int, models: Path | None = None) -> list[Plan]:
+    """The runs that train a network for some roles, or a target and the baseline under it if no role is given.
+
+    Arguments and errors as for :func:`plan_of`.
+    """
+    if roles:
+        return [plan_of(profile, network, role, seed, models) for role in roles]
+    target = plan_of(profile, network, "target", seed, models)
+    if target.parent is None:
+        return [target]
+    return [plan_of(profile, network, "baseline", int(target.parent.rpartition("-seed")[2]), models), target]
 
 
 def with_overrides(recipe: Recipe, **values: Any) -> Recipe:

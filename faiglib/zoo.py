@@ -32,7 +32,7 @@ class Entry:
         network: registry name.
         role: ``baseline`` or ``target``.
         seed: of the training run.
-        parent: file whose weights the run started from, or None.
+        parent: file whose weights the run started from, or None. Targets of several seeds may share one.
         recipe: the fields of :class:`faiglib.training.Recipe`.
         precision: arithmetic of the training run, in Fabric's words.
         data: name of the training set.
@@ -64,7 +64,7 @@ class Pair:
 
     Attributes:
         network: registry name.
-        seed: of the training runs.
+        seed: of the target's training run; the baseline may be of another.
         baseline, target: in evaluation mode.
         digest: of both weight files.
     """
@@ -126,8 +126,26 @@ def find(folder: Path, network: str, role: str, seed: int) -> Entry:
 
 def pairs_available(folder: Path) -> list[tuple[str, int]]:
     """(network, seed) of every complete pair, in the manifest's order."""
-    listed = [(entry.network, entry.role, entry.seed) for entry in entries(folder)]
-    return [(n, s) for n, role, s in listed if role == "target" and (n, "baseline", s) in listed]
+    listed = entries(folder)
+    baselines = {(entry.file, entry.network) for entry in listed if entry.role == "baseline"}
+    return [
+        (entry.network, entry.seed)
+        for entry in listed
+        if entry.role == "target" and (entry.parent, entry.network) in baselines
+    ]
+
+
+def pair_entries(folder: Path, network: str, seed: int) -> dict[str, Entry]:
+    """Manifest entries of a pair by role: the target of that seed, and the baseline that it was trained from.
+
+    Raises:
+        WeightsError: the manifest lists no such target, or not its baseline.
+    """
+    target = find(folder, network, "target", seed)
+    for entry in entries(folder):
+        if (entry.file, entry.network, entry.role) == (target.parent, network, "baseline"):
+            return {"baseline": entry, "target": target}
+    raise WeightsError(f"{folder / MANIFEST} does not list {target.parent}, the baseline of {target.file}")
 
 
 def load_entry(folder: Path, entry: Entry) -> State:
@@ -145,12 +163,12 @@ def load_entry(folder: Path, entry: Entry) -> State:
 
 
 def load_pair(folder: Path, network: str, seed: int, device: torch.device | str = "cpu") -> Pair:
-    """Load baseline and target of one seed onto a device.
+    """Load the target of one seed and its baseline onto a device.
 
     Raises:
-        WeightsError: see :func:`find` and :func:`load_entry`.
+        WeightsError: see :func:`pair_entries` and :func:`load_entry`.
     """
-    found = {role: find(folder, network, role, seed) for role in ("baseline", "target")}
+    found = pair_entries(folder, network, seed)
     networks = {
         role: fit(
             build(network, scale=entry.recipe["scale"]),

@@ -150,7 +150,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     details = {
         "network": "srresnet",
         "seed": 0,
-        "parent": None,
         "recipe": {"scale": 2, "iterations": 1},
         "precision": "32-true",
         "data": "none",
@@ -160,7 +159,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "psnr": {},
     }
     for role, state in (("baseline", baseline), ("target", target)):
-        zoo.add(folder, state, {"role": role, **details})
+        parent = None if role == "baseline" else "srresnet-baseline-seed0.safetensors"
+        zoo.add(folder, state, {"role": role, "parent": parent, **details})
     return folder
 
 

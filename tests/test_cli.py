@@ -603,6 +603,37 @@ def test_training_publishing_and_loading(call, training_images, tmp_path, monkey
         zoo.load_pair(models, "srresnet", 2)
 
 
+def test_a_training_repeats_the_manifest(call, fails, training_images, tmp_path, monkeypatch):
+    """Two targets share the baseline of seed 2; repeating one trains both runs by their own recipes."""
+    made = tmp_path / "made"
+    assert call(*train(training_images, made, seed=2, iterations=2)).status == 0
+    start = made / "srresnet-baseline-seed2" / "weights.safetensors"
+    target = {"role": "target", "seed": 3, "initial": start, "iterations": 3, "precision": "bf16-mixed"}
+    assert call(*train(training_images, made, **target)).status == 0
+    photos = datasets.from_folder(training_images)
+    monkeypatch.setattr(datasets, "find", lambda name, data_dir=None: photos)
+    models = tmp_path / "models"
+    assert call("publish", *sorted(made.iterdir()), "--models", models).status == 0
+
+    again = ["train", "--network", "srresnet", "--seed", 3, "--from-manifest", models, "--out", tmp_path / "again"]
+    monkeypatch.setattr(datasets, "NAMES", ("photos",))
+    outcome = call(*again, "--device", "cpu", "--precision", "32-true")
+    assert outcome.status == 0
+    for name in ("srresnet-baseline-seed2", "srresnet-target-seed3"):
+        first, second = (json.loads((root / name / "run.json").read_text()) for root in (made, tmp_path / "again"))
+        kept = ("recipe", "data", "data_digest", "parent")
+        assert {key: first[key] for key in kept} == {key: second[key] for key in kept}
+    weights = [root / "srresnet-baseline-seed2" / "weights.safetensors" for root in (made, tmp_path / "again")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+    write(training_images.parent / "others" / "0.png", 36, 48, 7)
+    monkeypatch.setattr(
+        datasets, "find", lambda name, data_dir=None: datasets.from_folder(training_images.parent / "others")
+    )
+    assert "are not those that srresnet-baseline-seed2 was trained on" in fails(*again)
+    assert "--profile quick cannot" in fails(*again, "--profile", "quick")
+
+
 class _Launched:
     """Stands in for Fabric to see what it would be asked for."""
 

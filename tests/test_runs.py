@@ -19,7 +19,7 @@ from faiglib.datasets import ImageSet, from_folder
 from faiglib.degradations import INPUTS, noise_generator
 from faiglib.errors import NetworkError, TrainingError, WeightsError
 from faiglib.networks import build
-from faiglib.runs import PROFILES, measured_psnr, publish, recipe_of, run, validation_crops, with_overrides
+from faiglib.runs import measured_psnr, plan_of, plans_of, publish, run, validation_crops, with_overrides
 from faiglib.training import Fabric, Recipe
 
 RECIPE = Recipe("srresnet", "baseline", seed=3, iterations=4, batch=1, patch=16, peak_lr=1e-4)
@@ -64,14 +64,84 @@ def copied(trained, tmp_path) -> Path:
 
 @pytest.mark.parametrize("network", ["srresnet", "srcnn_style"])
 @pytest.mark.parametrize("role", ["baseline", "target"])
-@pytest.mark.parametrize("profile", PROFILES)
-def test_every_profile_has_a_recipe_for_both_ends_of_the_path(profile, network, role):
-    recipe = recipe_of(profile, network, role, 7)
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+def test_profiles_without_a_manifest_plan_both_ends_of_the_path(profile, network, role):
+    plan = plan_of(profile, network, role, 7)
+    recipe = plan.recipe
     assert (recipe.network, recipe.role, recipe.seed, recipe.scale) == (network, role, 7, 2)
+    assert plan.name == f"{network}-{role}-seed7"
+    assert plan.parent == {"baseline": None, "target": f"{network}-baseline-seed7"}[role]
     if profile == "paper":
         assert recipe.iterations == {"baseline": 1_000_000, "target": 100_000}[role]
-    if profile == "quick":
+    else:
         assert recipe.iterations <= 20
+
+
+@pytest.fixture
+def manifest(tmp_path) -> Path:
+    """A folder of models in which the targets of seeds 0 and 1 share the baseline of seed 0."""
+    folder = tmp_path / "models"
+    for number, (role, seed) in enumerate([("baseline", 0), ("target", 0), ("target", 1)]):
+        recipe = Recipe("srresnet", role, seed, iterations=10 + number, batch=2, patch=16)
+        parent = None if role == "baseline" else "srresnet-baseline-seed0.safetensors"
+        zoo.add(
+            folder,
+            build("srresnet", seed=0).state_dict(),
+            {
+                "network": "srresnet",
+                "role": role,
+                "seed": seed,
+                "parent": parent,
+                "recipe": asdict(recipe),
+                "precision": "bf16-mixed",
+                "data": "set5",
+                "data_digest": "abc",
+                "made_on": {},
+                "seconds": 1.0,
+                "psnr": {},
+            },
+        )
+    return folder
+
+
+def test_the_standard_profile_repeats_the_manifest(manifest):
+    for entry in zoo.entries(manifest):
+        plan = plan_of("standard", "srresnet", entry.role, entry.seed, manifest)
+        assert asdict(plan.recipe) == entry.recipe
+        assert (plan.data, plan.data_digest, plan.precision) == ("set5", "abc", "bf16-mixed")
+        assert plan.name == Path(entry.file).stem
+    first, second = plans_of("standard", "srresnet", (), 1, manifest)
+    assert (first.name, second.name) == ("srresnet-baseline-seed0", "srresnet-target-seed1")
+    assert second.parent == first.name
+    assert [plan.name for plan in plans_of("standard", "srresnet", ["target"], 1, manifest)] == [second.name]
+
+
+def test_a_seed_that_the_manifest_lacks_gets_the_first_ones_recipe(manifest):
+    plan = plan_of("standard", "srresnet", "target", 5, manifest)
+    assert plan.recipe == Recipe("srresnet", "target", 5, iterations=11, batch=2, patch=16)
+    assert plan.parent == "srresnet-baseline-seed5"
+    assert [one.recipe.seed for one in plans_of("standard", "srresnet", (), 5, manifest)] == [5, 5]
+
+
+def test_a_target_without_a_parent_is_trained_alone(manifest):
+    path = manifest / zoo.MANIFEST
+    path.write_text(path.read_text().replace('"parent": "srresnet-baseline-seed0.safetensors"', '"parent": null'))
+    assert plans_of("standard", "srresnet", (), 1, manifest) == [plan_of("standard", "srresnet", "target", 1, manifest)]
+
+
+def test_the_shipped_manifest_can_be_repeated():
+    folder = zoo.models_dir()
+    for network, seed in zoo.pairs_available(folder):
+        entries = zoo.pair_entries(folder, network, seed)
+        plans = plans_of("standard", network, (), seed)
+        assert [asdict(plan.recipe) for plan in plans] == [entries[role].recipe for role in ("baseline", "target")]
+
+
+def test_an_incomplete_recipe_is_one_sentence(manifest):
+    path = manifest / zoo.MANIFEST
+    path.write_text(path.read_text().replace('"peak_lr"', '"speed"'))
+    with pytest.raises(WeightsError, match=r"recipe of srresnet-target-seed1\.safetensors is not complete"):
+        plan_of("standard", "srresnet", "target", 1, manifest)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +156,7 @@ def test_every_profile_has_a_recipe_for_both_ends_of_the_path(profile, network, 
 )
 def test_unknown_recipes_are_refused(arguments, error):
     with pytest.raises(error) as info:
-        recipe_of(*arguments)
+        plan_of(*arguments)
     assert "\n" not in str(info.value)
 
 

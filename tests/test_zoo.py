@@ -18,12 +18,13 @@ from faiglib.training import Recipe
 NETWORK = "srresnet"
 
 
-def description(role: str, seed: int = 0, network: str = NETWORK) -> dict:
+def description(role: str, seed: int = 0, network: str = NETWORK, baseline: int | None = None) -> dict:
+    of = seed if baseline is None else baseline
     return {
         "network": network,
         "role": role,
         "seed": seed,
-        "parent": None if role == "baseline" else f"{network}-baseline-seed{seed}.safetensors",
+        "parent": None if role == "baseline" else f"{network}-baseline-seed{of}.safetensors",
         "recipe": asdict(Recipe(network, role, seed)),
         "precision": "32-true",
         "data": "bsd400",
@@ -110,6 +111,21 @@ def test_only_complete_pairs_are_listed(models):
     assert zoo.pairs_available(models) == [(NETWORK, 0), (NETWORK, 4)]
 
 
+def test_targets_may_share_a_baseline(models):
+    zoo.add(models, state_of(3), description("target", seed=4, baseline=0))
+    assert zoo.pairs_available(models) == [(NETWORK, 0), (NETWORK, 4)]
+    pairs = [zoo.load_pair(models, NETWORK, seed) for seed in (0, 4)]
+    assert torch.equal(pairs[0].baseline.conv_hr.weight, pairs[1].baseline.conv_hr.weight)
+    assert not torch.equal(pairs[0].target.conv_hr.weight, pairs[1].target.conv_hr.weight)
+    assert pairs[0].digest != pairs[1].digest
+
+
+def test_a_target_of_another_networks_baseline_is_no_pair(models):
+    zoo.add(models, state_of(1), description("target", network="srcnn_style") | {"parent": f"{NETWORK}-baseline-seed0"})
+    assert zoo.pairs_available(models) == [(NETWORK, 0)]
+    assert "does not list" in refused(lambda: zoo.load_pair(models, "srcnn_style", 0))
+
+
 def test_a_changed_file_is_refused(models):
     path = models / f"{NETWORK}-target-seed0.safetensors"
     data = bytearray(path.read_bytes())
@@ -133,7 +149,7 @@ def test_weights_under_the_name_of_another_network_are_refused(models):
 @pytest.mark.parametrize(("network", "seed"), [(NETWORK, 9), ("srcnn_style", 0), ("nonsense", 0)])
 def test_what_is_not_listed_is_refused(published, network, seed):
     message = refused(lambda: zoo.load_pair(published, network, seed))
-    assert f"lists no baseline of {network} with seed {seed}" in message
+    assert f"lists no target of {network} with seed {seed}" in message
 
 
 def broken_manifests() -> dict[str, bytes]:

@@ -71,7 +71,7 @@ def quality(folder: Path) -> pd.DataFrame:
     """
     rows = []
     for network, seed in zoo.pairs_available(folder):
-        pair = {role: zoo.find(folder, network, role, seed).psnr for role in ("baseline", "target")}
+        pair = {role: entry.psnr for role, entry in zoo.pair_entries(folder, network, seed).items()}
         for image_set in pair["target"]:
             for kind in JUDGED:
                 base, target = (pair[role][image_set][kind] for role in ("baseline", "target"))

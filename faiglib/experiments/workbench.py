@@ -225,9 +225,9 @@ def budget(bench: Workbench) -> str:
         return f"{images}, {'whole' if crop is None else f'central {crop}×{crop} pixels'}"
 
     def trained(network: str, seed: int) -> str:
-        found = [zoo.find(bench.models, network, role, seed) for role in ("baseline", "target")]
-        iterations = " + ".join(f"{one.recipe['iterations']:,}" for one in found)
-        return f"{TITLES[network]} seed {seed}, {iterations} iterations, sha256 {found[1].sha256[:8]}"
+        found = zoo.pair_entries(bench.models, network, seed)
+        iterations = " + ".join(f"{found[role].recipe['iterations']:,}" for role in ("baseline", "target"))
+        return f"{TITLES[network]} seed {seed}, {iterations} iterations, sha256 {found['target'].sha256[:8]}"
 
     here = {
         "profile": f"{profile.name}, on {bench.device.type.upper()}, seed {bench.seed} for test noise and chance",
