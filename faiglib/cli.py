@@ -19,7 +19,7 @@ import torch
 import typer
 from tqdm import tqdm
 
-from faiglib import __version__, datasets, folders, runs, zoo
+from faiglib import __version__, datasets, folders, publishing, runs, zoo
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.paths import RULES
 from faiglib.checkpoints import fit as fit_weights
@@ -257,7 +257,7 @@ def publish(
     image_sets = [datasets.find(one, data_dir) for one in data or ("set14", "bsd100")]
     with tqdm(run, desc="publish", unit="run") as bar:
         for folder in bar:
-            entry = runs.publish(folder, models, image_sets)
+            entry = publishing.publish(folder, models, image_sets)
             tqdm.write(f"{entry.file}: {entry.psnr}")
 
 

@@ -16,17 +16,15 @@ import torch
 from torch import Tensor
 
 from faiglib import datasets, provenance, zoo
-from faiglib.checkpoints import fit, load_weights, read_metadata
+from faiglib.checkpoints import load_weights, read_metadata
 from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
 from faiglib.errors import TrainingError, WeightsError
 from faiglib.files import write_text_atomic
-from faiglib.metrics import psnr
 from faiglib.networks import build
-from faiglib.restoration import restore
 from faiglib.training import Fabric, Recipe, paper_recipe, train
 
-#: Names of the recipes.
+#: Names of the profiles of training.
 PROFILES = ("standard", "paper", "quick")
 
 #: Inputs on which networks are judged.
@@ -224,62 +222,3 @@ def validation_crops(scale: int = 2, side: int = 96) -> dict[str, tuple[Tensor, 
         for kind in JUDGED
     }
     return {kind: (low, torch.cat(images)) for kind, low in degraded.items()}
-
-
-@torch.no_grad()
-def measured_psnr(
-    network: torch.nn.Module, image_set: ImageSet, scale: int = 2, limit: int | None = None
-) -> dict[str, float]:
-    """Mean PSNR in dB over whole images by judged input; RGB, 8-bit outputs, 2-pixel border, noise seed 0."""
-    device = next(network.parameters()).device
-    total = dict.fromkeys(JUDGED, 0.0)
-    count = 0
-    for number, (_, image) in enumerate(image_set.load(limit)):
-        for kind in JUDGED:
-            low = replace(INPUTS[kind], scale=scale)(image, noise_generator(0, number)).to(device)
-            restored = restore(network, low)
-            total[kind] += float(psnr(restored, image.to(device)))
-        count += 1
-    return {kind: round(value / count, 4) for kind, value in total.items()}
-
-
-def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int | None = None) -> zoo.Entry:
-    """Put the result of a finished run among the shipped weights, with its measured PSNR.
-
-    Args:
-        folder: of the run.
-        models: folder of weights with a manifest.
-        image_sets: what to measure on.
-        limit: images per set; None is all.
-
-    Raises:
-        TrainingError: the run is not finished, or is not described as :func:`run` does.
-        WeightsError: its weights cannot be read.
-    """
-    try:
-        description = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        log = (folder / "log.csv").read_text(encoding="utf-8")
-        recipe = Recipe(**description["recipe"])
-        kept = ("parent", "seconds", "precision", "data", "data_digest", "made_on")
-        details = {name: description[name] for name in kept}
-    except OSError as error:
-        raise TrainingError(f"{folder} holds no finished training run: there is no {error.filename}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{folder / 'run.json'} does not describe a training run: {error!r}") from None
-    half = {name: value.half().float() for name, value in load_weights(folder / "weights.safetensors").items()}
-    network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")
-    quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
-    entry = zoo.add(
-        models,
-        half,
-        {
-            "network": recipe.network,
-            "role": recipe.role,
-            "seed": recipe.seed,
-            "recipe": asdict(recipe),
-            "psnr": quality,
-            **details,
-        },
-    )
-    write_text_atomic(models / "logs" / Path(entry.file).with_suffix(".csv").name, log)
-    return entry

@@ -41,6 +41,7 @@ class Entry:
         seconds: wall time of the run.
         psnr: dB by image set and input, whole images, 2-pixel border cropped.
         sha256: of the file.
+        rounding: effect of half precision, see :func:`faiglib.publishing.rounding`; None where it was not recorded.
     """
 
     file: str
@@ -56,6 +57,7 @@ class Entry:
     seconds: float
     psnr: dict[str, dict[str, float]]
     sha256: str
+    rounding: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

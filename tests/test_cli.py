@@ -27,7 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 import faiglib
-from faiglib import cli, datasets, folders, runs, training, zoo
+from faiglib import cli, datasets, folders, publishing, training, zoo
 from faiglib.attribution.faig import faig
 from faiglib.checkpoints import load_weights, read_metadata, save_weights
 from faiglib.degradations import Degradation, noise_generator
@@ -581,16 +581,17 @@ def test_training_publishing_and_loading(call, training_images, tmp_path, monkey
 
     asked = []
     small = datasets.from_folder(training_images)
-    monkeypatch.setattr(datasets, "find", lambda name, data_dir=None: asked.append(name) or small)
+    monkeypatch.setattr(publishing, "ROUNDING_CROP", 16)
+    monkeypatch.setattr(datasets, "find", lambda name, data_dir=None: asked.append((name, data_dir)) or small)
     models = tmp_path / "models"
     outcome = call("publish", *made, "--models", models)
     assert outcome.status == 0
     assert outcome.lines == []
-    assert asked == ["set14", "bsd100"]
+    assert asked[:2] == [("set14", None), ("bsd100", None)]
     entry = zoo.find(models, "srresnet", "target", 2)
     assert f"srresnet-target-seed2.safetensors: {entry.psnr}" in outcome.out
     pair = zoo.load_pair(models, "srresnet", 2)
-    assert entry.psnr == {"photos": runs.measured_psnr(pair.target, small)}
+    assert entry.psnr == {"photos": publishing.measured_psnr(pair.target, small)}
     full = load_weights(made[1] / "weights.safetensors")
     assert all(torch.equal(value, full[name].half().float()) for name, value in pair.target.state_dict().items())
     monkeypatch.undo()
@@ -612,6 +613,7 @@ def test_a_training_repeats_the_manifest(call, fails, training_images, tmp_path,
     assert call(*train(training_images, made, **target)).status == 0
     photos = datasets.from_folder(training_images)
     monkeypatch.setattr(datasets, "find", lambda name, data_dir=None: photos)
+    monkeypatch.setattr(publishing, "ROUNDING_CROP", 16)
     models = tmp_path / "models"
     assert call("publish", *sorted(made.iterdir()), "--models", models).status == 0
 

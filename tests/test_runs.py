@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 
 import faiglib
-from faiglib import runs, zoo
+from faiglib import publishing, runs, zoo
 from faiglib.checkpoints import load_weights, save_weights
 from faiglib.datasets import ImageSet, from_folder
 from faiglib.degradations import INPUTS, noise_generator
 from faiglib.errors import NetworkError, TrainingError, WeightsError
 from faiglib.networks import build
-from faiglib.runs import measured_psnr, plan_of, plans_of, publish, run, validation_crops, with_overrides
+from faiglib.publishing import measured_psnr, publish, rounding
+from faiglib.runs import plan_of, plans_of, run, validation_crops, with_overrides
 from faiglib.training import Fabric, Recipe
 
 RECIPE = Recipe("srresnet", "baseline", seed=3, iterations=4, batch=1, patch=16, peak_lr=1e-4)
@@ -289,6 +290,11 @@ def reference_psnr(network: torch.nn.Module, images: ImageSet, kind: str) -> flo
     return float(np.mean(found))
 
 
+@pytest.fixture(autouse=True)
+def _small_rounding_crops(monkeypatch):
+    monkeypatch.setattr(publishing, "ROUNDING_CROP", 16)
+
+
 def test_measured_psnr(trained, images):
     network = build("srresnet")
     network.load_state_dict(load_weights(trained / "srresnet-target-seed3" / "weights.safetensors"))
@@ -319,8 +325,40 @@ def test_published_runs_are_a_pair_of_the_zoo(trained, images, tmp_path):
         log = models / "logs" / f"srresnet-{entry.role}-seed3.csv"
         assert log.read_bytes() == (folder / "log.csv").read_bytes()
     assert pair.target is not pair.baseline
+    assert set(entries[0].rounding) == {"psnr", "overlap_deblurring", "overlap_denoising"}
+    assert set(entries[1].rounding) == {"psnr"}
     parent = zoo.find(models, "srresnet", "target", 3).parent
     assert parent == zoo.find(models, "srresnet", "baseline", 3).file
+
+
+def test_rounding_measures_what_half_precision_does(trained):
+    """Weights that half precision holds exactly lose nothing; weights beside its grid lose what is measured."""
+    recipe = with_overrides(RECIPE, role="target")
+    weights, parent = (
+        {name: value.half().float() for name, value in load_weights(path / "weights.safetensors").items()}
+        for path in (trained / "srresnet-target-seed3", trained / "srresnet-baseline-seed3")
+    )
+    assert rounding(recipe, weights, parent) == {"psnr": 0, "overlap_deblurring": 1, "overlap_denoising": 1}
+    beside = {name: value * 1.0003 for name, value in weights.items()}
+    assert rounding(recipe, beside, parent)["overlap_denoising"] < 1
+    large = {name: 4.0013 * value for name, value in weights.items()}
+    assert rounding(recipe, large, None)["psnr"] > 0
+
+
+def test_weights_that_half_precision_changes_are_not_published(copied, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(publishing, "LARGEST_ROUNDING", 0.0)
+    state = {name: value * 4.0013 for name, value in load_weights(copied / "weights.safetensors").items()}
+    save_weights(copied / "weights.safetensors", state)
+    with pytest.raises(TrainingError, match="cannot be kept in half precision"):
+        publish(copied, tmp_path / "models", [images])
+    assert not (tmp_path / "models").exists()
+
+
+def test_half_precision_changes_nothing_in_the_shipped_weights():
+    recorded = {entry.file: entry.rounding for entry in zoo.entries(zoo.models_dir()) if entry.rounding}
+    for file, effect in recorded.items():
+        assert effect.pop("psnr") <= publishing.LARGEST_ROUNDING, file
+        assert all(overlap >= 0.99 for overlap in effect.values()), (file, effect)
 
 
 @pytest.mark.parametrize(

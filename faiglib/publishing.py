@@ -1,0 +1,144 @@
+"""The way of a finished training run into the shipped weights, with what it does to images measured on the way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from faiglib import zoo
+from faiglib.attribution import faig
+from faiglib.checkpoints import State, fit, load_weights
+from faiglib.datasets import ImageSet
+from faiglib.degradations import INPUTS, noise_generator
+from faiglib.errors import TrainingError
+from faiglib.files import write_text_atomic
+from faiglib.metrics import psnr
+from faiglib.networks import build
+from faiglib.restoration import restore
+from faiglib.runs import JUDGED, validation_crops
+from faiglib.training import Recipe
+
+#: Largest change of PSNR by half precision with which weights are published, in dB.
+LARGEST_ROUNDING = 0.005
+
+#: Side of the crops on which that is measured, in ground-truth pixels.
+ROUNDING_CROP = 64
+
+
+@torch.no_grad()
+def measured_psnr(
+    network: torch.nn.Module, image_set: ImageSet, scale: int = 2, limit: int | None = None
+) -> dict[str, float]:
+    """Mean PSNR in dB over whole images by judged input; RGB, 8-bit outputs, 2-pixel border, noise seed 0."""
+    device = next(network.parameters()).device
+    total = dict.fromkeys(JUDGED, 0.0)
+    count = 0
+    for number, (_, image) in enumerate(image_set.load(limit)):
+        for kind in JUDGED:
+            low = replace(INPUTS[kind], scale=scale)(image, noise_generator(0, number)).to(device)
+            restored = restore(network, low)
+            total[kind] += float(psnr(restored, image.to(device)))
+        count += 1
+    return {kind: round(value / count, 4) for kind, value in total.items()}
+
+
+def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int | None = None) -> zoo.Entry:
+    """Put the result of a finished run among the shipped weights, with its measured PSNR.
+
+    Args:
+        folder: of the run.
+        models: folder of weights with a manifest.
+        image_sets: what to measure on.
+        limit: images per set; None is all.
+
+    Raises:
+        TrainingError: the run is not finished, is not described as :func:`run` does, or half precision changes what its
+            network does.
+        WeightsError: its weights cannot be read.
+    """
+    try:
+        description = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        log = (folder / "log.csv").read_text(encoding="utf-8")
+        recipe = Recipe(**description["recipe"])
+        kept = ("parent", "seconds", "precision", "data", "data_digest", "made_on")
+        details = {name: description[name] for name in kept}
+    except OSError as error:
+        raise TrainingError(f"{folder} holds no finished training run: there is no {error.filename}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{folder / 'run.json'} does not describe a training run: {error!r}") from None
+    full = load_weights(folder / "weights.safetensors")
+    half = {name: value.half().float() for name, value in full.items()}
+    network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")
+    effect = rounding(recipe, full, _parent_of(details["parent"], folder, models))
+    if not effect["psnr"] <= LARGEST_ROUNDING:
+        raise TrainingError(
+            f"the weights of {folder} cannot be kept in half precision: it changes PSNR by {effect['psnr']:.3f} dB"
+        )
+    quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
+    entry = zoo.add(
+        models,
+        half,
+        {
+            "network": recipe.network,
+            "role": recipe.role,
+            "seed": recipe.seed,
+            "recipe": asdict(recipe),
+            "psnr": quality,
+            "rounding": effect,
+            **details,
+        },
+    )
+    write_text_atomic(models / "logs" / Path(entry.file).with_suffix(".csv").name, log)
+    return entry
+
+
+def _parent_of(parent: str | None, folder: Path, models: Path) -> State | None:
+    """Weights that a run started from: those of the run beside it, else those among the models, else None."""
+    if parent is None:
+        return None
+    places = (folder.parent / Path(parent).stem / "weights.safetensors", models / parent)
+    return next((load_weights(place) for place in places if place.is_file()), None)
+
+
+def rounding(recipe: Recipe, weights: State, parent: State | None) -> dict[str, float]:
+    """What half precision changes, on small validation crops.
+
+    Args:
+        recipe: of the run.
+        weights: as trained, in single precision.
+        parent: weights that the run started from.
+
+    Returns:
+        ``psnr``, the largest change of mean PSNR over the judged inputs in dB; with a parent also
+        ``overlap_deblurring`` and ``overlap_denoising``, the share of the top 1 % filters by FAIG that stays.
+    """
+    crops = validation_crops(recipe.scale, ROUNDING_CROP)
+
+    def network(state: State, *, half: bool) -> torch.nn.Module:
+        kept = {name: value.half().float() for name, value in state.items()} if half else state
+        return fit(build(recipe.network, scale=recipe.scale), kept, "a file of weights")
+
+    ways = (False, True)
+    quality = [
+        {
+            kind: float(psnr(restore(network(weights, half=half), low), truth).mean())
+            for kind, (low, truth) in crops.items()
+        }
+        for half in ways
+    ]
+    effect = {"psnr": max(abs(quality[0][kind] - quality[1][kind]) for kind in crops)}
+    if parent is not None and recipe.role == "target":
+        scores = []
+        for half in ways:
+            ends = network(weights, half=half), network(parent, half=half)
+            images = {
+                kind: [(low[None], truth[None]) for low, truth in zip(*crops[kind], strict=True)] for kind in crops
+            }
+            scores.append({kind: faig(*ends, images[kind]) for kind in ("blurry", "noisy")})
+        for function, own, other in (("deblurring", "blurry", "noisy"), ("denoising", "noisy", "blurry")):
+            best = [(one[own] - one[other]).top(1) for one in scores]
+            effect[f"overlap_{function}"] = best[0].overlap(best[1])
+    return {name: round(value, 5) for name, value in effect.items()}
