@@ -20,6 +20,11 @@ def spread(mean: float, deviation: float, digits: int = 2) -> str:
     return text if deviation is None or math.isnan(deviation) else f"{text} ± {deviation:.{digits}f}"
 
 
+def interval(low: float, high: float, digits: int = 2) -> str:
+    """``low to high``, or a dash where there is no interval."""
+    return "–" if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
+
+
 def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "") -> Styler:
     """A table as it is, with number formats by column, without row numbers, and with printed names for keys."""
     titles = {"network": TITLES.get, "image_set": datasets.title}
@@ -32,15 +37,17 @@ def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: s
     return styled.set_caption(caption) if caption else styled
 
 
-def masking(summary: pd.DataFrame, network: str, image_set: str) -> Styler:
+def masking(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_set: str) -> Styler:
     """Supp. Tables 3-6: drop ×10³ by method, measured here and in the paper, and how far FAIG is ahead.
 
     Args:
         summary: from :func:`faiglib.experiments.masking.summary`.
+        leads: from :func:`faiglib.experiments.masking.leads`.
         network: registry name.
         image_set: name of the set.
     """
     chosen = summary[(summary["network"] == network) & (summary["image_set"] == image_set)]
+    ahead = leads[(leads["network"] == network) & (leads["image_set"] == image_set)].set_index(["input", "percent"])
     rows = []
     for (kind, percent), cells in chosen.groupby(["input", "percent"], sort=False):
         by_method = cells.set_index("method")
@@ -49,10 +56,13 @@ def masking(summary: pd.DataFrame, network: str, image_set: str) -> Styler:
             cell = by_method.loc[method]
             row[name, "here"] = spread(cell["measured"], cell["spread"])
             row[name, "paper"] = spread(cell["paper"], cell["paper_std"])
-        for source, column in (("here", "measured"), ("paper", "paper")):
-            others = by_method[column].drop("faig")
-            ratio = by_method.loc["faig", column] / others.max()
-            row["FAIG ÷ best other", source] = "–" if math.isnan(ratio) else f"{ratio:.1f}×"
+        faig = by_method.loc["faig"]
+        row["FAIG, 95 %", "here"] = interval(faig["low"], faig["high"])
+        lead = ahead.loc[(kind, percent)]
+        row["FAIG ÷ best other", "here"] = f"{lead['ratio']:.1f}×"
+        row["FAIG ÷ best other", "95 %"] = interval(lead["low"], lead["high"], 1)
+        published = faig["paper"] / by_method["paper"].drop("faig").max()
+        row["FAIG ÷ best other", "paper"] = "–" if math.isnan(published) else f"{published:.1f}×"
         rows.append(row)
     table = pd.DataFrame(rows)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
@@ -60,7 +70,7 @@ def masking(summary: pd.DataFrame, network: str, image_set: str) -> Styler:
     runs = f"{first['seeds']} training run" + ("s" if first["seeds"] > 1 else "")
     caption = (
         f"{TITLES[network]}, {first['images']} images, {runs} here and 3 in the paper. Gray here; the released script "
-        "compares blue channels."
+        "compares blue channels. ± is over training runs, 95 % a bootstrap interval over images."
     )
     return table.style.hide(axis="index").set_uuid(f"masking-{network}-{image_set}").set_caption(caption)
 

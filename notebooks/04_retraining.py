@@ -17,7 +17,7 @@ models_dir = None
 from IPython.display import HTML, display
 from myst_nb import glue
 
-from faiglib import claims, figures, tables
+from faiglib import claims, figures, record, tables
 from faiglib.experiments import open_workbench, retraining
 from faiglib.experiments.workbench import budget
 from faiglib.figures import retraining as retraining_figures
@@ -43,6 +43,7 @@ glue("test_set", bench.image_sets[bench.test_set].title, display=False)
 # %%
 runs = retraining.retraining(bench)
 final = retraining.final(runs)
+record.keep(bench, "retraining", final)
 for network in final["network"].unique():
     display(tables.retraining(final, network))
 

@@ -18,7 +18,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, figures, tables
+from faiglib import claims, figures, record, tables
 from faiglib.experiments import distribution, open_workbench
 from faiglib.experiments.workbench import budget
 from faiglib.figures import distribution as distribution_figures
@@ -64,6 +64,7 @@ distribution_figures.depth_curves(shares)
 
 # %% mystnb={"image": {"alt": "Mean depth of deblurring and denoising filters chosen by four methods, with intervals, and of an even spread."}, "figure": {"caption": "Mean depth of the 1 % sets of four methods with 95 % intervals; dashed: even spread.", "name": "fig-centroids"}}
 centroids = distribution.centroids(shares)
+record.keep(bench, "centroids", centroids)
 distribution_figures.centroids(centroids)
 # %%
 tables.depths(centroids[centroids["method"] == "faig"])
@@ -78,6 +79,7 @@ tables.depths(centroids[centroids["method"] == "faig"])
 
 # %%
 spread = distribution.spread(shares)
+record.keep(bench, "layers", spread)
 tables.layer_spread(spread)
 
 # %% [markdown]

@@ -27,7 +27,7 @@ models_dir = None
 from IPython.display import HTML, display
 from myst_nb import glue
 
-from faiglib import claims, figures, paper, tables
+from faiglib import claims, figures, paper, record, tables
 from faiglib.experiments import open_workbench, prediction
 from faiglib.experiments.workbench import budget
 from faiglib.figures import prediction as prediction_figures
@@ -98,7 +98,9 @@ glue("stability_change", float(stability[["blur", "noise"]].abs().max().max()), 
 # %%
 decided = prediction.decisions(scores)
 cells = prediction.accuracy(decided)
-tables.prediction(prediction.headline(cells, parts), titles, prediction.PREDICTORS)
+headline = prediction.headline(cells, parts)
+record.keep(bench, "prediction", headline)
+tables.prediction(headline, titles, prediction.PREDICTORS)
 
 # %% mystnb={"image": {"alt": "Accuracy against the threshold for blur and noise, on the set of the thresholds and on the tested set."}, "figure": {"caption": "Accuracy against the threshold (supp. Fig. 9), blind predictor, blurry and noisy input. Dashed: the set that thresholds are chosen on; solid: the set that accuracy is measured on. Stars: threshold and accuracy in the paper.", "name": "fig-accuracy-curve"}}
 curves = prediction.curves(scores)
@@ -119,6 +121,7 @@ tables.prediction_transfer(prediction.transfer(cells), titles, prediction.PREDIC
 
 # %% mystnb={"image": {"alt": "ROC curves of the blind overlap score, the oracle and the plain rule for blur and noise."}, "figure": {"caption": "ROC on the tested set, with the mean AUC over seeds. Left: blurry and noisy input, as in the paper; right: with clean and blurry+noisy input.", "name": "fig-roc"}}
 areas = prediction.areas(scores)
+record.keep(bench, "areas", areas)
 prediction_figures.roc_curves(
     prediction.rocs(scores),
     areas,

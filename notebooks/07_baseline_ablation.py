@@ -17,7 +17,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, figures, tables
+from faiglib import claims, figures, record, tables
 from faiglib.experiments import baseline_ablation, open_workbench
 from faiglib.experiments.workbench import budget
 from faiglib.figures import baseline_ablation as ablation_figures
@@ -72,6 +72,7 @@ ablation_figures.gallery(baseline_ablation.gallery(bench, pair, "denoising"))
 # %% mystnb={"image": {"alt": "Matrices of drop, PSNR lost and brightness shift by the baseline that finds and the one that replaces."}, "figure": {"caption": "Cost of masking 1 % of the filters by finding baseline (rows) and replacing baseline (columns).", "name": "fig-baseline-matrices"}}
 ablated = baseline_ablation.ablation(bench)
 cells = baseline_ablation.summary(ablated)
+record.keep(bench, "baselines", cells)
 ablation_figures.matrices(cells)
 # %% tags=["hide-output"]
 shown = cells.assign(network=cells["network"].map(TITLES)).rename(
@@ -118,6 +119,7 @@ tables.plain(
 
 # %% mystnb={"image": {"alt": "Bars of the drop on own and other input for filters found with and without elimination."}, "figure": {"caption": "Drop on the input that the filters are for (blue) and on the other one (orange), with and without elimination, at 1 and 5 %.", "name": "fig-elimination"}}
 eliminated = baseline_ablation.elimination_summary(baseline_ablation.elimination(bench))
+record.keep(bench, "elimination", eliminated)
 ablation_figures.elimination(eliminated)
 # %%
 common = baseline_ablation.common_filters(bench)

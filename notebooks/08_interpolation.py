@@ -22,7 +22,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, figures, tables
+from faiglib import claims, figures, record, tables
 from faiglib.experiments import interpolation, method, open_workbench
 from faiglib.experiments.workbench import budget
 from faiglib.figures import interpolation as interpolation_figures
@@ -74,6 +74,7 @@ interpolation_figures.curves(sweep)
 
 # %%
 control = interpolation.control(sweep)
+record.keep(bench, "control", control)
 glue("starts_least", float(control["started"].min()), display=False)
 glue("starts_most", float(control["started"].max()), display=False)
 tables.control(control)

@@ -160,6 +160,49 @@ def test_summary_is_mean_over_images_then_mean_and_deviation_over_seeds():
     assert result.loc["faig", ["paper", "paper_std"]].tolist() == [6.68, 0.63]
 
 
+def drawn(images: int = 40) -> pd.DataFrame:
+    """Drops of 40 images with known means: FAIG 6, IG 3, everything else 1; images differ, methods go with them."""
+    scale = 1 + 0.3 * np.random.default_rng(5).standard_normal(images)
+    means = {"faig": 6.0, "intinf": 3.0, "filter_change": 1.0, "random": 1.0}
+    rows = [
+        {"network": "srresnet", "seed": 0, "image_set": "set14", "method": method_, "filters": "deblurring"}
+        | {"percent": 1.0, "input": "blurry", "image": str(number), "drop": mean * factor}
+        for method_, mean in means.items()
+        for number, factor in enumerate(scale)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_interval_over_images_is_that_of_the_normal_approximation():
+    table = drawn()
+    values = table.loc[table["method"] == "faig", "drop"]
+    row = masking.summary(table).set_index("method").loc["faig"]
+    half = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
+    assert row["low"] == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert row["high"] == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_a_lead_is_certain_where_all_methods_follow_the_images():
+    """Every image has FAIG at twice IG, so that the ratio of the means has no spread although the means have."""
+    (row,) = masking.leads(drawn()).to_dict("records")
+    assert [row[name] for name in ("ratio", "low", "high")] == pytest.approx([2, 2, 2])
+
+
+def test_a_lead_on_half_of_the_images_is_uncertain():
+    table = drawn()
+    odd = table["image"].astype(int) % 2 == 1
+    swapped = table.assign(method=table["method"].map({"faig": "intinf", "intinf": "faig"}).fillna(table["method"]))
+    (row,) = masking.leads(pd.concat([table[~odd], swapped[odd]])).to_dict("records")
+    assert row["low"] < row["ratio"] < row["high"]
+    assert row["low"] < 1 < row["high"]
+
+
+def test_one_image_has_no_interval():
+    (row,) = masking.leads(drawn(1)).to_dict("records")
+    assert math.isnan(row["low"])
+    assert row["ratio"] == pytest.approx(2)
+
+
 def test_verdict_counts_cells_and_ratios():
     verdict = masking.ranking_verdict(masking.summary(example()))
     assert (verdict.cells, verdict.won) == (1, 1)
@@ -222,8 +265,8 @@ def test_concentration_grows_to_one(bench):
 
 
 def test_gallery_shows_input_target_and_both_masks(bench):
-    gallery = masking.gallery(bench, bench.pair("srresnet", 0), "skimage", "chelsea", 1, 24)
-    assert list(gallery.rows) == ["blurry", "noisy"]
+    gallery = masking.galleries(bench, "skimage", "chelsea", 1, 24)
+    assert list(gallery.rows) == ["SRResNet, blurry", "SRResNet, noisy"]
     for images in gallery.rows.values():
         assert len(images) == 4
         assert all(image.shape == gallery.ground_truth.shape for image in images.values())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+import pytest
 import torch
 from matplotlib.figure import Figure
 
@@ -22,6 +23,8 @@ def cells(measured=None):
             "method": cell.method,
             "measured": cell.mean / 2 if measured is None else measured,
             "spread": math.nan,
+            "low": 0.9 * cell.mean / 2,
+            "high": 1.1 * cell.mean / 2,
             "seeds": 1,
             "images": 14,
             "paper": cell.mean,
@@ -33,10 +36,15 @@ def cells(measured=None):
 
 
 def test_masking_table_shows_measured_beside_published():
-    html = tables.masking(cells(), "srresnet", "set14").to_html()
+    first = ["network", "image_set", "input", "percent"]
+    leads = cells()[first].drop_duplicates().assign(ratio=4.04, low=1.24, high=7.0)
+    html = tables.masking(cells(), leads, "srresnet", "set14").to_html()
     assert "3.34" in html  # half of the published 6.68, measured
     assert "6.68 ± 0.63" in html
     assert "1.5×" in html  # 6.68 / 4.31
+    assert "3.01 to 3.67" in html  # 3.34 ± 10 %
+    assert "4.0×" in html
+    assert "1.2 to 7.0" in html
     assert "14 images, 1 training run here" in html
 
 
@@ -53,6 +61,8 @@ def test_bars_have_the_measured_and_published_heights():
     heights = [bar.get_height() for bar in panel.patches]
     assert heights[:4] == [3.34, 2.155, 0.09, 0.035]
     assert heights[4:] == [6.68, 4.31, 0.18, 0.07]
+    first = panel.collections[0].get_segments()[0]
+    assert sorted(first[:, 1]) == pytest.approx([0.9 * 3.34, 1.1 * 3.34])
 
 
 def test_curves_draw_every_function_once_and_chance_once():

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 import yaml
 
-from bookmaker import api, check, data, docstrings, driver, html, stage
+from bookmaker import api, check, data, docstrings, drift, driver, html, stage
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 
@@ -149,12 +149,46 @@ def test_every_ingredient_counts(root, capsys, part):
     elif part == "images":
         sets = Sets({"skimage": "s", "set14": "other bytes"})
     else:
-        (root / "results").mkdir()
-        (root / "results" / "run.csv").write_text("a,b\n")
+        (root / "results" / "race").mkdir(parents=True)
+        (root / "results" / "race" / "run.csv").write_text("a,b\n")
     capsys.readouterr()
     assert reproduce(root, *arguments, sets=sets) == 0
     assert runs(root) == ["01"]
     assert f"executing (changed: {part})" in capsys.readouterr().out
+
+
+def keep_table(root: Path, drop: float) -> None:
+    """What a chapter leaves when it has measured something."""
+    folder = root / "build" / "results" / "quick"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "masking.csv").write_text(
+        f"network,image_set,input,percent,method,measured\nsrresnet,set14,blurry,1,faig,{drop}\n"
+    )
+    made_by = {"seed": 0, "weights": {"srresnet": {"0": "a"}}, "image_sets": {"set14": "b"}}
+    (folder / "masking.json").write_text(json.dumps(made_by))
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_a_run_is_recorded_and_the_next_one_compared(root, capsys):
+    (root / "book" / "record.md").write_text(f"# Record\n\n{drift.PLACE}\n")
+    page = root / "build" / "source" / "record.md"
+    assert reproduce(root, "--record") == 1
+    assert "There is nothing to record" in capsys.readouterr().err
+    assert reproduce(root) == 0
+    assert "nothing to compare" in page.read_text()
+    keep_table(root, 2.0)
+    assert reproduce(root) == 0
+    assert "There is no record of the profile `quick`" in page.read_text()
+    assert reproduce(root, "--record") == 0
+    assert (root / "results" / "quick" / "masking.csv").is_file()
+    assert "all 1 numbers are within their tolerance" in page.read_text()
+    keep_table(root, 3.0)
+    capsys.readouterr()
+    assert reproduce(root) == 0
+    out = capsys.readouterr().out
+    assert "0 of 1 numbers are within" in out
+    assert "up to date" in out, "a record of a run makes no notebook stale"
+    assert "srresnet, set14, blurry, 1, faig, measured" in page.read_text()
 
 
 @pytest.mark.usefixtures("_no_html")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -158,18 +162,64 @@ def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
 
     Returns:
         One row per network, image set, input, percent and method: ``measured``, ``spread`` (over seeds; NaN for one
-        seed), ``seeds``, ``images``, and the paper's ``paper`` and ``paper_std`` where it has that cell.
+        seed), ``low`` and ``high`` (95 % bootstrap interval of the mean over images), ``seeds``, ``images``, and the
+        paper's ``paper`` and ``paper_std`` where it has that cell.
     """
     cells = ["network", "image_set", "input", "percent", "method"]
     own = own_drops(table)
     per_seed = own.groupby([*cells, "seed"], sort=False)[value].mean().reset_index()
     grouped = per_seed.groupby(cells, sort=False)[value]
     result = pd.DataFrame({"measured": grouped.mean(), "spread": grouped.std(), "seeds": grouped.size()})
-    result["images"] = own.groupby(cells, sort=False)["image"].nunique()
+    per_image = own.groupby([*cells, "image"], sort=False)[value].mean().reset_index().groupby(cells, sort=False)[value]
+    intervals = per_image.apply(lambda values: interval([values.to_numpy()], np.mean))
+    result["low"], result["high"] = intervals.str[0], intervals.str[1]
+    result["images"] = per_image.size()
     published = pd.DataFrame([vars(cell) for cell in paper.drops()]).set_index(cells)
     result["paper"] = published["mean"].reindex(result.index)
     result["paper_std"] = published["std"].reindex(result.index)
     return result.reset_index()
+
+
+def interval(samples: Sequence[npt.NDArray[np.float64]], statistic: Callable[..., object]) -> tuple[float, float]:
+    """95 % bootstrap interval (percentiles, 2,000 resamples, seeded) of a statistic over images.
+
+    Args:
+        samples: one value per image and quantity; images are drawn together for all quantities.
+        statistic: of the samples, with the keyword ``axis``.
+
+    Returns:
+        Lower and upper end; NaN for fewer than two images.
+    """
+    if len(samples[0]) < 2:
+        return (math.nan, math.nan)
+    found = stats.bootstrap(
+        samples, statistic, paired=True, vectorized=True, n_resamples=2000, method="percentile", rng=0
+    ).confidence_interval
+    return (float(found.low), float(found.high))
+
+
+def leads(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
+    """How far FAIG is ahead of the best other method in every cell of the paper's tables.
+
+    Returns:
+        One row per network, image set, input and percent: ``ratio`` of FAIG's mean to the largest of the other
+        methods', with ``low`` and ``high`` (95 % bootstrap interval over images, all methods on the same images).
+    """
+    cells = ["network", "image_set", "input", "percent"]
+    means = own_drops(table).groupby([*cells, "method", "image"], sort=False)[value].mean()
+    others = [method for method in paper.METHODS if method != "faig"]
+
+    def ratio(*samples: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
+        first, *rest = (np.mean(sample, axis=axis) for sample in samples)
+        return np.asarray(first / np.max(rest, axis=0))
+
+    rows = []
+    for keys, group in means.groupby(cells, sort=False):
+        wide = group.unstack("method")
+        samples = [wide[method].to_numpy() for method in ("faig", *others)]
+        low, high = interval(samples, ratio)
+        rows.append((*keys, float(ratio(*samples)), low, high))
+    return pd.DataFrame(rows, columns=[*cells, "ratio", "low", "high"])
 
 
 def selectivity(table: pd.DataFrame, method: str = "faig") -> pd.DataFrame:
@@ -262,35 +312,37 @@ class Gallery:
 
     Attributes:
         ground_truth: (1, 3, H, W).
-        rows: {input: {column title: image}}; the columns are the input enlarged, the target, and the masked networks.
+        rows: {network and input: {column title: image}}; the columns are the input enlarged, the target, and the masked
+            networks.
     """
 
     ground_truth: Tensor
     rows: dict[str, dict[str, Tensor]]
 
 
-def gallery(bench: Workbench, pair: Pair, image_set: str, image: str, percent: float, crop: int) -> Gallery:
-    """Blurry and noisy input restored by the target and by the target without its deblurring or denoising filters.
+def galleries(bench: Workbench, image_set: str, image: str, percent: float, crop: int) -> Gallery:
+    """Blurry and noisy input restored by every network's first target, whole and without either ability.
 
     Args:
         bench: where things are.
-        pair: baseline and target.
         image_set: set that the filters are discovered on and that holds the image.
         image: its file name without the ending.
         percent: proportion of masked filters.
         crop: side of the central crop in HR pixels.
     """
-    rankings = discover(bench, pair, image_set)
-    networks = {"target": pair.target}
-    for function in FUNCTIONS:
-        filters = rankings.top("faig", function, percent)
-        networks[f"without {percent:g} % {function} filters"] = substitute(pair.target, pair.baseline, filters)
     sample = next(one for one in bench.samples(image_set, None, crop) if one.name == image)
     rows = {}
-    for kind in KINDS:
-        low = sample.inputs[kind]
-        enlarged = nn.functional.interpolate(low, scale_factor=2.0, mode="nearest")
-        rows[kind] = {f"{kind} input": enlarged.cpu()} | {
-            title: restore(network, low).cpu() for title, network in networks.items()
-        }
+    for network in dict.fromkeys(network for network, _ in bench.pair_names):
+        pair = bench.pair(network, next(seed for one, seed in bench.pair_names if one == network))
+        rankings = discover(bench, pair, image_set)
+        networks = {"target": pair.target}
+        for function in FUNCTIONS:
+            filters = rankings.top("faig", function, percent)
+            networks[f"without {percent:g} % {function} filters"] = substitute(pair.target, pair.baseline, filters)
+        for kind in KINDS:
+            low = sample.inputs[kind]
+            enlarged = nn.functional.interpolate(low, scale_factor=2.0, mode="nearest")
+            rows[f"{pair.title}, {kind}"] = {"input": enlarged.cpu()} | {
+                title: restore(one, low).cpu() for title, one in networks.items()
+            }
     return Gallery(sample.ground_truth.cpu(), rows)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from faiglib import paper
+from faiglib.experiments.masking import Gallery
 from faiglib.figures.common import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
 from faiglib.networks import TITLES
 
@@ -47,7 +45,7 @@ def masking_curves(table: pd.DataFrame) -> Figure:
 
 
 def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
-    """Measured drops of the four methods beside the paper's, one panel per network and input."""
+    """Drops of the four methods, here (95 % over images) and in the paper (± over runs), by network and input."""
     chosen = table[(table["image_set"] == image_set) & (table["percent"] == percent)]
     panels = list(chosen.groupby(["network", "input"], sort=False))
     figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.3), squeeze=False)
@@ -58,7 +56,7 @@ def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
             place - 0.2,
             rows["measured"],
             0.38,
-            yerr=rows["spread"].fillna(0),
+            yerr=[(rows["measured"] - rows["low"]).fillna(0), (rows["high"] - rows["measured"]).fillna(0)],
             color=colours,
             label="measured here",
         )
@@ -95,11 +93,13 @@ def selectivity(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
-def gallery(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> Figure:
-    """Main Fig. 4: one row per input; the input, the restorations, and the ground truth."""
+def gallery(pictures: Gallery) -> Figure:
+    """Main Fig. 4: one row per network and input; the input, the restorations, and the ground truth."""
+    rows = pictures.rows
     columns = 1 + len(next(iter(rows.values())))
     figure, axes = plt.subplots(len(rows), columns, figsize=(2.4 * columns, 2.6 * len(rows)), squeeze=False)
-    for line, images in zip(axes, rows.values(), strict=True):
-        for axis, (title, image) in zip(line, [*images.items(), ("ground truth", ground_truth)], strict=True):
-            show(axis, image, title)
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        shown = [*images.items(), ("ground truth", pictures.ground_truth)]
+        for axis, (title, image) in zip(line, shown, strict=True):
+            show(axis, image, f"{name} {title}" if title == "input" else title)
     return finished(figure)

@@ -14,7 +14,7 @@ from typing import Any
 
 import filelock
 
-from bookmaker import data, execute, html, stage, staleness
+from bookmaker import data, drift, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
 
@@ -35,6 +35,7 @@ class Options:
         models_dir: Folder of weights, None for faiglib's choice.
         offline: Whether to download nothing.
         no_execute: Whether to execute nothing.
+        record: Whether to make this run the recorded one.
     """
 
     layout: Layout
@@ -46,6 +47,7 @@ class Options:
     models_dir: Path | None = None
     offline: bool = False
     no_execute: bool = False
+    record: bool = False
 
     def parameters(self) -> dict[str, Any]:
         """The values for the parameters cell of every notebook."""
@@ -111,6 +113,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--models-dir", type=Path, help="folder with the trained weights (otherwise models/)")
     parser.add_argument("--offline", action="store_true", help="download no images")
     parser.add_argument("--no-execute", action="store_true", help="build from notebooks as last executed")
+    parser.add_argument("--record", action="store_true", help="make this run the recorded one, in results/")
     parser.add_argument("--root", type=Path, default=PROJECT, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.profile not in PROFILES:
@@ -134,6 +137,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
         models_dir=given.models_dir and given.models_dir.resolve(),
         offline=given.offline,
         no_execute=given.no_execute,
+        record=given.record,
     )
 
 
@@ -171,6 +175,8 @@ def run(options: Options, sets: data.Sets) -> None:
         profile = PROFILES[options.profile]
         found = data.prepare((*profile.image_sets, *profile.other_sets), sets, offline=options.offline)
         strict = _execute_stale(options, found)
+    if options.record:
+        print(f"record: {drift.keep(layout, options.profile)}", flush=True)
     without_results = stage.stage(layout)
     for name in without_results:
         print(f"{name}: has never been executed here, its page says so", flush=True)
@@ -179,6 +185,7 @@ def run(options: Options, sets: data.Sets) -> None:
     built = time.monotonic()
     html.build(layout, strict=strict)
     print(duration(time.monotonic() - built), flush=True)
+    print(drift.report(layout), flush=True)
     print(f"total: {duration(time.monotonic() - start)}")
     print(f"The book is ready: {(layout.html / 'index.html').as_uri()}", flush=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from bookmaker import api
+from bookmaker import api, drift
 from bookmaker.execute import read_notebook
 from bookmaker.layout import Layout
 
@@ -32,6 +32,7 @@ def stage(layout: Layout) -> list[str]:
     shutil.copytree(layout.root / "book", layout.source, ignore=shutil.ignore_patterns(*NOT_PAGES))
     shutil.copyfile(layout.root / "_config.yml", layout.source / "_config.yml")
     api.fill(layout)
+    drift.fill(layout)
     (layout.source / "notebooks").mkdir()
     without_results = []
     for name in layout.notebooks():
