@@ -26,6 +26,7 @@ bench = open_workbench(profile, device, seed, data_dir, models_dir)
 display(HTML(budget(bench)))
 budgets = weights.budgets(bench.models)
 quality = weights.quality(bench.models)
+glue("shared_baselines", weights.shared_baselines(bench.models), display=False)
 
 # %% [markdown]
 # ## Budget
@@ -33,8 +34,9 @@ quality = weights.quality(bench.models)
 # What is as in the paper: L1 loss, Adam with β = (0.9, 0.99), an exponential moving average of the weights as the result,
 # random crops with flips and rotations, blur and noise each with probability one half for the target. What differs: the
 # length, the size of batch and patch, the learning rate (one cycle with a higher peak instead of cosine restarts), an
-# average that forgets its start sooner, half-precision arithmetic, and the images (BSDS500 instead of DIV2K). The paper's
-# rows stand below the shipped ones. The last column says how many pixels were seen, as a share of the paper's.
+# average that forgets its start sooner, half-precision arithmetic, and the images (BSDS500 instead of DIV2K).
+# {glue:text}`shared_baselines:s` The paper's rows stand below the shipped ones. The last column says how many pixels were
+# seen, as a share of the paper's.
 
 # %%
 tables.plain(

@@ -8,8 +8,13 @@ import pandas as pd
 
 from faiglib import zoo
 from faiglib.errors import WeightsError
+from faiglib.networks import TITLES
 from faiglib.runs import JUDGED
 from faiglib.training import paper_recipe
+
+#: Least gain of a shipped target over its baseline on Set14, in dB: it has to do clearly what it is there for, and must
+#: not pay for that visibly on clean input.
+FLOOR = {"clean": -0.5, "blurry": 3.0, "noisy": 4.0}
 
 
 def logs(folder: Path) -> dict[str, pd.DataFrame]:
@@ -32,8 +37,9 @@ def budgets(folder: Path) -> pd.DataFrame:
 
     Returns:
         One row per weight file, then one per network and role for the paper (``seed`` is "paper"): ``network``,
-        ``role``, ``seed``, ``iterations``, ``batch``, ``patch`` (HR pixels), ``peak_lr``, ``minutes``, ``cpu``,
-        ``gpu``, ``pixels`` (ground-truth pixels seen, in millions) and ``share`` of the paper's pixels.
+        ``role``, ``seed``, ``baseline_seed`` (that a target was trained from), ``iterations``, ``batch``, ``patch`` (HR
+        pixels), ``peak_lr``, ``minutes``, ``cpu``, ``gpu``, ``pixels`` (ground-truth pixels seen, in millions) and
+        ``share`` of the paper's pixels.
     """
     rows = []
     for entry in zoo.entries(folder):
@@ -44,6 +50,9 @@ def budgets(folder: Path) -> pd.DataFrame:
                 "network": entry.network,
                 "role": entry.role,
                 "seed": str(entry.seed),
+                "baseline_seed": str(zoo.pair_entries(folder, entry.network, entry.seed)["baseline"].seed)
+                if entry.role == "target"
+                else None,
                 **{name: recipe[name] for name in ("iterations", "batch", "patch", "peak_lr")},
                 "minutes": entry.seconds / 60,
                 "cpu": entry.made_on.get("cpu"),
@@ -77,3 +86,19 @@ def quality(folder: Path) -> pd.DataFrame:
                 base, target = (pair[role][image_set][kind] for role in ("baseline", "target"))
                 rows.append((network, seed, image_set, kind, base, target, target - base))
     return pd.DataFrame(rows, columns=["network", "seed", "image_set", "input", "baseline", "target", "gain"])
+
+
+def shared_baselines(folder: Path) -> str:
+    """A sentence on targets that were trained from one baseline; empty if each has its own."""
+    used: dict[tuple[str, int], list[int]] = {}
+    for network, seed in zoo.pairs_available(folder):
+        baseline = zoo.pair_entries(folder, network, seed)["baseline"]
+        used.setdefault((network, baseline.seed), []).append(seed)
+    shared = [
+        f"the {TITLES[network]} targets of seeds {', '.join(map(str, seeds))} share the baseline of seed {baseline}"
+        for (network, baseline), seeds in used.items()
+        if len(seeds) > 1
+    ]
+    if not shared:
+        return ""
+    return f"To save time, {' and '.join(shared)}: there, a spread over seeds is that of fine-tuning alone."
