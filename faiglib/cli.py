@@ -357,7 +357,7 @@ def find_images(data: str, data_dir: Path | None) -> datasets.ImageSet:
     if data in datasets.NAMES:
         return datasets.find(data, data_dir)
     if not Path(data).exists():
-        raise DatasetError(f"{data} is neither a folder nor one of the image sets {', '.join(datasets.NAMES)}.")
+        raise DatasetError(f"{data} is neither a folder nor one of the image sets {', '.join(datasets.NAMES)}")
     return datasets.from_folder(data)
 
 

@@ -131,7 +131,7 @@ class ImageSet:
         if limit is None or limit >= count:
             return self.paths
         if limit < 1:
-            raise DatasetError(f"{limit} images of {self.title} were asked for; at least 1 was expected.")
+            raise DatasetError(f"{limit} images of {self.title} were asked for; at least 1 was expected")
         return tuple(self.paths[(2 * index + 1) * count // (2 * limit)] for index in range(limit))
 
     def load(
@@ -156,7 +156,7 @@ class ImageSet:
             image = read_image(path, warn=not _is_builtin(self))
             side = min(image.shape[-2:]) if crop is None else min(crop, *image.shape[-2:])
             if side < multiple:
-                raise ImageError(f"Image {path} is used with {side} pixels a side; at least {multiple} were expected.")
+                raise ImageError(f"image {path} is used with {side} pixels a side; at least {multiple} were expected")
             if crop is not None:
                 image = center_crop(image, side // multiple * multiple)
             yield path.stem, crop_to_multiple(image, multiple).contiguous()
@@ -216,7 +216,7 @@ def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
         if shortcoming is None:
             return _image_set(name, folder, where)
         shortcomings.append(shortcoming)
-    raise DatasetError(f"{title(name)} was not found: {' and '.join(shortcomings)}; {_remedy(name)}.")
+    raise DatasetError(f"{title(name)} was not found: {' and '.join(shortcomings)}; {_remedy(name)}")
 
 
 def from_folder(path: str | os.PathLike[str]) -> ImageSet:
@@ -255,7 +255,7 @@ def fetch(
         return _embedded()
     files = registered_files(name)
     if not files:
-        raise DatasetError(f"{title(name)} is not downloaded by faiglib; {_remedy(name)}.")
+        raise DatasetError(f"{title(name)} is not downloaded by faiglib; {_remedy(name)}")
     folder = cache_folder() if data_dir is None else Path(data_dir).expanduser()
     import pooch
     from tqdm.auto import tqdm
@@ -271,7 +271,7 @@ def fetch(
         for file in files:
             (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{title(name)} could not be fetched: {_reason(error)}.") from error
+        raise DatasetError(f"{title(name)} could not be fetched: {_reason(error)}") from error
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -309,7 +309,7 @@ def _is_builtin(image_set: ImageSet) -> bool:
 
 def _require_known(name: str) -> None:
     if name not in _TITLES:
-        raise DatasetError(f"There is no image set named {name!r}; the names are {', '.join(NAMES)}.")
+        raise DatasetError(f"there is no image set named {name!r}; the names are {', '.join(NAMES)}")
 
 
 @cache
@@ -341,7 +341,7 @@ def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Whe
     if chosen := data_dir if data_dir is not None else os.environ.get("FAIGLIB_DATA"):
         folder = Path(chosen).expanduser()
         if not folder.is_dir():
-            raise DatasetError(f"Data folder {folder}{origin} does not exist or is not a folder.")
+            raise DatasetError(f"data folder {folder}{origin} does not exist or is not a folder")
         yield folder, "folder"
     yield cache_folder(), "cache"
 
@@ -384,12 +384,12 @@ def _embedded() -> ImageSet:
     """Photographs inside the scikit-image wheel, addressed by path so that nothing is downloaded."""
     spec = importlib.util.find_spec("skimage")
     if spec is None or spec.origin is None:
-        raise DatasetError("scikit-image, whose photographs were asked for, is not installed.")
+        raise DatasetError("scikit-image, whose photographs were asked for, is not installed")
     folder = Path(spec.origin).parent / "data"
     paths = tuple(folder / file for file in _SKIMAGE)
     for path in paths:
         if not path.is_file():
-            raise DatasetError(f"The installed scikit-image lacks its photograph {path}.")
+            raise DatasetError(f"the installed scikit-image lacks its photograph {path}")
     return ImageSet(name="skimage", title=title("skimage"), paths=paths, where="embedded")
 
 
@@ -406,13 +406,13 @@ def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str) -> None:
             http(url, output_file, source)
         except requests.HTTPError as error:
             if error.response is not None and error.response.status_code in _FINAL_STATUS:
-                raise DatasetError(f"{url} could not be fetched: {_reason(error)}.") from error
+                raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
             raise
 
     try:
         source.fetch(file.path, downloader=download)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
-        raise DatasetError(f"{url} could not be fetched: {_reason(error)}.") from error
+        raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,7 @@
 """Errors whose message is one sentence that says what is wrong and where.
 
+The sentence begins in lower case, unless with a name, and has no full stop, so that it can stand behind a colon.
+
 Everything a user can cause (a bad image, weights of another network, a missing folder) is raised as a
 :class:`FaiglibError`; the command line prints its sentence and exits with status 1, without a traceback.
 """

@@ -42,7 +42,7 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") 
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
@@ -65,4 +65,4 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error

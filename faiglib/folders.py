@@ -53,8 +53,8 @@ def triples(gt: Path, blur: Path, noise: Path, scale: int) -> list[Triple]:
                 low = tuple(read_image(path).shape[-2:])
                 if (low[0] * scale, low[1] * scale) != (height, width):
                     raise ImageError(
-                        f"Image {path} has {low[1]}x{low[0]} pixels, which is not 1/{scale} of the {width}x{height} of "
-                        f"{triple.ground_truth}."
+                        f"image {path} has {low[1]}x{low[0]} pixels, which is not 1/{scale} of the {width}x{height} of "
+                        f"{triple.ground_truth}"
                     )
     return found
 
@@ -173,11 +173,9 @@ def results(source: Path, destination: Path) -> dict[Path, Path]:
     paths = images_by_stem(source)
     if destination.exists():
         if not destination.is_dir():
-            raise DatasetError(f"{destination} is not a folder.")
+            raise DatasetError(f"{destination} is not a folder")
         if os.path.samefile(source, destination):
-            raise DatasetError(
-                f"Folder {source} holds the input; results need another folder, to overwrite none of it."
-            )
+            raise DatasetError(f"folder {source} holds the input; results need another folder, to overwrite none of it")
     return {path: destination / f"{stem}.png" for stem, path in paths.items()}
 
 

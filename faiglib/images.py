@@ -42,25 +42,25 @@ def read_image(path: str | os.PathLike[str], *, warn: bool = True) -> Tensor:
     """
     path = Path(path)
     if not path.exists():
-        raise ImageError(f"Image {path} does not exist.")
+        raise ImageError(f"image {path} does not exist")
     if not path.is_file():
-        raise ImageError(f"Image {path} is not a file.")
+        raise ImageError(f"image {path} is not a file")
     try:
         if path.stat().st_size == 0:
-            raise ImageError(f"Image {path} is empty (0 bytes).")
+            raise ImageError(f"image {path} is empty (0 bytes)")
         pixels, conversions = _decode(path)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is not a PNG, BMP, JPEG, TIFF or WebP image.") from error
+        raise ImageError(f"{path} is not a PNG, BMP, JPEG, TIFF or WebP image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"Image {path} is refused because it has more than {Image.MAX_IMAGE_PIXELS:,} pixels."
+            f"image {path} is refused because it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
         ) from error
     except Exception as error:  # decoders meet damaged files with errors of any kind
-        raise ImageError(f"Image {path} cannot be read: {str(error).rstrip('.') or repr(error)}.") from error
+        raise ImageError(f"image {path} cannot be read: {str(error).rstrip('.') or repr(error)}") from error
     if warn and conversions:
-        warnings.warn(f"Image {path} was converted: {', '.join(conversions)}.", UserWarning, stacklevel=2)
+        warnings.warn(f"image {path} was converted: {', '.join(conversions)}", UserWarning, stacklevel=2)
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().float() / 255
 
 
@@ -72,14 +72,14 @@ def _decode(path: Path) -> tuple[np.ndarray, list[str]]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=_FORMATS) as opened:
             if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
-                raise ImageError(f"Image {path} holds several pages; one was expected.")
+                raise ImageError(f"image {path} holds several pages; one was expected")
             raw_mode = _raw_mode(opened)
             image = ImageOps.exif_transpose(opened)
         if raw_mode in _RAW_GRAY_16 and not image.has_transparency_data:
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         if image.mode not in _MODES:
             raise ImageError(
-                f"Image {path} has pixels of the kind {image.mode}; 8-bit or 16-bit RGB or gray was expected."
+                f"image {path} has pixels of the kind {image.mode}; 8-bit or 16-bit RGB or gray was expected"
             )
         if ";16" in raw_mode:
             conversions.append("16 bits per channel reduced to 8")
@@ -88,7 +88,7 @@ def _decode(path: Path) -> tuple[np.ndarray, list[str]]:
         if image.has_transparency_data:
             image = image.convert("RGBA")
             if image.getchannel("A").getextrema() != (255, 255):
-                raise ImageError(f"Image {path} has transparent pixels; an opaque image was expected.")
+                raise ImageError(f"image {path} has transparent pixels; an opaque image was expected")
             conversions.append("opaque alpha channel dropped")
         return np.array(image.convert("RGB")), conversions
 
@@ -116,7 +116,7 @@ def to_uint8(image: Tensor) -> Tensor:
         ImageError: A value is NaN or infinite.
     """
     if not torch.isfinite(image).all():
-        raise ImageError("The image has values that are NaN or infinite.")
+        raise ImageError("the image has values that are NaN or infinite")
     return (image.detach().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
@@ -135,11 +135,11 @@ def save_image(path: str | os.PathLike[str], image: Tensor) -> None:
     if image.ndim == 4 and shape[0] == 1:
         image = image[0]
     if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-        raise ImageError(f"An image of shape {shape} cannot be saved as {path}; (1, 3, H, W) was expected.")
+        raise ImageError(f"an image of shape {shape} cannot be saved as {path}; (1, 3, H, W) was expected")
     try:
         pixels = to_uint8(image).permute(1, 2, 0).cpu().numpy()
     except ImageError as error:
-        raise ImageError(f"The image to be saved as {path} has values that are NaN or infinite.") from error
+        raise ImageError(f"the image to be saved as {path} has values that are NaN or infinite") from error
     with atomic_write(path) as file:
         Image.fromarray(pixels).save(file, format="PNG")
 
@@ -152,9 +152,9 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.exists():
-        raise DatasetError(f"Folder {folder} does not exist.")
+        raise DatasetError(f"folder {folder} does not exist")
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder.")
+        raise DatasetError(f"{folder} is not a folder")
     try:
         paths = sorted(
             path
@@ -162,9 +162,9 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
         )
     except OSError as error:
-        raise DatasetError(f"Folder {folder} cannot be read: {error.strerror or error}.") from error
+        raise DatasetError(f"folder {folder} cannot be read: {error.strerror or error}") from error
     if not paths:
-        raise DatasetError(f"Folder {folder} holds no image (png, bmp, jpg, tif or webp).")
+        raise DatasetError(f"folder {folder} holds no image (png, bmp, jpg, tif or webp)")
     return paths
 
 
@@ -178,7 +178,7 @@ def images_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
     for path in list_images(folder):
         if path.stem in stems:
             raise DatasetError(
-                f"Folder {folder} holds both {stems[path.stem].name} and {path.name}; names without ending must differ."
+                f"folder {folder} holds both {stems[path.stem].name} and {path.name}; names without ending must differ"
             )
         stems[path.stem] = path
     return dict(sorted(stems.items()))
@@ -202,7 +202,7 @@ def match_by_name(**folders: str | os.PathLike[str]) -> list[dict[str, Path]]:
             if stem not in found:
                 having = next(other[stem] for other in stems.values() if stem in other)
                 raise DatasetError(
-                    f"Folder {folders[keyword]} ({keyword}) has no image named {stem}, but {having} exists."
+                    f"folder {folders[keyword]} ({keyword}) has no image named {stem}, but {having} exists"
                 )
     return [{keyword: found[stem] for keyword, found in stems.items()} for stem in next(iter(stems.values()), {})]
 
@@ -222,7 +222,7 @@ def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:
     """
     height, width = image.shape[-2:]
     if min(height, width) < multiple:
-        raise ImageError(f"The image has {height}x{width} pixels; at least {multiple}x{multiple} were expected.")
+        raise ImageError(f"the image has {height}x{width} pixels; at least {multiple}x{multiple} were expected")
     return image[..., : height - height % multiple, : width - width % multiple]
 
 
@@ -242,7 +242,7 @@ def center_crop(image: Tensor, size: int) -> Tensor:
         ImageError: ``size`` is less than 1.
     """
     if size < 1:
-        raise ImageError(f"A crop of {size} pixels is not possible; at least 1 was expected.")
+        raise ImageError(f"a crop of {size} pixels is not possible; at least 1 was expected")
     height, width = image.shape[-2:]
     side = min(size, height, width)
     top = (height - side) // 4 * 2

@@ -70,11 +70,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key.startswith("$"):
-                raise TypeError(f"Key {key!r} cannot be part of a fingerprint: keys are strings without a leading $.")
+                raise TypeError(f"key {key!r} cannot be part of a fingerprint: keys are strings without a leading $")
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    raise TypeError(f"A value of type {type(value).__qualname__} cannot be part of a fingerprint: {value!r}.")
+    raise TypeError(f"a value of type {type(value).__qualname__} cannot be part of a fingerprint: {value!r}")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Store:
     ) -> tuple[bytes, list[str]]:
         """Payload and column types of an entry, computed and written unless a believable one is there."""
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*", name, re.ASCII):
-            raise ValueError(f"{name!r} cannot name an artifact.")
+            raise ValueError(f"{name!r} cannot name an artifact")
         whole = {"key": key, "sources": provenance.source_digest(), "torch": torch.__version__}
         identity = fingerprint({"name": name, "kind": suffix, **whole})
         payload_path = self.root / name / f"{identity[:24]}{suffix}"
@@ -143,9 +143,7 @@ class Store:
             if dtypes is not None:
                 return payload, dtypes
         if payload is not None or record is not None:
-            warnings.warn(
-                f"{payload_path} is not what its record says and is computed anew.", UserWarning, stacklevel=3
-            )
+            warnings.warn(f"{payload_path} is not what its record says and is computed anew", UserWarning, stacklevel=3)
         payload, dtypes = compute()
         with atomic_write(payload_path) as file:
             file.write(payload)
@@ -167,7 +165,7 @@ def _read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _believed(record: bytes, identity: str, payload: bytes) -> list[str] | None:
@@ -186,7 +184,7 @@ def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise TypeError(f"{name!r} is {type(tensor).__qualname__}; names of tensors were expected.")
+            raise TypeError(f"{name!r} is {type(tensor).__qualname__}; names of tensors were expected")
     return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
 
 
@@ -199,10 +197,10 @@ def _tensors_from_bytes(payload: bytes) -> dict[str, Tensor]:
 def _table_to_bytes(table: pd.DataFrame) -> tuple[bytes, list[str]]:
     """A table as CSV, and the dtypes of its columns."""
     if any(name is not None for name in table.index.names):
-        raise TypeError(f"The index {list(table.index.names)} has a name; make it a column with reset_index().")
+        raise TypeError(f"the index {list(table.index.names)} has a name; make it a column with reset_index()")
     names = list(table.columns)
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise TypeError(f"The columns {names} are not different strings.")
+        raise TypeError(f"the columns {names} are not different strings")
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -220,7 +218,7 @@ def _column_to_text(column: pd.Series) -> list[str]:
         elif value is None or value != value:
             texts.append(_MISSING)
         else:
-            raise TypeError(f"Column {column.name!r} ({column.dtype}) holds {value!r}; strings were expected.")
+            raise TypeError(f"column {column.name!r} ({column.dtype}) holds {value!r}; strings were expected")
     return texts
 
 

@@ -671,7 +671,7 @@ def test_an_unreachable_server_is_one_sentence(fails, tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "fetch", partial(datasets.fetch, base_url="http://127.0.0.1:9"))
     message = fails("fetch", "set5", "--data-dir", tmp_path / "data")
     assert message.startswith("http://127.0.0.1:9/")
-    assert message.endswith(" could not be fetched: the server cannot be reached or stopped answering.")
+    assert message.endswith(" could not be fetched: the server cannot be reached or stopped answering")
     assert not content(tmp_path)
 
 
@@ -731,7 +731,7 @@ def test_a_folder_without_images(fails, broken, tmp_path, command, kind):
         "mask": broken.mask(out, input=folder),
     }[command]
     message = fails(*line)
-    words = {"missing": "does not exist.", "a file": "is not a folder."}.get(kind, "holds no image")
+    words = {"missing": "does not exist", "a file": "is not a folder"}.get(kind, "holds no image")
     assert str(folder) in message
     assert words in message
     assert not out.exists()
@@ -741,9 +741,9 @@ def test_a_folder_without_images(fails, broken, tmp_path, command, kind):
 def test_attribution_without_one_of_the_folders(fails, broken, tmp_path, kind):
     for path in (broken.folder / kind).iterdir():
         path.unlink()
-    assert fails(*broken.attribute(tmp_path / "out")).startswith(f"Folder {broken.folder / kind} holds no image")
+    assert fails(*broken.attribute(tmp_path / "out")).startswith(f"folder {broken.folder / kind} holds no image")
     (broken.folder / kind).rmdir()
-    assert fails(*broken.attribute(tmp_path / "out")) == f"Folder {broken.folder / kind} does not exist."
+    assert fails(*broken.attribute(tmp_path / "out")) == f"folder {broken.folder / kind} does not exist"
     assert not (tmp_path / "out").exists()
 
 
@@ -751,7 +751,7 @@ def test_attribution_without_one_of_the_folders(fails, broken, tmp_path, kind):
 def test_names_that_do_not_match(fails, broken, tmp_path, kind):
     (broken.folder / kind / "b.png").rename(broken.folder / kind / "b2.png")
     message = fails(*broken.attribute(tmp_path / "out"))
-    assert re.search(r"^Folder \S+ \((gt|blur|noise)\) has no image named b2?, but \S+ exists\.$", message)
+    assert re.search(r"^folder \S+ \((gt|blur|noise)\) has no image named b2?, but \S+ exists$", message)
     assert not (tmp_path / "out").exists()
 
 
@@ -815,10 +815,10 @@ def test_gray_opaque_and_16_bit_images_are_converted_with_a_warning(call, materi
     assert outcome.status == 0
     assert outcome.lines == outcome.warnings
     assert sorted(line.removeprefix(f"faiglib: warning: Image {folder}/") for line in outcome.lines) == [
-        "deep gray.png was converted: 16 bits per channel reduced to 8, gray repeated to three channels.",
-        "deep.png was converted: 16 bits per channel reduced to 8.",
-        "gray.png was converted: gray repeated to three channels.",
-        "opaque.png was converted: opaque alpha channel dropped.",
+        "deep gray.png was converted: 16 bits per channel reduced to 8, gray repeated to three channels",
+        "deep.png was converted: 16 bits per channel reduced to 8",
+        "gray.png was converted: gray repeated to three channels",
+        "opaque.png was converted: opaque alpha channel dropped",
     ]
     found = content(tmp_path / "out")
     assert len(found) == 5
@@ -858,7 +858,7 @@ def test_training_with_a_value_out_of_range(fails, training_images, tmp_path, va
 def test_training_on_what_is_neither_set_nor_folder(fails, tmp_path):
     message = fails(*train(tmp_path / "nowhere", tmp_path))
     assert message.startswith(f"{tmp_path / 'nowhere'} is neither a folder nor one of the image sets set5, ")
-    assert fails(*train(Path("bsd400"), tmp_path)).endswith("`faiglib fetch bsd400` downloads it.")
+    assert fails(*train(Path("bsd400"), tmp_path)).endswith("`faiglib fetch bsd400` downloads it")
 
 
 def test_a_target_without_its_baseline(fails, training_images, tmp_path):
@@ -1065,7 +1065,7 @@ def test_results_never_replace_the_input(fails, broken, command):
     folder = broken.gt if command == "degrade" else broken.noise
     before = content(folder)
     message = fails(*line_with_output(command, broken, broken.gt, folder / ".." / folder.name))
-    assert message == f"Folder {folder} holds the input; results need another folder, to overwrite none of it."
+    assert message == f"folder {folder} holds the input; results need another folder, to overwrite none of it"
     assert content(folder) == before
 
 
@@ -1104,7 +1104,7 @@ def test_the_sentence_has_a_line_of_its_own_after_a_progress_bar(broken, tmp_pat
         cli.main(["degrade", "--input", str(broken.gt), "--output", str(tmp_path / "out")])
     *_, bar, sentence, end = [line.split("\r")[-1] for line in capsys.readouterr().err.split("\n")]
     assert bar.startswith("degrade:  33%|")
-    assert sentence == f"faiglib: {broken.gt / 'b.png'} is not a PNG, BMP, JPEG, TIFF or WebP image."
+    assert sentence == f"faiglib: {broken.gt / 'b.png'} is not a PNG, BMP, JPEG, TIFF or WebP image"
     assert end == ""
 
 
@@ -1113,7 +1113,7 @@ def test_a_warning_does_not_end_up_inside_a_progress_bar(broken, tmp_path, capsy
     cli.main(["degrade", "--input", str(broken.gt), "--output", str(tmp_path / "out")])
     lines = [line.split("\r")[-1] for line in capsys.readouterr().err.split("\n")]
     warning, bar, end = lines
-    assert warning == f"faiglib: warning: Image {broken.gt / 'b.png'} was converted: gray repeated to three channels."
+    assert warning == f"faiglib: warning: image {broken.gt / 'b.png'} was converted: gray repeated to three channels"
     assert bar.startswith("degrade: 100%|")
     assert end == ""
 

@@ -209,12 +209,12 @@ def test_incomplete_sets_are_described(contents, tmp_path):
         find("set5", tmp_path / "given")
     assert str(caught.value) == (
         f"Set5 was not found: 2 of its 5 files are missing or of another size in {tmp_path / 'given'}, "
-        f"the first {names[2]} and it is not in {tmp_path / 'cache'}; `faiglib fetch set5` downloads it."
+        f"the first {names[2]} and it is not in {tmp_path / 'cache'}; `faiglib fetch set5` downloads it"
     )
 
 
 def test_folder_that_is_missing_is_an_error_of_its_own(tmp_path, monkeypatch):
-    with pytest.raises(DatasetError, match=r"^Data folder \S*/nowhere does not exist"):
+    with pytest.raises(DatasetError, match=r"^data folder \S*/nowhere does not exist"):
         find("set5", tmp_path / "nowhere")
     monkeypatch.setenv("FAIGLIB_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DatasetError, match=r"nowhere \(from FAIGLIB_DATA\) does not exist"):
@@ -413,7 +413,7 @@ def test_bad_answers_give_one_sentence_and_leave_nothing_behind(server, contents
     server.behave = lambda handler, body: handler.path in bad.url(server.url) and behaviour(handler, body)
     with pytest.raises(DatasetError) as caught:
         fetch("set5", base_url=server.url, progress=False)
-    assert str(caught.value) == f"{bad.url(server.url)} could not be fetched: {reason}."
+    assert str(caught.value) == f"{bad.url(server.url)} could not be fetched: {reason}"
     left = files_below(tmp_path / "cache")
     assert left <= set(contents) - {bad.path}
     assert all((tmp_path / "cache" / name).read_bytes() == contents[name] for name in left)
@@ -446,7 +446,7 @@ def test_dead_server(contents, tmp_path):
     url = f"http://127.0.0.1:{port}"
     with pytest.raises(
         DatasetError,
-        match=rf"^{url}/\S+ could not be fetched: the server cannot be reached or stopped answering\.$",
+        match=rf"^{url}/\S+ could not be fetched: the server cannot be reached or stopped answering$",
     ):
         fetch("set5", base_url=url, progress=False)
     assert files_below(tmp_path) == set()
@@ -462,7 +462,7 @@ def test_silent_server(contents, monkeypatch):
 
 
 def test_address_that_is_none(contents):
-    with pytest.raises(DatasetError, match=r"could not be fetched: the address does not start with https://\.$"):
+    with pytest.raises(DatasetError, match=r"could not be fetched: the address does not start with https://$"):
         fetch("set5", base_url="nonsense", progress=False)
 
 

@@ -47,7 +47,7 @@ def test_full_disk_becomes_one_sentence(tmp_path):
     path = tmp_path / "big.bin"
     with pytest.raises(StoreError) as caught, atomic_write(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert str(caught.value) == f"{path} cannot be written: No space left on device."
+    assert str(caught.value) == f"{path} cannot be written: No space left on device"
     assert os.listdir(tmp_path) == []
 
 

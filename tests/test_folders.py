@@ -94,7 +94,7 @@ def test_an_input_of_another_size_is_named(scenes, tmp_path, kind, height, width
     with pytest.raises(ImageError) as info:
         folders.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
     assert str(info.value) == (
-        f"Image {path} has {width}x{height} pixels, which is not 1/2 of the 28x22 of {tmp_path / 'gt' / 'c.png'}."
+        f"image {path} has {width}x{height} pixels, which is not 1/2 of the 28x22 of {tmp_path / 'gt' / 'c.png'}"
     )
 
 
@@ -116,7 +116,7 @@ def test_every_conversion_is_reported_once(scenes, tmp_path, pair, recwarn):
     folders.attribute(*pair, found, tmp_path / "out", nodes=1)
     messages = [str(warning.message) for warning in recwarn]
     assert sorted(messages) == [
-        f"Image {tmp_path / folder / 'a.png'} was converted: gray repeated to three channels."
+        f"image {tmp_path / folder / 'a.png'} was converted: gray repeated to three channels"
         for folder in ("blur", "gt")
     ]
 

@@ -109,6 +109,34 @@ def test_nox_has_its_sessions():
     assert all("requires" in keywords for name, keywords in sessions.items() if name != "env")
 
 
+def messages(path: Path) -> list[str]:
+    """The messages of all raised errors, with {} for what is filled in; those of the command line end as typer's do."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if (
+            isinstance(node, ast.Raise)
+            and isinstance(node.exc, ast.Call)
+            and node.exc.args
+            and "BadParameter" not in ast.dump(node.exc.func)
+        ):
+            text = node.exc.args[0]
+            parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+            if isinstance(text, ast.JoinedStr | ast.Constant):
+                found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts))
+    return found
+
+
+def test_errors_are_worded_alike():
+    texts = [
+        text
+        for folder in ("faiglib", "book/tools")
+        for path in (ROOT / folder).rglob("*.py")
+        for text in messages(path)
+    ]
+    assert len(texts) > 100
+    assert [text for text in texts if text.endswith(".") or re.match(r"[A-Z][a-z]* [a-z{]", text)] == []
+
+
 def test_citation_names_the_software_and_the_paper():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["cff-version"] == "1.2.0"

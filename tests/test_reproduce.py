@@ -239,7 +239,7 @@ def test_kill_leaves_a_state_to_go_on_from_and_the_lock_keeps_others_out(root, c
             time.sleep(0.1)
         assert reproduce(root) == 1
         assert capsys.readouterr().err.strip() == (
-            "Another run is making this book at the moment; wait until it has ended."
+            "reproduce: another run is making this book at the moment; wait until it has ended"
         )
     finally:
         process.send_signal(signal.SIGKILL)
@@ -282,9 +282,9 @@ def test_only_leaves_the_others_alone(root, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--only", "09"], "There is no notebook '09' in the book; it has 01_one, 02_two."),
-        (["--profile", "huge"], "There is no profile 'huge'; choose one of quick, standard, paper."),
-        (["--data-dir", "/nowhere"], "--data-dir /nowhere is not a folder."),
+        (["--only", "09"], "reproduce: there is no notebook '09' in the book; it has 01_one, 02_two"),
+        (["--profile", "huge"], "reproduce: there is no profile 'huge'; choose one of quick, standard, paper"),
+        (["--data-dir", "/nowhere"], "reproduce: --data-dir /nowhere is not a folder"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(root, capsys, arguments, sentence):
@@ -295,7 +295,7 @@ def test_what_cannot_be_done_is_one_sentence(root, capsys, arguments, sentence):
 def test_a_page_that_is_not_there_is_one_sentence(root, capsys):
     (root / "notebooks/02_two.py").unlink()
     assert reproduce(root) == 1
-    assert "names the page 'notebooks/02_two', which does not exist." in capsys.readouterr().err
+    assert "names the page 'notebooks/02_two', which does not exist" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_sentence(root, capsys, monkeypatch):
@@ -305,7 +305,7 @@ def test_a_full_disk_is_one_sentence(root, capsys, monkeypatch):
     monkeypatch.setattr(html, "build", build)
     assert reproduce(root, "--no-execute") == 1
     assert capsys.readouterr().err.strip() == (
-        "A file could not be read or written: No space left on device (/some/file)."
+        "reproduce: /some/file could not be read or written: No space left on device"
     )
 
 

@@ -17,6 +17,7 @@ import filelock
 from bookmaker import data, drift, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
+from faiglib.errors import FaiglibError
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -77,8 +78,8 @@ def main(arguments: Sequence[str] | None = None, sets: data.Sets | None = None) 
         with filelock.FileLock(layout.build / ".reproduce.lock", timeout=0):
             run(options, sets or data.FaiglibSets(options.parameters()["data_dir"]))
     except filelock.Timeout:
-        return _fail("Another run is making this book at the moment; wait until it has ended.")
-    except BookError as error:
+        return _fail("another run is making this book at the moment; wait until it has ended")
+    except (BookError, FaiglibError) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(os_error_sentence(error))
@@ -117,7 +118,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--root", type=Path, default=PROJECT, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.profile not in PROFILES:
-        raise BookError(f"There is no profile '{given.profile}'; choose one of {', '.join(PROFILES)}.")
+        raise BookError(f"there is no profile '{given.profile}'; choose one of {', '.join(PROFILES)}")
     from_shell = os.environ.get("FAIGLIB_DATA")
     for option, folder in (
         ("--data-dir", given.data_dir),
@@ -125,7 +126,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
         ("--models-dir", given.models_dir),
     ):
         if folder and not folder.is_dir():
-            raise BookError(f"{option} {folder} is not a folder.")
+            raise BookError(f"{option} {folder} is not a folder")
     layout = Layout(given.root.resolve())
     return Options(
         layout=layout,
@@ -153,7 +154,7 @@ def choose(layout: Layout, wanted: Sequence[str]) -> tuple[str, ...]:
         stem = Path(word).stem
         found = [name for name in names if name == stem or name.split("_")[0] == stem.zfill(2)]
         if not found:
-            raise BookError(f"There is no notebook '{word}' in the book; it has {', '.join(names)}.")
+            raise BookError(f"there is no notebook '{word}' in the book; it has {', '.join(names)}")
         chosen += found
     return tuple(chosen)
 
@@ -239,5 +240,5 @@ def duration(seconds: float) -> str:
 
 
 def _fail(message: str) -> int:
-    print(f"\n{message}", file=sys.stderr)
+    print(f"\nreproduce: {message}", file=sys.stderr)
     return 1

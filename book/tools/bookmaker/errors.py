@@ -14,5 +14,4 @@ class BookError(Exception):
 
 def os_error_sentence(error: OSError) -> str:
     """One sentence for a file operation that failed, such as a full disk."""
-    where = f" ({error.filename})" if error.filename else ""
-    return f"A file could not be read or written: {error.strerror or error}{where}."
+    return f"{error.filename or 'a file'} could not be read or written: {error.strerror or error}"

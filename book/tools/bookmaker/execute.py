@@ -12,7 +12,8 @@ from typing import Any
 
 from bookmaker import staleness
 from bookmaker.errors import ANSI, BookError
-from bookmaker.layout import Layout, write_text
+from bookmaker.layout import Layout
+from faiglib.files import write_text_atomic
 
 KERNEL = "python3"
 TRACEBACK_LINES = 25
@@ -27,7 +28,7 @@ def kernel_of_this_python(layout: Layout) -> Iterator[None]:
         "language": "python",
     }
     kernels = layout.build / "jupyter"
-    write_text(kernels / "kernels" / KERNEL / "kernel.json", json.dumps(spec))
+    write_text_atomic(kernels / "kernels" / KERNEL / "kernel.json", json.dumps(spec))
     # JUPYTER_PATH is searched before anything else; figures go inline even where the shell sets MPLBACKEND.
     wanted = {"JUPYTER_PATH": str(kernels), "MPLBACKEND": None, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     before = {name: os.environ.get(name) for name in wanted}
@@ -58,7 +59,7 @@ def read_notebook(path: Path) -> Any:
     notebook.metadata["kernelspec"] = {"name": KERNEL, "display_name": "Python 3", "language": "python"}
     notebook.metadata["language_info"] = {"name": "python"}
     if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
-        raise BookError(f'{path} has no cell tagged "parameters".')
+        raise BookError(f'{path} has no cell tagged "parameters"')
     return notebook
 
 
@@ -102,7 +103,7 @@ def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
         os.replace(partial, failed)
         raise BookError(
             f"notebooks/{name}.py: its Python process died, most often because the memory ran out; "
-            f"{failed} shows how far it came."
+            f"{failed} shows how far it came"
         ) from None
     finally:
         given.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ def build(layout: Layout, *, strict: bool) -> None:
             command, cwd=layout.root, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode:
-        raise BookError(f"The book could not be built; {log} holds everything, it says:\n\n{complaints(log)}")
+        raise BookError(f"the book could not be built; {log} holds everything, it says:\n\n{complaints(log)}")
     built = work / "_build" / "html"
     check_pages(built, layout.pages())
     old = layout.build / "html.old"
@@ -81,4 +81,4 @@ def check_pages(html: Path, pages: list[str]) -> None:
     for page in ["index", *pages]:
         path = html / f"{page}.html"
         if not path.is_file() or path.stat().st_size == 0:
-            raise BookError(f"The book was built, but its page {path} is missing or empty.")
+            raise BookError(f"the book was built, but its page {path} is missing or empty")

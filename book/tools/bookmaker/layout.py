@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,11 +56,11 @@ class Layout:
         try:
             toc = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise BookError(f"{path} is missing: {self.root} is not the folder of this project.") from None
+            raise BookError(f"{path} is missing: {self.root} is not the folder of this project") from None
         except yaml.YAMLError as error:
-            raise BookError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+            raise BookError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
         if not isinstance(toc, dict) or "root" not in toc:
-            raise BookError(f"{path} has no entry 'root': it is not a table of contents.")
+            raise BookError(f"{path} has no entry 'root': it is not a table of contents")
         pages = [toc["root"], *_files(toc)]
         for page in pages:
             if page.startswith("notebooks/"):
@@ -69,7 +68,7 @@ class Layout:
             else:
                 there = any((self.root / "book" / (page + suffix)).is_file() for suffix in (".md", ".rst"))
             if not there:
-                raise BookError(f"{path} names the page '{page}', which does not exist.")
+                raise BookError(f"{path} names the page '{page}', which does not exist")
         return pages
 
     def notebooks(self) -> list[str]:
@@ -87,11 +86,3 @@ def _files(entry: Any) -> Iterator[str]:
     elif isinstance(entry, list):
         for item in entry:
             yield from _files(item)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and renames it, so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

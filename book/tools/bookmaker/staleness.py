@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bookmaker.layout import Layout, write_text
+from bookmaker.layout import Layout
+from faiglib.files import write_text_atomic
 
 PACKAGES = (
     "torch",
@@ -108,4 +109,4 @@ def forget(layout: Layout, name: str) -> None:
 def remember(layout: Layout, name: str, made_of: Ingredients, seconds: float, finished: str) -> None:
     """Writes the record of a complete execution; call it last."""
     record = {"made_of": made_of, "seconds": round(seconds, 1), "finished": finished}
-    write_text(layout.executed / f"{name}.json", json.dumps(record, indent=1))
+    write_text_atomic(layout.executed / f"{name}.json", json.dumps(record, indent=1))
