@@ -814,7 +814,7 @@ def test_gray_opaque_and_16_bit_images_are_converted_with_a_warning(call, materi
     outcome = call(*material.restore(tmp_path / "out", input=folder))
     assert outcome.status == 0
     assert outcome.lines == outcome.warnings
-    assert sorted(line.removeprefix(f"faiglib: warning: Image {folder}/") for line in outcome.lines) == [
+    assert sorted(line.removeprefix(f"faiglib: warning: image {folder}/") for line in outcome.lines) == [
         "deep gray.png was converted: 16 bits per channel reduced to 8, gray repeated to three channels",
         "deep.png was converted: 16 bits per channel reduced to 8",
         "gray.png was converted: gray repeated to three channels",
