@@ -26,6 +26,9 @@ def build(layout: Layout, *, strict: bool) -> None:
         BookError: If the build fails or a page is missing; the message holds the end of what Sphinx said.
     """
     work = layout.build / "jupyter-book"
+    old = layout.build / "html.old"
+    if old.exists() and not layout.html.exists():  # an earlier run was killed when it exchanged the two
+        os.replace(old, layout.html)
     log = layout.build / "logs" / "book.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work, ignore_errors=True)
@@ -50,7 +53,6 @@ def build(layout: Layout, *, strict: bool) -> None:
         raise BookError(f"the book could not be built; {log} holds everything, it says:\n\n{complaints(log)}")
     built = work / "_build" / "html"
     check_pages(built, layout.pages())
-    old = layout.build / "html.old"
     shutil.rmtree(old, ignore_errors=True)
     if layout.html.exists():
         os.replace(layout.html, old)
