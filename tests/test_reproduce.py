@@ -173,7 +173,7 @@ def test_a_run_is_recorded_and_the_next_one_compared(root, capsys):
     (root / "book" / "record.md").write_text(f"# Record\n\n{drift.PLACE}\n")
     page = root / "build" / "source" / "record.md"
     assert reproduce(root, "--record") == 1
-    assert "There is nothing to record" in capsys.readouterr().err
+    assert "there is nothing to record" in capsys.readouterr().err
     assert reproduce(root) == 0
     assert "nothing to compare" in page.read_text()
     keep_table(root, 2.0)

@@ -30,7 +30,7 @@ def keep(layout: Layout, profile: str) -> Path:
     """
     source, target = layout.build / "results" / profile, layout.root / "results" / profile
     if not source.is_dir():
-        raise BookError(f"There is nothing to record: {source} does not exist.")
+        raise BookError(f"there is nothing to record: {source} does not exist")
     new = target.with_name(f".{profile}.new")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(source, new)
