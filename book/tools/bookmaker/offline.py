@@ -1,0 +1,72 @@
+"""Loads every page of a book in a browser without a network, and says what is wrong with it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from bookmaker.browser import Browser, Tab
+
+PHONE = 390
+LOCAL = {"data", "blob", "about"}
+#: Formulas that were left as TeX: text outside of code, with TeX's brackets or environments in it.
+UNRENDERED = r"""(() => {
+  const found = [], skipped = "script, style, code, pre, textarea, mjx-container";
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode.data;
+    if (/\\[(\[]|\\begin\{/.test(text) && !walker.currentNode.parentElement.closest(skipped))
+      found.push(text.trim().slice(0, 60));
+  }
+  return found;
+})()"""
+MISSING_PICTURES = "[...document.images].filter(one => !one.naturalWidth).map(one => one.src.slice(0, 200))"
+OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def complaints(browser: Browser, html: Path) -> Iterator[str]:
+    """One line for everything that is wrong with a page of a folder, at desktop and at phone width."""
+    for path in pages(html):
+        for width in (1280, PHONE):
+            tab = browser.open(path.as_uri(), width=width)
+            yield from (f"{path}: {line}" for line in page_complaints(tab, html, narrow=width == PHONE))
+            tab.close()
+
+
+def pages(html: Path) -> list[Path]:
+    """All pages of a folder; the theme has templates among its static files, which are none."""
+    return sorted(path for path in html.rglob("*.html") if "_static" not in path.relative_to(html).parts)
+
+
+def page_complaints(tab: Tab, html: Path, *, narrow: bool) -> Iterator[str]:
+    """The lines for one loaded page.
+
+    Args:
+        tab: The page.
+        html: The folder that nothing may be loaded from outside of.
+        narrow: Whether to say only what is different on a phone: whether the page is wider than the window.
+    """
+    if narrow:
+        overhang = tab.evaluate(OVERHANG)
+        if overhang > 0:
+            yield f"is {overhang} pixels wider than a phone of {PHONE}"
+        return
+    for address in dict.fromkeys(tab.requests):
+        if not _is_inside(address, html):
+            yield f"asks for {address}, which is not in the book"
+    for failure in dict.fromkeys(tab.failures):
+        yield f"could not load {failure}"
+    for error in dict.fromkeys(tab.errors):
+        yield f"has an error in its scripts: {error}"
+    for source in tab.evaluate(MISSING_PICTURES):
+        yield f"shows no picture where {source} should be"
+    for text in tab.evaluate(UNRENDERED):
+        yield f"shows a formula as TeX: {text}"
+
+
+def _is_inside(address: str, html: Path) -> bool:
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path)).resolve().is_relative_to(html.resolve())
+    return parts.scheme in LOCAL
