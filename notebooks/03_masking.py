@@ -21,6 +21,7 @@ from myst_nb import glue
 from faiglib import claims, figures, record, tables
 from faiglib.experiments import masking, open_workbench
 from faiglib.experiments.workbench import budget
+from faiglib.figures import interactive
 from faiglib.figures import masking as masking_figures
 from faiglib.networks import TITLES
 
@@ -116,11 +117,28 @@ masking_figures.masking_curves(masking.curves(bench))
 # blurry and still clean the noisy one; without its denoising filters the reverse. From 5 % on, look for what else goes.
 
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 1 % deblurring filters and without 1 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 1 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery"}}
-masking_figures.gallery(masking.galleries(bench, "skimage", "chelsea", percent=1, crop=120))
+gallery = masking.galleries(bench, "skimage", "chelsea", percent=1, crop=120)
+masking_figures.gallery(gallery)
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 5 % deblurring filters and without 5 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 5 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery-5"}}
 masking_figures.gallery(masking.galleries(bench, "skimage", "chelsea", percent=5, crop=120))
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 10 % deblurring filters and without 10 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 10 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery-10"}}
 masking_figures.gallery(masking.galleries(bench, "skimage", "chelsea", percent=10, crop=120))
+# %%
+pair = bench.pair(*bench.main_pair)
+for kind, function in masking.OWN_FUNCTION.items():
+    without = f"without 1 % {function} filters"
+    both = {title: gallery.rows[f"{pair.title}, {kind}"][title] for title in ("target", without)}
+    display(interactive.compare(both, f"{kind.capitalize()} input, restored: move the edge between the two networks."))
+# %%
+sheets = masking.choices(bench, pair, "skimage", "chelsea", crop=120)
+interactive.frames(
+    {(f"{percent:g} %",): interactive.montage(rows) for percent, rows in sheets.items()},
+    ["masked filters"],
+    ("1 %",),
+    "More and more filters masked; upper row: blurry input, lower row: noisy input.",
+    "Blurry and noisy input restored without deblurring, denoising and random filters",
+    ["no deblurring filters", "no denoising filters", "no random filters"],
+)
 # %% [markdown]
 # ## Gray or blue?
 #

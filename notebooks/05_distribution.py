@@ -22,6 +22,7 @@ from faiglib import claims, figures, record, tables
 from faiglib.experiments import distribution, open_workbench
 from faiglib.experiments.workbench import budget
 from faiglib.figures import distribution as distribution_figures
+from faiglib.figures import interactive
 from faiglib.networks import TITLES
 
 figures.style()
@@ -37,7 +38,14 @@ display(HTML(budget(bench)))
 
 # %% mystnb={"image": {"alt": "Maps of the networks with a dot for each deblurring and each denoising filter, layer by layer."}, "figure": {"caption": "Places of the 1 % deblurring and denoising filters (main Fig. 7), for the first trained pair of each network.", "name": "fig-filter-map"}}
 shares = distribution.shares(bench)
-distribution_figures.filter_map(distribution.locations(bench), shares)
+locations = distribution.locations(bench)
+distribution_figures.filter_map(locations, shares)
+# %%
+for (network, function), found in locations.groupby(["network", "filters"], sort=False):
+    found = found[found["seed"] == found["seed"].iloc[0]]
+    layers = shares.loc[shares["network"] == network, "layer"].unique()
+    caption = f"{TITLES[network]}, {function} filters: point at one, or walk along the ranking with the arrow keys."
+    display(interactive.filter_map(found, layers, function, caption))
 # %% [markdown]
 # ## Layer by layer
 #

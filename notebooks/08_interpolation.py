@@ -25,6 +25,7 @@ from myst_nb import glue
 from faiglib import claims, figures, record, tables
 from faiglib.experiments import interpolation, method, open_workbench
 from faiglib.experiments.workbench import budget
+from faiglib.figures import interactive
 from faiglib.figures import interpolation as interpolation_figures
 
 figures.style()
@@ -41,13 +42,16 @@ display(HTML(budget(bench)))
 
 # %% mystnb={"image": {"alt": "A noisy picture of a cat, restored with the denoising filters at rising lambda."}, "figure": {"caption": "Denoising filters from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 10). Photograph: scikit-image.", "name": "fig-strip-denoising"}}
 pair = bench.pair(*bench.main_pair)
-interpolation_figures.strip(
-    interpolation.strip(bench, pair, "denoising", scene), f"{pair.title}, noisy input, 1 % denoising filters"
-)
+strips = {function: interpolation.strip(bench, pair, function, scene) for function in ("denoising", "deblurring")}
+interpolation_figures.strip(strips["denoising"], f"{pair.title}, noisy input, 1 % denoising filters")
 # %% mystnb={"image": {"alt": "A blurry picture of a cat, restored with the deblurring filters at rising lambda."}, "figure": {"caption": "Deblurring filters from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 11). Photograph: scikit-image.", "name": "fig-strip-deblurring"}}
-interpolation_figures.strip(
-    interpolation.strip(bench, pair, "deblurring", scene), f"{pair.title}, blurry input, 1 % deblurring filters"
-)
+interpolation_figures.strip(strips["deblurring"], f"{pair.title}, blurry input, 1 % deblurring filters")
+# %%
+for function, images in strips.items():
+    turned = {(name.removeprefix("λ = "),): image for name, image in images.items() if name.startswith("λ")}
+    caption = f"The knob of the {function} filters: λ = 0 is the baseline's filters, 1 the target's."
+    alt = f"The cat restored with the {function} filters at λ"
+    display(interactive.frames(turned, [f"λ of the {function} filters"], ("1",), caption, alt))
 # %% [markdown]
 # ## What the knob changes
 #
@@ -112,7 +116,16 @@ tables.best_lambda(summary)
 
 # %% mystnb={"image": {"alt": "A grid of restorations of a blurry and noisy cat with rising lambda of the deblurring and of the denoising filters."}, "figure": {"caption": "A blurry and noisy input with both knobs: deblurring rises to the right, denoising upwards. Photograph: scikit-image.", "name": "fig-both-knobs"}}
 close_up = method.scene(bench, crop=192)
-interpolation_figures.contact_sheet(interpolation.contact_sheet(bench, pair, close_up))
+sheet = interpolation.contact_sheet(bench, pair, close_up)
+interpolation_figures.contact_sheet(sheet)
+# %%
+interactive.frames(
+    {(f"{first:g}", f"{second:g}"): image for (first, second), image in sheet.items()},
+    ["λ of the deblurring filters", "λ of the denoising filters"],
+    ("1", "1"),
+    "The same blurry and noisy input with both knobs in your hands.",
+    "A blurry and noisy picture of a cat, restored",
+)
 # %% mystnb={"image": {"alt": "Heat maps of PSNR, sharpness and residual noise over both lambdas."}, "figure": {"caption": "PSNR, sharpness and residual noise over both knobs on blurry and noisy input, mean over images and seeds. Black frame: the target; pink dashed frame: the highest PSNR.", "name": "fig-both-knobs-maps"}}
 grid = interpolation.grid(bench)
 glue("grid_images", int(grid["image"].nunique()), display=False)

@@ -203,7 +203,7 @@ def test_figures_place_pictures_and_frames(bench):
     assert titles[8] == "λ = 1 (target)"
 
     sheet = interpolation.contact_sheet(bench, pair, scene, (0.0, 1.0))
-    drawn = interpolation_figures.contact_sheet(sheet).axes
+    drawn = interpolation_figures.contact_sheet(sheet, (0.0, 1.0)).axes
     upper_right = drawn[1].images[0].get_array()
     assert np.array_equal(upper_right, sheet[1.0, 1.0][0].permute(1, 2, 0).numpy())
 

@@ -36,13 +36,15 @@ def locations(bench: Workbench, percent: float = PERCENT) -> pd.DataFrame:
 
     Returns:
         One row per ``network``, ``seed``, ``filters`` (function) and ``id``: ``layer`` and its ``number`` from 0,
-        ``output`` and ``input``, the filter's channels as a fraction of the layer's, (channel + ½) ÷ channels.
+        ``output_channel`` and ``input_channel``; ``output`` and ``input``, the same as a fraction of the layer's
+        channels, (channel + ½) ÷ channels; ``score``, by which the filter was found.
     """
     rows = []
     for pair in bench.pairs():
         rankings = discover(bench, pair, bench.test_set)
         for function in FUNCTIONS:
             found = rankings.top("faig", function, percent)
+            scores = rankings.scores["faig", function].values
             for filter_id in found.ids.tolist():
                 place = found.index.locate(filter_id)
                 number = found.index.names.index(place.layer)
@@ -55,8 +57,11 @@ def locations(bench: Workbench, percent: float = PERCENT) -> pd.DataFrame:
                         "id": filter_id,
                         "layer": place.layer.removesuffix(".weight"),
                         "number": number,
+                        "output_channel": place.output,
+                        "input_channel": place.input,
                         "output": (place.output + 0.5) / layer.outputs,
                         "input": (place.input + 0.5) / layer.inputs,
+                        "score": float(scores[filter_id]),
                     }
                 )
     return pd.DataFrame(rows)

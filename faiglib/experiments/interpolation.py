@@ -323,7 +323,7 @@ def strip(bench: Workbench, pair: Pair, function: str, sample: Sample) -> dict[s
 
 
 def contact_sheet(
-    bench: Workbench, pair: Pair, sample: Sample, lambdas: tuple[float, ...] = (0.0, 0.7, 1.0, 1.5)
+    bench: Workbench, pair: Pair, sample: Sample, lambdas: tuple[float, ...] = GRID
 ) -> dict[tuple[float, float], Tensor]:
     """Restorations of a blurry and noisy scene with both knobs, {(λ of deblurring, λ of denoising): (1, 3, H, W)}."""
     rankings = discover(bench, pair, bench.test_set)

@@ -30,6 +30,9 @@ TABLE_NUMBERS = {(cell.network, cell.image_set): cell.table for cell in paper.dr
 OWN_FUNCTION = {own: function for function, (own, _) in FUNCTIONS.items()}
 KINDS = tuple(OWN_FUNCTION)
 
+#: Proportions of masked filters that a reader can choose for one picture, in percent.
+CHOICES = (0, 0.5, 1, 2, 3, 5, 10, 20, 50, 100)
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -346,3 +349,26 @@ def galleries(bench: Workbench, image_set: str, image: str, percent: float, crop
                 title: restore(one, low).cpu() for title, one in networks.items()
             }
     return Gallery(sample.ground_truth.cpu(), rows)
+
+
+def choices(bench: Workbench, pair: Pair, image_set: str, image: str, crop: int) -> dict[float, list[list[Tensor]]]:
+    """One scene restored with more and more filters masked, for every proportion of :data:`CHOICES`.
+
+    The arguments are those of :func:`gallery`.
+
+    Returns:
+        {percent: rows}: a row per input of :data:`KINDS`, in it the restorations, (1, 3, H, W) each, without the
+        deblurring, without the denoising and without random filters.
+    """
+    rankings = discover(bench, pair, image_set)
+    sample = next(one for one in bench.samples(image_set, None, crop) if one.name == image)
+    sets = [("faig", function) for function in FUNCTIONS] + [("random", next(iter(FUNCTIONS)))]
+    result = {}
+    for percent in CHOICES:
+        networks = [
+            substitute(pair.target, pair.baseline, rankings.top(method, function, percent)) for method, function in sets
+        ]
+        result[float(percent)] = [
+            [restore(network, sample.inputs[kind]).cpu() for network in networks] for kind in KINDS
+        ]
+    return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -122,10 +122,11 @@ def heatmaps(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
-def contact_sheet(images: Mapping[tuple[float, float], Tensor]) -> Figure:
-    """Restorations over both knobs: deblurring to the right, denoising upwards."""
-    across = sorted({first for first, _ in images})
-    upwards = sorted({second for _, second in images}, reverse=True)
+def contact_sheet(
+    images: Mapping[tuple[float, float], Tensor], lambdas: Sequence[float] = (0.0, 0.7, 1.0, 1.5)
+) -> Figure:
+    """Restorations over some λ of both knobs: deblurring to the right, denoising upwards."""
+    across, upwards = sorted(lambdas), sorted(lambdas, reverse=True)
     figure, axes = plt.subplots(
         len(upwards), len(across), figsize=(2.1 * len(across), 2.15 * len(upwards)), squeeze=False
     )
