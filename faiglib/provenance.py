@@ -18,7 +18,7 @@ import torch
 import faiglib
 
 _PACKAGE = Path(__file__).resolve().parent
-_NOT_COMPUTING = ("claims.py", "cli.py", "figures/", "paper.py", "tables.py")
+_NOT_COMPUTING = ("claims.py", "cli.py", "figures/", "paper.py", "source.py", "tables.py")
 
 
 def collect(device: str | torch.device | None = None, **extra: Any) -> dict[str, Any]:

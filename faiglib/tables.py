@@ -10,6 +10,7 @@ from pandas.io.formats.style import Styler
 
 from faiglib import datasets, paper
 from faiglib.networks import TITLES
+from faiglib.source import with_source
 
 
 def spread(mean: float, deviation: float, digits: int = 2) -> str:
@@ -25,6 +26,7 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     return "–" if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
+@with_source
 def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "") -> Styler:
     """A table as it is, with number formats by column, without row numbers, and with printed names for keys."""
     titles = {"network": TITLES.get, "image_set": datasets.title}
@@ -37,6 +39,7 @@ def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: s
     return styled.set_caption(caption) if caption else styled
 
 
+@with_source
 def masking(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_set: str) -> Styler:
     """Supp. Tables 3-6: drop ×10³ by method, measured here and in the paper, and how far FAIG is ahead.
 
@@ -75,6 +78,7 @@ def masking(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_set:
     return table.style.hide(axis="index").set_uuid(f"masking-{network}-{image_set}").set_caption(caption)
 
 
+@with_source
 def selectivity(table: pd.DataFrame) -> Styler:
     """PSNR of target, masked target and baseline for each input and masked function."""
     shown = pd.DataFrame(
@@ -94,6 +98,7 @@ def selectivity(table: pd.DataFrame) -> Styler:
     return plain(shown, numbers)
 
 
+@with_source
 def retraining(final: pd.DataFrame, network: str) -> Styler:
     """PSNR in dB after re-training 1 % of the filters, measured here and in the paper, a row per task and method."""
     chosen = final[final["network"] == network]
@@ -114,6 +119,7 @@ def retraining(final: pd.DataFrame, network: str) -> Styler:
     return plain(pd.DataFrame(rows), caption=f"{TITLES[network]}, {chosen['seeds'].max()} training run(s) here")
 
 
+@with_source
 def depths(centroids: pd.DataFrame) -> Styler:
     """Mean depth of deblurring and denoising filters and their difference, with intervals, beside an even spread.
 
@@ -134,6 +140,7 @@ def depths(centroids: pd.DataFrame) -> Styler:
     return plain(shown)
 
 
+@with_source
 def layer_spread(spread: pd.DataFrame) -> Styler:
     """How unevenly the sets lie and what the last layers hold, by network, method and function.
 
@@ -157,6 +164,7 @@ def layer_spread(spread: pd.DataFrame) -> Styler:
     return plain(shown)
 
 
+@with_source
 def control(control: pd.DataFrame) -> Styler:
     """What turning a knob from λ = 0 to 1 does, and how evenly.
 
@@ -186,6 +194,7 @@ def control(control: pd.DataFrame) -> Styler:
     return plain(shown, {"largest step": "{:.0%}", "steepest ÷ even": "{:.1f}", "half at λ": "{:.2f}"})
 
 
+@with_source
 def best_lambda(summary: pd.DataFrame) -> Styler:
     """Where PSNR is highest, by network and knob.
 
@@ -207,6 +216,7 @@ def best_lambda(summary: pd.DataFrame) -> Styler:
     return plain(shown)
 
 
+@with_source
 def both_knobs(separation: pd.DataFrame) -> Styler:
     """PSNR in dB with neither, one and both knobs at 1, and at the best setting, on blurry and noisy input.
 
@@ -231,6 +241,7 @@ def both_knobs(separation: pd.DataFrame) -> Styler:
     return plain(shown, dict.fromkeys(shown.columns[1:-1], "{:.2f}"))
 
 
+@with_source
 def prediction(cells: pd.DataFrame, titles: Mapping[str, str], names: Mapping[str, str]) -> Styler:
     """Accuracy of degradation prediction, measured here and in the paper.
 
@@ -260,6 +271,7 @@ def prediction(cells: pd.DataFrame, titles: Mapping[str, str], names: Mapping[st
     return plain(shown, {"threshold": "{:.2f}", "in the paper": "{:.0%}"})
 
 
+@with_source
 def prediction_transfer(wide: pd.DataFrame, titles: Mapping[str, str], names: Mapping[str, str]) -> Styler:
     """Accuracy with thresholds from other sets and from the paper.
 
@@ -279,6 +291,7 @@ def prediction_transfer(wide: pd.DataFrame, titles: Mapping[str, str], names: Ma
     return plain(shown, {"blur": "{:.1%}", "noise": "{:.1%}"})
 
 
+@with_source
 def prediction_areas(areas: pd.DataFrame, titles: Mapping[str, str], names: Mapping[str, str]) -> Styler:
     """AUC with its interval, from :func:`faiglib.experiments.prediction.areas`; columns are degradations and inputs.
 

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import hashlib
 import http.server
-import io
 import itertools
 import json
 import multiprocessing
@@ -25,7 +24,6 @@ import subprocess
 import sys
 import threading
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -42,9 +40,7 @@ from bookmaker.layout import Layout
 from faiglib import cli, datasets, networks, zoo
 from faiglib.checkpoints import fit, load_weights, save_weights
 from faiglib.degradations import Degradation, noise_generator
-from faiglib.errors import DatasetError, StoreError, WeightsError
-from faiglib.files import write_text_atomic
-from faiglib.filters import FilterScores
+from faiglib.errors import DatasetError, WeightsError
 from faiglib.store import Store
 from faiglib.training import Recipe, train
 
@@ -204,7 +200,9 @@ def material(tmp_path) -> Path:
         made["noise"] = Degradation(noise_sigma=0.1)(image, noise_generator(0, number))
         for kind, one in made.items():
             (folder / kind).mkdir(exist_ok=True)
-            Image.fromarray((one[0].permute(1, 2, 0) * 255).round().byte().numpy()).save(folder / kind / f"{number}.png")
+            Image.fromarray((one[0].permute(1, 2, 0) * 255).round().byte().numpy()).save(
+                folder / kind / f"{number}.png"
+            )
     return folder
 
 
@@ -271,7 +269,9 @@ def test_publishing_killed_anywhere_leaves_weights_that_are_whole_or_refused(tmp
         for entry in zoo.entries(folder):
             with contextlib.suppress(WeightsError):  # the new file under the old manifest
                 state = zoo.load_entry(folder, entry)
-                assert any(torch.equal(state["layers.0.bias"], tiny_state(s)["layers.0.bias"].half().float()) for s in (1, 2))
+                assert any(
+                    torch.equal(state["layers.0.bias"], tiny_state(s)["layers.0.bias"].half().float()) for s in (1, 2)
+                )
         publish(folder)
         assert [entry.role for entry in zoo.entries(folder)] == ["baseline", "target"], where
         for entry in zoo.entries(folder):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from faiglib.experiments.baseline_ablation import BASELINES, AblationGallery
 from faiglib.figures.common import BLUE, ORANGE, finished, show
 from faiglib.networks import TITLES
+from faiglib.source import with_source
 
 #: Panels of :func:`matrices`: column of the summary, title, number format, colour map.
 _PANELS = (
@@ -21,6 +22,7 @@ _PANELS = (
 )
 
 
+@with_source
 def gallery(pictures: AblationGallery) -> Figure:
     """Supp. Fig. 8: rows are the baselines that filters are found with, columns those that replace them."""
     size = len(BASELINES)
@@ -39,6 +41,7 @@ def gallery(pictures: AblationGallery) -> Figure:
     return finished(figure)
 
 
+@with_source
 def matrices(cells: pd.DataFrame) -> Figure:
     """What masking costs for every way to find (rows) and to replace (columns), a line per network and function.
 
@@ -57,6 +60,7 @@ def matrices(cells: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def elimination(cells: pd.DataFrame) -> Figure:
     """Drop on the own and on the other input with and without elimination, a panel per network and function.
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import NullFormatter
 from faiglib.experiments.beyond import COMPARISONS, DEFAULT, RELEASED
 from faiglib.figures.common import BLUE, FUNCTION_COLOURS, GRAY, GREEN, ORANGE, PINK, finished
 from faiglib.networks import TITLES
+from faiglib.source import with_source
 
 _RULES = {
     "left": (ORANGE, "o"),
@@ -24,6 +25,7 @@ _RULES = {
 _FLOOR = 1e-6
 
 
+@with_source
 def convergence(table: pd.DataFrame) -> Figure:
     """What each rule misses against its number of nodes, a row per network; means over seeds and functions.
 
@@ -60,6 +62,7 @@ def convergence(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def stability(summary: pd.DataFrame) -> Figure:
     """Overlap of the top 1 % between rankings that should agree: mean and range, a panel per network.
 

@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 from faiglib import paper
 from faiglib.figures.common import FUNCTION_COLOURS, GRAY, finished
 from faiglib.networks import TITLES
+from faiglib.source import with_source
 
 
+@with_source
 def filter_map(table: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     """Main Fig. 7: every discovered filter of each network's first seed at its place, one panel per function.
 
@@ -57,6 +59,7 @@ def filter_map(table: pd.DataFrame, layers: pd.DataFrame) -> Figure:
     return finished(figure, tight=False)
 
 
+@with_source
 def layer_bars(table: pd.DataFrame) -> Figure:
     """Share of the set in each layer (mean and range over seeds) against an even spread, a panel per function."""
     chosen = table[table["method"] == "faig"]
@@ -91,6 +94,7 @@ def layer_bars(table: pd.DataFrame) -> Figure:
     return finished(figure, tight=False)
 
 
+@with_source
 def depth_curves(table: pd.DataFrame) -> Figure:
     """Share of the set found up to a place in the network, a line per seed; the diagonal is an even spread."""
     chosen = table[table["method"] == "faig"]
@@ -123,6 +127,7 @@ def depth_curves(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def centroids(table: pd.DataFrame) -> Figure:
     """Mean depth of the sets of the four methods with its interval, against that of an even spread."""
     networks, methods = list(table["network"].unique()), list(paper.METHODS)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from faiglib.figures.common import FUNCTION_COLOURS, GRAY, INPUT_COLOURS, PINK, finished, show
 from faiglib.networks import TITLES
+from faiglib.source import with_source
 
 #: What a knob changes, its axis label and the input it is measured on, by function.
 _EFFECTS = {
@@ -22,6 +23,7 @@ _EFFECTS = {
 }
 
 
+@with_source
 def strip(images: Mapping[str, Tensor], title: str, columns: int = 6) -> Figure:
     """Supp. Figs. 10 and 11: pictures in reading order, under their λ."""
     rows = -(-len(images) // columns)
@@ -34,6 +36,7 @@ def strip(images: Mapping[str, Tensor], title: str, columns: int = 6) -> Figure:
     return finished(figure)
 
 
+@with_source
 def curves(table: pd.DataFrame) -> Figure:
     """What a knob changes, and PSNR, against λ; columns are networks and knobs.
 
@@ -70,6 +73,7 @@ def _effect(axis: Axes, rows: pd.DataFrame, function: str) -> None:
     axis.legend(edgecolor="none")
 
 
+@with_source
 def best(table: pd.DataFrame, lambdas: tuple[float, ...]) -> Figure:
     """How many images have their highest PSNR at each λ, a panel per network and knob."""
     columns = [(network, function) for network in table["network"].unique() for function in FUNCTION_COLOURS]
@@ -87,6 +91,7 @@ def best(table: pd.DataFrame, lambdas: tuple[float, ...]) -> Figure:
     return finished(figure)
 
 
+@with_source
 def heatmaps(table: pd.DataFrame) -> Figure:
     """PSNR, sharpness and residual noise over both knobs, mean over images and seeds; a row per network."""
     networks = list(table["network"].unique())
@@ -122,6 +127,7 @@ def heatmaps(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def contact_sheet(
     images: Mapping[tuple[float, float], Tensor], lambdas: Sequence[float] = (0.0, 0.7, 1.0, 1.5)
 ) -> Figure:

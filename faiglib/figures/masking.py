@@ -12,8 +12,10 @@ from faiglib import paper
 from faiglib.experiments.masking import Gallery
 from faiglib.figures.common import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
 from faiglib.networks import TITLES
+from faiglib.source import with_source
 
 
+@with_source
 def masking_curves(table: pd.DataFrame) -> Figure:
     """Main Fig. 3: drop against the proportion of masked filters; rows are networks, columns inputs."""
     means = table.groupby(["network", "input", "method", "filters", "percent", "seed"], sort=False)["drop"].mean()
@@ -44,6 +46,7 @@ def masking_curves(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
     """Drops of the four methods, here (95 % over images) and in the paper (± over runs), by network and input."""
     chosen = table[(table["image_set"] == image_set) & (table["percent"] == percent)]
@@ -76,6 +79,7 @@ def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
     return finished(figure)
 
 
+@with_source
 def selectivity(table: pd.DataFrame) -> Figure:
     """PSNR lost by masking, for every input and function: large on the diagonal means selective."""
     networks = list(table["network"].unique())
@@ -93,6 +97,7 @@ def selectivity(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def gallery(pictures: Gallery) -> Figure:
     """Main Fig. 4: one row per network and input; the input, the restorations, and the ground truth."""
     rows = pictures.rows

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from faiglib import paper
 from faiglib.figures.common import BLUE, FUNCTION_COLOURS, GRAY, INPUT_COLOURS, ORANGE, PINK, finished, show
+from faiglib.source import with_source
 
 
+@with_source
 def inputs(images: Mapping[str, Tensor]) -> Figure:
     """Images side by side under their names."""
     figure, axes = plt.subplots(1, len(images), figsize=(2.2 * len(images), 2.5), squeeze=False)
@@ -23,6 +25,7 @@ def inputs(images: Mapping[str, Tensor]) -> Figure:
     return finished(figure)
 
 
+@with_source
 def path_frames(frames: Mapping[str, Mapping[float, Tensor]]) -> Figure:
     """Outputs along the path, one row per input."""
     columns = len(next(iter(frames.values())))
@@ -35,6 +38,7 @@ def path_frames(frames: Mapping[str, Mapping[float, Tensor]]) -> Figure:
     return finished(figure)
 
 
+@with_source
 def loss_along_path(table: pd.DataFrame) -> Figure:
     """Left: mean squared error along α. Right: its slope, stacked by the parameters that cause it."""
     kinds = list(table["input"].unique())
@@ -61,6 +65,7 @@ def loss_along_path(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def concentration(table: pd.DataFrame) -> Figure:
     """Share of the summed positive scores held by the best filters."""
     figure, axis = plt.subplots(figsize=(5.2, 3.4))
@@ -79,6 +84,7 @@ def concentration(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]]) -> Figure:
     """Kernels of the top filters, a column each; rows for baseline, target and difference, one grid a function."""
     functions = list(table["filters"].unique())
@@ -103,6 +109,7 @@ def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]]) ->
     return finished(figure, tight=False)
 
 
+@with_source
 def agreement(table: pd.DataFrame, percent: float) -> Figure:
     """Overlap of the top filters between methods, one matrix per function."""
     functions = list(table["filters"].unique())

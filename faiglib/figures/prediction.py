@@ -14,6 +14,7 @@ from faiglib import paper
 from faiglib.figures.common import BLUE, GRAY, GREEN, ORANGE, finished
 from faiglib.networks import TITLES
 from faiglib.prediction import Roc
+from faiglib.source import with_source
 
 DEGRADATION_COLOURS = {"blur": BLUE, "noise": ORANGE}
 PREDICTOR_LOOKS = {
@@ -23,6 +24,7 @@ PREDICTOR_LOOKS = {
 }
 
 
+@with_source
 def overlaps(table: pd.DataFrame, chosen: pd.DataFrame, predictor: str = "pseudo") -> Figure:
     """Overlap scores of every image by input, one panel per network and degradation.
 
@@ -73,6 +75,7 @@ def overlaps(table: pd.DataFrame, chosen: pd.DataFrame, predictor: str = "pseudo
     return finished(figure)
 
 
+@with_source
 def accuracy_curves(table: pd.DataFrame, chosen_on: str, tested_on: str, titles: Mapping[str, str]) -> Figure:
     """Supp. Fig. 9: accuracy against the threshold, blurry and noisy input, blind predictor; one panel per network.
 
@@ -101,6 +104,7 @@ def accuracy_curves(table: pd.DataFrame, chosen_on: str, tested_on: str, titles:
     return finished(figure)
 
 
+@with_source
 def roc_curves(
     curves: Mapping[tuple[str, str, str, str, str, int], Roc],
     areas: pd.DataFrame,
@@ -149,6 +153,7 @@ def roc_curves(
     return finished(figure)
 
 
+@with_source
 def rates(table: pd.DataFrame, thresholds: Sequence[tuple[str, str]]) -> Figure:
     """How often each input is said to be blurry and noisy; framed where it is.
 

@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 from faiglib import paper
 from faiglib.figures.common import METHOD_COLOURS, finished
 from faiglib.networks import TITLES
+from faiglib.source import with_source
 
 
+@with_source
 def curves(table: pd.DataFrame) -> Figure:
     """PSNR against iterations: a row per network and task, a column per group of filters that may move."""
     functions = [name for name in table["filters"].unique() if name != "all"]

@@ -10,8 +10,10 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from faiglib.figures.common import finished
+from faiglib.source import with_source
 
 
+@with_source
 def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     """PSNR on the validation crops against iterations, one panel per input, one line per run."""
     kinds = [name for name in next(iter(logs.values())).columns if name.startswith("psnr_")]

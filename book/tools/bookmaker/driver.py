@@ -7,14 +7,14 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
-from bookmaker import data, drift, execute, html, stage, staleness
+from bookmaker import colophon, data, drift, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
 from faiglib.errors import FaiglibError
@@ -197,6 +197,7 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
     names = layout.notebooks()
     models = options.models_dir or layout.root / "models"
     shared = staleness.shared_ingredients(layout, options.parameters(), models, found)
+    made_with = colophon.made_with(options.device, found, models)
     up_to_date = True
     with execute.kernel_of_this_python(layout):
         for number, name in enumerate(names, start=1):
@@ -212,13 +213,13 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
             else:
                 step += f" executing ({reason}) … "
                 print(step, end="", flush=True)
-                seconds = _execute_one(options, name, made_of)
+                seconds = _execute_one(options, name, made_of, made_with)
                 # On a terminal, the progress bar of the cells has taken the place of the line.
                 print(("\r" + step if sys.stderr.isatty() else "") + duration(seconds), flush=True)
     return up_to_date
 
 
-def _execute_one(options: Options, name: str, made_of: staleness.Ingredients) -> float:
+def _execute_one(options: Options, name: str, made_of: staleness.Ingredients, made_with: Mapping[str, Any]) -> float:
     start = time.monotonic()
     try:
         execute.execute(options.layout, name, options.parameters())
@@ -227,7 +228,7 @@ def _execute_one(options: Options, name: str, made_of: staleness.Ingredients) ->
         raise
     seconds = time.monotonic() - start
     finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    staleness.remember(options.layout, name, made_of, seconds, finished)
+    staleness.remember(options.layout, name, made_of, seconds, finished, made_with)
     return seconds
 
 

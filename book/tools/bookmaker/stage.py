@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from itertools import count
 from typing import Any
 
-from bookmaker import api, drift
+from bookmaker import api, colophon, drift, sources, staleness
 from bookmaker.execute import read_notebook
 from bookmaker.layout import Layout
 
 NOT_PAGES = ("tools", "items.yml", "__pycache__", ".*")
+SHOWN = "show-input"  # tag of cells whose code is not folded
 NOT_EXECUTED = """```{{admonition}} Not executed
 :class: warning
 This page shows the chapter without results, because its notebook has not been executed here yet.
@@ -28,17 +30,29 @@ def stage(layout: Layout) -> list[str]:
     """
     import nbformat
 
+    tables = count(1)
     shutil.rmtree(layout.source, ignore_errors=True)
     shutil.copytree(layout.root / "book", layout.source, ignore=shutil.ignore_patterns(*NOT_PAGES))
     shutil.copyfile(layout.root / "_config.yml", layout.source / "_config.yml")
     api.fill(layout)
     drift.fill(layout)
     (layout.source / "notebooks").mkdir()
+    (layout.source / sources.EXTRA).mkdir()
+    for name in layout.pages():
+        path = layout.source / f"{name}.md"
+        if path.is_file():
+            text = path.read_text(encoding="utf-8").rstrip()
+            path.write_text(f"{text}\n\n{colophon.of_page(layout, name)}\n", encoding="utf-8")
     without_results = []
     for name in layout.notebooks():
         executed = layout.executed / f"{name}.ipynb"
         if executed.is_file():
-            page = as_page(nbformat.read(executed, as_version=4))
+            notebook = nbformat.read(executed, as_version=4)
+            parameters = notebook.metadata.get("papermill", {}).get("parameters", {})
+            record = staleness.read_record(layout, name) or {}
+            page = as_page(notebook)
+            sources.add(page, name, layout.source, tables)
+            page.cells.append(nbformat.v4.new_markdown_cell(colophon.of_chapter(layout, name, parameters, record)))
         else:
             page = read_notebook(layout.notebook(name))
             add_notice(page, NOT_EXECUTED.format(number=name.split("_")[0]))
@@ -55,9 +69,11 @@ def as_page(notebook: Any) -> Any:
         cell.metadata.pop("execution", None)
         if cell.cell_type != "code":
             continue
-        # The defaults among the parameters need not be the values that the page was made with; other code is folded.
-        fate = "remove-cell" if "parameters" in _tags(cell) else "hide-input"
-        cell.metadata["tags"] = [*_tags(cell), fate]
+        # The defaults among the parameters need not be the values that the page was made with.
+        if "parameters" in _tags(cell):
+            cell.metadata["tags"] = [*_tags(cell), "remove-cell"]
+        elif SHOWN not in _tags(cell):
+            cell.metadata["tags"] = [*_tags(cell), "hide-input"]
     notebook.metadata.pop("papermill", None)
     return notebook
 

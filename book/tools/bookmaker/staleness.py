@@ -106,7 +106,9 @@ def forget(layout: Layout, name: str) -> None:
     (layout.executed / f"{name}.json").unlink(missing_ok=True)
 
 
-def remember(layout: Layout, name: str, made_of: Ingredients, seconds: float, finished: str) -> None:
+def remember(
+    layout: Layout, name: str, made_of: Ingredients, seconds: float, finished: str, made_with: Mapping[str, Any]
+) -> None:
     """Writes the record of a complete execution; call it last."""
-    record = {"made_of": made_of, "seconds": round(seconds, 1), "finished": finished}
+    record = {"made_of": made_of, "seconds": round(seconds, 1), "finished": finished, "made_with": dict(made_with)}
     write_text_atomic(layout.executed / f"{name}.json", json.dumps(record, indent=1))

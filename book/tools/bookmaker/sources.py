@@ -1,0 +1,74 @@
+"""Below every figure and table of a chapter: its number, the code that made it, and its data as CSV.
+
+The outputs of an executed notebook carry both, see :mod:`faiglib.source`. The CSV files are staged below
+``extra/data/CHAPTER``, whose parent Sphinx copies to the root of the book; the code is among the pages of viewcode.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from faiglib.files import write_text_atomic
+
+EXTRA = "extra"
+
+
+def add(page: Any, name: str, source: Path, tables: Iterator[int]) -> None:
+    """Puts the line below each output that knows its source.
+
+    Args:
+        page: The notebook as it is shown; changed in place.
+        name: Of the chapter.
+        source: The staged source of the book.
+        tables: Numbers for the tables.
+    """
+    import nbformat
+
+    from faiglib.source import MIME
+
+    figures = count(1)
+    for cell in page.cells:
+        outputs = []
+        for output in cell.get("outputs", []):
+            outputs.append(output)
+            made_of = output.get("data", {}).pop(MIME, None)
+            if made_of is None:
+                continue
+            if "image/png" in output["data"]:
+                stem, title = _figure_name(cell) or f"figure-{next(figures)}", ""
+            else:
+                number = next(tables)
+                stem, title = f"table-{number}", f"<strong>Table {number}.</strong> "
+            links = list(_write(made_of["tables"], name, stem, source))
+            line = _line(stem, title, made_of["function"], links)
+            outputs.append(nbformat.v4.new_output("display_data", {"text/html": line}))
+        if outputs:
+            cell.outputs = outputs
+
+
+def _figure_name(cell: Any) -> str | None:
+    name: str | None = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+    return name
+
+
+def _write(tables: dict[str, str], name: str, stem: str, source: Path) -> Iterator[tuple[str, str]]:
+    """Writes the tables; yields the argument and the address of each."""
+    for argument, text in tables.items():
+        file = f"{stem}.csv" if len(tables) == 1 else f"{stem}-{argument}.csv"
+        write_text_atomic(source / EXTRA / "data" / name / file, text)
+        yield argument, f"../data/{name}/{file}"
+
+
+def _line(stem: str, title: str, function: str, links: list[tuple[str, str]]) -> str:
+    module, _, short = function.rpartition(".")
+    code = f'<a href="../_modules/{module.replace(".", "/")}.html#{short}"><code>{html.escape(function)}</code></a>'
+    data = ", ".join(
+        f'<a href="{address}" download>{"CSV" if len(links) == 1 else f"{html.escape(argument)} (CSV)"}</a>'
+        for argument, address in links
+    )
+    anchor = f' id="{stem}"' if title else ""
+    return f'<p class="made-of"{anchor}>{title}Code: {code} in the cell above{f"; data: {data}" if data else ""}.</p>'
