@@ -68,6 +68,12 @@ def book(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["env"])
+def pdf(session: nox.Session) -> None:
+    """Prints the book that was built last to build/book.pdf; wants Chromium or Chrome."""
+    run(session, "python", "book/tools/print_book.py", *options(session))
+
+
+@nox.session(venv_backend="none", requires=["env"])
 def tests(session: nox.Session) -> None:
     """Runs the tests with a coverage report; options after -- go to pytest."""
     run(session, "python", "-m", "pytest", "-n", "auto", "--cov", "--cov-report=term", *options(session))

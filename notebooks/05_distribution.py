@@ -88,6 +88,8 @@ tables.depths(centroids[centroids["method"] == "faig"])
 # %%
 spread = distribution.spread(shares)
 record.keep(bench, "layers", spread)
+first_layer = shares[(shares["method"] == "faig") & (shares["number"] == 0)]["share"]
+glue("first_layer", float(100 * first_layer.max()), display=False)
 tables.layer_spread(spread)
 
 # %% [markdown]

@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pypdf
 import pytest
 
-from bookmaker import html, offline, stage
+from bookmaker import html, offline, pdf, stage
 from bookmaker.browser import VARIABLE, Browser, find
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
@@ -109,6 +110,28 @@ def test_the_search_works_offline(browser, toy):
     )
     assert "Toy" in found
     tab.close()
+
+
+@pytest.mark.slow
+def test_the_pdf_has_all_pages_bookmarks_and_no_links_to_files(browser, toy):
+    layout = Layout(toy.parents[1])
+    pdf.make(layout, browser)
+    document = pypdf.PdfReader(layout.pdf)
+    text = "\n".join(page.extract_text() for page in document.pages)
+    assert "Toy" in text
+    assert "One" in text
+    assert str(toy.parents[1]) not in text
+    assert "Toy" in str(document.outline)
+    assert "One" in str(document.outline)
+    links = [link.get_object() for page in document.pages for link in page.get("/Annots", [])]
+    addresses = [str(link["/A"]["/URI"]) for link in links if "/URI" in link.get("/A", {})]
+    assert links
+    assert not [address for address in addresses if address.startswith("file:")]
+
+
+def test_a_pdf_of_nothing_is_one_sentence(tmp_path, browser):
+    with pytest.raises(BookError, match=r"There is no book in .* yet; nox -s reproduce makes one"):
+        pdf.make(Layout(tmp_path), browser)
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ def test_nox_has_its_sessions():
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.decorator_list
     }
-    assert sessions.keys() == {"env", "reproduce", "tests", "lint", "book", "lab", "train", "bench"}
+    assert sessions.keys() == {"env", "reproduce", "tests", "lint", "book", "pdf", "lab", "train", "bench"}
     assert all("requires" in keywords for name, keywords in sessions.items() if name != "env")
 
 

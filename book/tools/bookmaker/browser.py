@@ -24,7 +24,7 @@ from bookmaker.errors import BookError
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 VARIABLE = "FAIGLIB_BROWSER"
-START_S, ANSWER_S = 60, 120
+START_S, ANSWER_S = 60, 300
 SWITCHES = (
     "--headless=new",
     "--no-sandbox",

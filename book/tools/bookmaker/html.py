@@ -25,11 +25,37 @@ def build(layout: Layout, *, strict: bool) -> None:
     Raises:
         BookError: If the build fails or a page is missing; the message holds the end of what Sphinx said.
     """
-    work = layout.build / "jupyter-book"
     old = layout.build / "html.old"
     if old.exists() and not layout.html.exists():  # an earlier run was killed when it exchanged the two
         os.replace(old, layout.html)
-    log = layout.build / "logs" / "book.log"
+    built = run_sphinx(layout, "html", strict=strict)
+    check_pages(built, layout.pages())
+    shutil.rmtree(old, ignore_errors=True)
+    if layout.html.exists():
+        os.replace(layout.html, old)
+    os.replace(built, layout.html)
+    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(work_folder(layout), ignore_errors=True)
+
+
+def work_folder(layout: Layout) -> Path:
+    """Where a build goes on before it takes the place of the last one."""
+    return layout.build / "jupyter-book"
+
+
+def run_sphinx(layout: Layout, builder: str, *, strict: bool) -> Path:
+    """Builds ``build/source`` by one of Jupyter Book's builders and returns the folder of the result.
+
+    Args:
+        layout: The project.
+        builder: ``html`` or ``singlehtml``.
+        strict: Whether every warning is an error.
+
+    Raises:
+        BookError: If the build fails; the message holds the end of what Sphinx said.
+    """
+    work = work_folder(layout)
+    log = layout.build / "logs" / f"{builder}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(work, ignore_errors=True)
     command = [
@@ -41,6 +67,8 @@ def build(layout: Layout, *, strict: bool) -> None:
         "--path-output",
         str(work),
         "--all",
+        "--builder",
+        builder,
     ]
     command += ["--config", str(layout.source / "_config.yml"), "--keep-going"]
     command += ["-n", "-W"] if strict else []
@@ -51,14 +79,7 @@ def build(layout: Layout, *, strict: bool) -> None:
         )
     if done.returncode:
         raise BookError(f"the book could not be built; {log} holds everything, it says:\n\n{complaints(log)}")
-    built = work / "_build" / "html"
-    check_pages(built, layout.pages())
-    shutil.rmtree(old, ignore_errors=True)
-    if layout.html.exists():
-        os.replace(layout.html, old)
-    os.replace(built, layout.html)
-    shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(work, ignore_errors=True)
+    return work / "_build" / builder
 
 
 def _python_path() -> str:

@@ -42,6 +42,11 @@ class Layout:
         """The finished book."""
         return self.build / "html"
 
+    @property
+    def pdf(self) -> Path:
+        """The finished book as one PDF."""
+        return self.build / "book.pdf"
+
     def notebook(self, name: str) -> Path:
         """The text notebook of this name."""
         return self.root / "notebooks" / f"{name}.py"

@@ -6,7 +6,7 @@ import shutil
 from itertools import count
 from typing import Any
 
-from bookmaker import api, colophon, drift, sources, staleness
+from bookmaker import api, colophon, drift, scorecard, sources, staleness
 from bookmaker.execute import read_notebook
 from bookmaker.layout import Layout
 
@@ -36,6 +36,7 @@ def stage(layout: Layout) -> list[str]:
     shutil.copyfile(layout.root / "_config.yml", layout.source / "_config.yml")
     api.fill(layout)
     drift.fill(layout)
+    scorecard.fill(layout)
     (layout.source / "notebooks").mkdir()
     (layout.source / sources.EXTRA).mkdir()
     for name in layout.pages():
