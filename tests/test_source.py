@@ -70,16 +70,20 @@ def test_the_book_links_code_and_data(tmp_path):
 
     figure = {"function": "faiglib.figures.masking.gallery", "tables": {"a": "x\n1\n", "b": "y\n2\n"}}
     table = {"function": "faiglib.tables.plain", "tables": {"table": "z\n3\n"}}
-    outputs = [output("image/png", figure), output("text/html", table), nbformat.v4.new_output("stream", text="s")]
-    cell = nbformat.v4.new_code_cell("x", outputs=outputs, metadata={"mystnb": {"figure": {"name": "fig-a"}}})
-    page = nbformat.v4.new_notebook(cells=[cell])
+    drawing = nbformat.v4.new_code_cell("x", outputs=[output("image/png", figure)])
+    drawing.metadata = {"mystnb": {"figure": {"name": "fig-a"}}}
+    outputs = [output("text/html", table), nbformat.v4.new_output("stream", text="s")]
+    page = nbformat.v4.new_notebook(cells=[drawing, nbformat.v4.new_code_cell("y", outputs=outputs)])
     sources.add(page, "03_x", tmp_path, count(4))
     assert MIME not in str(page)
-    lines = [one["data"]["text/html"] for one in page.cells[0].outputs[1:4:2]]
-    assert 'href="../_modules/faiglib/figures/masking.html#gallery"' in lines[0]
-    assert 'href="../data/03_x/fig-a-b.csv"' in lines[0]
-    assert 'id="table-4"' in lines[1]
-    assert "<strong>Table 4.</strong>" in lines[1]
+    assert [cell.cell_type for cell in page.cells] == ["code", "markdown", "code"]
+    line = page.cells[1].source
+    assert 'href="../_modules/faiglib/figures/masking.html#gallery"' in line
+    assert 'href="../data/03_x/fig-a-b.csv"' in line
+    shown_table, line, stream = page.cells[2].outputs
+    assert 'id="table-4"' in line["data"]["text/html"]
+    assert "<strong>Table 4.</strong>" in line["data"]["text/html"]
     assert (tmp_path / "extra/data/03_x/fig-a-b.csv").read_text() == "y\n2\n"
     assert (tmp_path / "extra/data/03_x/table-4.csv").read_text() == "z\n3\n"
-    assert page.cells[0].outputs[-1].text == "s"
+    assert shown_table["data"] == {"text/html": "x"}
+    assert stream.text == "s"

@@ -100,10 +100,8 @@ def frames(
         f'value="{axis.index(value)}"> <output></output></label>'
         for name, axis, value in zip(names, values, start, strict=True)
     )
-    wide = next(iter(images.values())).shape[-1]
     content = (
-        f'<div class="heads" style="max-width: {2 * wide}px">{titles}</div><div class="stage" '
-        f'style="max-width: {2 * wide}px"><img alt="{escape(alt)}" '
+        f'<div class="heads">{titles}</div><div class="stage"><img alt="{escape(alt)}" '
         f'src="{pictures[settings.index(start)]}"></div>{sliders}'
     )
     axes = [{"name": name, "values": axis} for name, axis in zip(names, values, strict=True)]
@@ -120,12 +118,12 @@ def compare(images: Mapping[str, Tensor], caption: str) -> Interactive:
         raise FaiglibError(f"Before and after are two pictures, not {len(images)}.")
     (left, first), (right, second) = images.items()
     content = (
-        f'<div class="heads" style="max-width: {2 * first.shape[-1]}px"><span>{escape(left)}</span>'
+        f'<div class="heads"><span>{escape(left)}</span>'
         f'<span class="end">{escape(right)}</span></div>'
-        f'<div class="stage" style="max-width: {2 * first.shape[-1]}px">'
+        f'<div class="stage">'
         f'<img alt="{escape(left)}" src="{picture(first)}">'
         f'<img class="over" alt="{escape(right)}" src="{picture(second)}"></div>'
-        f'<input type="range" min="0" max="100" value="50" style="max-width: {2 * first.shape[-1]}px" '
+        f'<input type="range" min="0" max="100" value="50" '
         f'aria-label="Share of the picture that shows {escape(left)}">'
     )
     return Interactive("compare", content, caption)

@@ -51,7 +51,7 @@ def _link_words(app: Any, doctree: nodes.document, page: str) -> None:
 def _is_left_alone(text: nodes.Text) -> bool:
     parent = text.parent
     while parent is not None:
-        if isinstance(parent, LEFT_ALONE):
+        if isinstance(parent, LEFT_ALONE) or "sd-card" in parent.get("classes", ()):
             return True
         parent = parent.parent
     return False

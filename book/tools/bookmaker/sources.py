@@ -31,8 +31,10 @@ def add(page: Any, name: str, source: Path, tables: Iterator[int]) -> None:
     from faiglib.source import MIME
 
     figures = count(1)
+    cells = []
     for cell in page.cells:
-        outputs = []
+        cells.append(cell)
+        outputs: list[Any] = []
         for output in cell.get("outputs", []):
             outputs.append(output)
             made_of = output.get("data", {}).pop(MIME, None)
@@ -43,11 +45,14 @@ def add(page: Any, name: str, source: Path, tables: Iterator[int]) -> None:
             else:
                 number = next(tables)
                 stem, title = f"table-{number}", f"<strong>Table {number}.</strong> "
-            links = list(_write(made_of["tables"], name, stem, source))
-            line = _line(stem, title, made_of["function"], links)
-            outputs.append(nbformat.v4.new_output("display_data", {"text/html": line}))
+            line = _line(stem, title, made_of["function"], list(_write(made_of["tables"], name, stem, source)))
+            if title:
+                outputs.append(nbformat.v4.new_output("display_data", {"text/html": line}))
+            else:  # MyST-NB would make a figure of all outputs of the cell
+                cells.append(nbformat.v4.new_markdown_cell(line))
         if outputs:
             cell.outputs = outputs
+    page.cells = cells
 
 
 def _figure_name(cell: Any) -> str | None:
