@@ -14,6 +14,7 @@ import nox
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "tests"]
+nox.options.error_on_missing_interpreters = False  # the session compat runs with those that are there
 
 ROOT = Path(__file__).parent
 STAMP = "faiglib-stamp.txt"
@@ -77,6 +78,13 @@ def pdf(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Runs the tests with a coverage report; options after -- go to pytest."""
     run(session, "python", "-m", "pytest", "-n", "auto", "--cov", "--cov-report=term", *options(session))
+
+
+@nox.session(venv_backend="venv", reuse_venv=True, python=["3.11", "3.12", "3.13"])
+def compat(session: nox.Session) -> None:
+    """Runs the tests with every supported Python that is installed, each in an environment of its own."""
+    session.install("-c", "constraints.txt", "-e", ".[book,dev]")
+    session.run("python", "-m", "pytest", "-n", "auto", *options(session))
 
 
 @nox.session(venv_backend="none", requires=["env"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -110,10 +112,11 @@ def _read_safetensors(path: Path) -> State:
 
 def _read_pickle(path: Path) -> State:
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about the pickle's protocol, just before it is refused
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler fail in every possible way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"weight file {path} cannot be read as weights only: {reason}") from None
+        raise WeightsError(f"weight file {path} cannot be read as weights only: {_reason(error)}") from None
     if isinstance(loaded, Mapping):
         for key in ("params_ema", "params", "state_dict"):
             if isinstance(loaded.get(key), Mapping):
@@ -123,3 +126,13 @@ def _read_pickle(path: Path) -> State:
         if state and all(isinstance(tensor, Tensor) for tensor in state.values()):
             return state
     raise WeightsError(f"weight file {path} holds no dictionary of tensors")
+
+
+def _reason(error: Exception) -> str:
+    """Why a pickle was refused, in one clause, without torch's advice on how to run the code in it."""
+    text = str(error)
+    if asked := re.search(r"GLOBAL (\S+)", text):
+        return f"it asks for {asked[1]}, and no code of a file is run"
+    if isinstance(error, EOFError) or text.startswith("Weights only load failed"):
+        return "it is no whole pickle of tensors"
+    return text.split("\n")[0].rstrip(" .?!") or type(error).__name__

@@ -109,6 +109,8 @@ def entries(folder: Path) -> list[Entry]:
         for entry in found:
             if not isinstance(entry.psnr, dict) or not isinstance(entry.recipe["scale"], int):
                 raise ValueError(f"the entry of {entry.file} is not complete")
+            if not entry.file or entry.file != Path(entry.file).name:
+                raise ValueError(f"{entry.file!r} names no file of this folder")
         return found
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"the manifest {path} cannot be read: {error}") from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor, nn
 
 from faiglib import profiles, zoo
@@ -21,6 +24,8 @@ from faiglib.networks import build
 from faiglib.store import Store
 
 torch.set_num_threads(1)
+settings.register_profile("faiglib", derandomize=True, deadline=None, database=None)  # the same examples everywhere
+settings.load_profile("faiglib")
 
 Make = Callable[[], nn.Module]
 
@@ -56,6 +61,22 @@ class Small(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
+
+
+@pytest.fixture(scope="session")
+def largest_file() -> Callable[[int], AbstractContextManager[None]]:
+    """Let every write beyond a size fail, as on a full disk, in this process and those that it starts."""
+
+    @contextmanager
+    def limit(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import json
 import os
 import pickle
 import re
-import resource
 import signal
 import struct
 import subprocess
@@ -1021,19 +1020,8 @@ def test_an_output_that_cannot_be_written(fails, material, training_images, tmp_
     assert content(tmp_path) == ({} if kind == "read-only" else {"file": b"kept"})
 
 
-@contextlib.contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Let every write beyond a size fail, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("command", ["attribute", "degrade", "restore", "mask", "train", "import-weights"])
-def test_a_disk_that_is_full(fails, material, training_images, tmp_path, command):
+def test_a_disk_that_is_full(fails, material, training_images, tmp_path, command, largest_file):
     out = tmp_path / "out"
     with largest_file(300):
         message = fails(*line_with_output(command, material, training_images, out))
@@ -1042,7 +1030,7 @@ def test_a_disk_that_is_full(fails, material, training_images, tmp_path, command
     assert content(tmp_path).keys() <= {"out/srresnet-baseline-seed0/log.csv"}, "which is small enough"
 
 
-def test_a_disk_that_fills_up_keeps_the_sums_so_far(call, fails, material, attributed, tmp_path):
+def test_a_disk_that_fills_up_keeps_the_sums_so_far(call, fails, material, attributed, tmp_path, largest_file):
     with largest_file(3_000_000):
         assert call(*material.attribute(tmp_path / "out")).status == 0
     with largest_file(500_000):

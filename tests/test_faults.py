@@ -34,13 +34,15 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from bookmaker import driver, execute, html
 from bookmaker.layout import Layout
 from faiglib import cli, datasets, networks, zoo
 from faiglib.checkpoints import fit, load_weights, save_weights
 from faiglib.degradations import Degradation, noise_generator
-from faiglib.errors import DatasetError, WeightsError
+from faiglib.errors import DatasetError, StoreError, WeightsError
+from faiglib.files import write_text_atomic
 from faiglib.store import Store
 from faiglib.training import Recipe, train
 
@@ -57,6 +59,7 @@ def in_a_child(work: Work, folder: Path, point: int | None, size: int | None) ->
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, 1)
     os.dup2(sink, 2)
+    tqdm.set_lock(threading.RLock())  # its own belongs to several processes, and a kill would leave it behind
     torch.set_num_threads(1)
     done = itertools.count(1)
 
@@ -401,3 +404,201 @@ def test_a_book_killed_anywhere_keeps_a_whole_one_and_is_made_again(tmp_path, mo
         assert "seed = 7" in (layout.executed / "01_one.ipynb").read_text(), where
         assert driver.staleness.read_record(layout, "01_one") is not None
         assert (layout.html / "index.html").read_text() == "the new book"
+
+
+# ---------------------------------------------------------------- full disks
+
+
+def test_a_download_on_a_full_disk(tmp_path, server, largest_file):
+    """One sentence; what was there stays, and the next run fetches the rest."""
+    with largest_file(100_000), pytest.raises(DatasetError, match=r"could not be fetched: .+ \(File too large\)$"):
+        datasets.fetch("set5", tmp_path, server, progress=False)
+    assert content(tmp_path) == {}
+    assert len(datasets.fetch("set5", tmp_path, server, progress=False)) == 2
+
+
+def test_publishing_on_a_full_disk(tmp_path, largest_file):
+    publish(tmp_path, "baseline")
+    before = content(tmp_path)
+    with largest_file(500), pytest.raises(StoreError, match="cannot be written: File too large"):
+        publish(tmp_path, "target")
+    assert content(tmp_path) == before
+    publish(tmp_path, "target")
+    assert len(zoo.entries(tmp_path)) == 2
+
+
+def test_a_store_on_a_full_disk(tmp_path, largest_file):
+    with (
+        largest_file(500),
+        pytest.raises(StoreError, match=r"scores/\w+\.safetensors cannot be written: File too large"),
+    ):
+        fill_store(tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    fill_store(tmp_path)
+
+
+TMPFS = """
+set -e
+mount -t tmpfs -o size={size} tmpfs "$1"
+cd "$1"
+shift
+status=0
+"$@" > out 2> err || status=$?
+rm -f filler
+cp -r "$PWD" "$KEPT"
+exit $status
+"""
+
+
+@pytest.fixture(scope="session")
+def own_mounts() -> list[str]:
+    """The start of a command that runs a shell script with mounts of its own."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*command, "mount -t tmpfs tmpfs /tmp"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no user namespaces with mounts: {error}")
+    return command
+
+
+def faiglib(arguments: list[str]) -> list[str]:
+    return [sys.executable, "-m", "faiglib.cli", *arguments]
+
+
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("FAIGLIB_")},
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT),
+}
+
+
+def test_a_disk_without_a_free_byte(tmp_path, own_mounts, material):
+    """A file system of its own, as ``df`` would call full: the last sums on it stay, and the run goes on from them."""
+    (tmp_path / "disk").mkdir()
+    line = faiglib(["degrade", "--input", str(material / "gt"), "--output", "results"])
+    script = TMPFS.format(size="64k").replace(
+        "status=0", "dd if=/dev/zero of=filler bs=4k count=13 2> dd || true\nstatus=0"
+    )
+    environment = ENVIRONMENT | {"KEPT": str(tmp_path / "kept")}
+    for number in range(40):  # more than the rest of the disk holds
+        shutil.copy(material / "gt" / "0.png", material / "gt" / f"x{number}.png")
+    done = subprocess.run([*own_mounts, script, "sh", str(tmp_path / "disk"), *line], env=environment, check=False)
+    kept = tmp_path / "kept"
+    assert done.returncode == 1
+    assert (kept / "err").read_text().endswith("cannot be written: No space left on device\n")
+    results = sorted((kept / "results").iterdir())
+    assert 0 < len(results) < 42
+    for path in results:
+        assert path.suffix == ".png"
+        Image.open(path).load()
+
+
+# ---------------------------------------------------------------- read-only trees, unusual homes
+
+
+READ_ONLY = """
+set -e
+mount --bind "$1" "$1"
+mount -o remount,bind,ro "$1"
+cd "$1"
+shift
+exec "$@"
+"""
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    """A copy of what a checkout needs to compute, without what was generated."""
+    tree = tmp_path / "tree"
+    for name in ("faiglib", "models", "book", "notebooks"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "mathjax", "_models"))
+    shutil.copy(ROOT / "_config.yml", tree)
+    return tree
+
+
+def test_a_read_only_source_tree(tmp_path, own_mounts, material, tree):
+    """The commands write where they are told to only, and the book, whose place is in the tree, says so."""
+    environment = ENVIRONMENT | {"PYTHONPATH": str(tree), "FAIGLIB_CACHE": str(tmp_path / "cache")}
+    before = content(tree)
+    pair = [f"--{role}={tree}/models/srresnet-{role}-seed0.safetensors" for role in ("baseline", "target")]
+    images = [f"--{kind}={material}/{kind}" for kind in ("gt", "blur", "noise")]
+    out = tmp_path / "out"
+    line = faiglib(["attribute", "--network=srresnet", *pair, *images, f"--out={out}", "--nodes=1", "--device=cpu"])
+    start = [*own_mounts, READ_ONLY, "sh", str(tree)]
+    subprocess.run([*start, *line], env=environment, check=True, capture_output=True)
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"{kind}_{what}" for kind in ("blur", "noise") for what in ("index.txt", "scores.safetensors")
+    ]
+    line = [sys.executable, "book/tools/reproduce.py", "--profile", "quick", "--offline"]
+    failed = subprocess.run([*start, *line], env=environment, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.strip() == f"reproduce: {tree / 'build'} could not be read or written: Read-only file system"
+    assert content(tree) == before
+
+
+def test_a_home_with_a_space_and_other_letters(tmp_path, material, server):
+    home = tmp_path / "Zoë Ångström 数"
+    shutil.copytree(material, home / "my images")
+    code = "import sys; from test_faults import cli, download; download(None, sys.argv[1]); cli.main(sys.argv[2:])"
+    places = [f"--{kind}={home}/my images/{kind}" for kind in ("gt", "blur", "noise")]
+    pair = [f"--{role}={ROOT}/models/srresnet-{role}-seed0.safetensors" for role in ("baseline", "target")]
+    line = ["attribute", "--network=srresnet", *pair, *places, "--out=results é", "--nodes=1", "--device=cpu"]
+    environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith(("XDG_", "LC_"))}
+    environment |= {"HOME": str(home), "LC_ALL": "C", "no_proxy": "*"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "book" / "tools")])
+    done = subprocess.run(
+        [sys.executable, "-c", code, server, *line], env=environment, cwd=home, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((home / "results é").iterdir())) == 4
+    found = [path.relative_to(home).as_posix() for path in home.rglob("*.bmp")]
+    assert sorted(found) == [f".cache/faiglib/{name}" for name in sorted(FILES)]
+
+
+# ---------------------------------------------------------------- files that mean harm
+
+
+def test_a_weight_file_that_names_files_elsewhere_writes_none(tmp_path):
+    """A .pth is a zip; entries with ../ in their names stay inside it."""
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    path = folder / "weights.pth"
+    torch.save({"params_ema": tiny_state(0)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in ("../../escaped", "weights/../../../escaped", "/escaped"):
+            archive.writestr(name, b"harm")
+    with contextlib.suppress(WeightsError):
+        load_weights(path)
+    with zipfile.ZipFile(folder / "other.pth", "w") as archive:
+        archive.writestr("../escaped/data.pkl", b"harm")
+    with pytest.raises(WeightsError, match=r"other\.pth cannot be read as weights only: "):
+        load_weights(folder / "other.pth")
+    assert sorted(content(tmp_path)) == ["a/b/other.pth", "a/b/weights.pth"]
+    assert not Path("/escaped").exists()
+
+
+@pytest.mark.parametrize("file", ["../target.safetensors", "/target.safetensors", "a/b.safetensors", ""])
+def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path, file):
+    publish(tmp_path)
+    path = tmp_path / zoo.MANIFEST
+    listed = json.loads(path.read_text())
+    listed["models"][0]["file"] = file
+    path.write_text(json.dumps(listed))
+    with pytest.raises(WeightsError, match=r"manifest\.json cannot be read: .*names no file of this folder"):
+        zoo.entries(tmp_path)
+
+
+def test_a_pickle_with_code_among_the_models_is_not_run(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "mark",)
+
+    publish(tmp_path)
+    path = tmp_path / "srresnet-target-seed0.safetensors"
+    listed = json.loads((tmp_path / zoo.MANIFEST).read_text())
+    torch.save({"params_ema": Attack()}, path)
+    listed["models"][0]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    write_text_atomic(tmp_path / zoo.MANIFEST, json.dumps(listed))
+    with pytest.raises(WeightsError, match="is not a readable safetensors file"):
+        zoo.load_entry(tmp_path, zoo.entries(tmp_path)[0])
+    assert not (tmp_path / "mark").exists()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import json
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -105,8 +108,105 @@ def test_nox_has_its_sessions():
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.decorator_list
     }
-    assert sessions.keys() == {"env", "reproduce", "tests", "lint", "book", "pdf", "lab", "train", "bench"}
-    assert all("requires" in keywords for name, keywords in sessions.items() if name != "env")
+    assert sessions.keys() == {"env", "reproduce", "tests", "compat", "lint", "book", "pdf", "lab", "train", "bench"}
+    assert all("requires" in keywords for name, keywords in sessions.items() if name not in ("env", "compat"))
+
+
+def supported() -> list[str]:
+    """The versions of Python that the classifiers name."""
+    prefix = "Programming Language :: Python :: 3."
+    names = [line for line in PYPROJECT["project"]["classifiers"] if line.startswith(prefix)]
+    return [name.rpartition(" ")[2] for name in names]
+
+
+def test_the_supported_versions_of_python_agree_everywhere():
+    versions = supported()
+    assert versions == sorted(versions, key=lambda version: int(version.split(".")[1]))
+    lowest = versions[0]
+    assert PYPROJECT["project"]["requires-python"] == f">={lowest}"
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py{lowest.replace('.', '')}"
+    assert PYPROJECT["tool"]["mypy"]["python_version"] == lowest
+    assert f"python={json.dumps(versions)}" in (ROOT / "noxfile.py").read_text()
+    assert f"Python {versions[0]} to {versions[-1]} are supported" in (ROOT / "CONTRIBUTING.md").read_text()
+    assert f"Python {lowest} or newer" in (ROOT / "README.md").read_text()
+    workflow = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text())
+    steps = [
+        step["with"]["python-version"]
+        for step in workflow["jobs"]["book"]["steps"]
+        if "setup-python" in step.get("uses", "")
+    ]
+    assert set(steps) <= set(versions)
+
+
+def test_the_code_compiles_as_the_oldest_python_that_is_supported():
+    feature = tuple(map(int, supported()[0].split(".")))
+    for path in project_files():
+        if path.suffix == ".py":
+            ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=feature)
+
+
+def distribution_of() -> dict[str, set[str]]:
+    """What every module that is installed here comes from."""
+    return {
+        module: {canonicalize_name(name) for name in names}
+        for module, names in importlib.metadata.packages_distributions().items()
+    }
+
+
+CORE = ["faiglib"]
+BOOK = ["book/tools", "notebooks", "faiglib/figures", "faiglib/experiments"]
+DEVELOPMENT = ["tests", "noxfile.py", "benchmarks"]
+#: Modules that are only looked at where they are there, or that come with what they are used with.
+OPTIONAL = {"lightning", "requests", "sphinx", "packaging", "click"}
+
+
+def imported(places: list[str]) -> set[str]:
+    """The top-level modules that the code imports, whether at its beginning or later."""
+    modules = set()
+    for place in places:
+        paths = [ROOT / place] if place.endswith(".py") else sorted((ROOT / place).rglob("*.py"))
+        for path in paths:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Import):
+                    modules |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    modules.add(node.module.partition(".")[0])
+    return modules
+
+
+@pytest.mark.parametrize(
+    ("places", "extras"),
+    [(CORE, ["book"]), (BOOK, ["book"]), (DEVELOPMENT, ["book", "dev"])],
+    ids=["core", "book", "dev"],
+)
+def test_everything_that_is_imported_is_declared(places, extras):
+    lines = [*PYPROJECT["project"]["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    ours = {"faiglib", "bookmaker", "benchmarks", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+    known = distribution_of()
+    missing = {
+        module
+        for module in imported(places) - ours - OPTIONAL - sys.stdlib_module_names
+        if not known.get(module, set()) & declared
+    }
+    assert missing == set()
+
+
+def test_the_docs_name_what_there_is():
+    """Sessions, files and commands in the pages that people read first."""
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
+    for name in ("README.md", "CONTRIBUTING.md", "book/reading.md", "models/README.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        named = {word for line in re.findall(r"nox -s ([\w ]+)", text) for word in line.split()}
+        assert named <= sessions | {"NAME"}, name
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", text):
+            assert ((ROOT / name).parent / target).exists(), f"{name} links to {target}"
+    commands = set(re.findall(r"faiglib ([a-z][a-z-]+) ", (ROOT / "README.md").read_text()))
+    assert commands
+    from faiglib.cli import app
+
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert commands <= known
 
 
 def messages(path: Path) -> list[str]:

@@ -83,6 +83,9 @@ def write_notebook(root: Path, name: str, code: str = "") -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
+    """A small project, in a folder whose name is not plain."""
+    tmp_path = tmp_path / "Zoë's books 数"
+    tmp_path.mkdir()
     for folder in ("book", "notebooks", "faiglib", "models"):
         (tmp_path / folder).mkdir()
     (tmp_path / "_config.yml").write_text(CONFIG)
@@ -224,16 +227,26 @@ def test_a_dying_kernel_is_one_sentence(root, capsys):
     assert "Traceback" not in error
 
 
+def outputs(root: Path, name: str) -> list[list[object]]:
+    notebook = nbformat.read(root / f"build/notebooks/{name}.ipynb", as_version=4)
+    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+
+
 @pytest.mark.slow
 def test_kill_leaves_a_state_to_go_on_from_and_the_lock_keeps_others_out(root, capsys, monkeypatch):
+    """Killed in papermill: the next run ends as one that nobody disturbed, and no kernel is left behind."""
     monkeypatch.setattr(html, "build", lambda layout, *, strict: None)
-    write_notebook(root, "02_two", code="import time\nfrom pathlib import Path\nPath('../in').touch()\ntime.sleep(60)")
+    monkeypatch.setenv("FAIGLIB_DATA", "")
+    monkeypatch.setenv("FAIGLIB_CACHE", str(root / "cache"))
+    code = "import os, time\nfrom pathlib import Path\nif not Path('../go').exists():\n"
+    code += "    Path('../in').write_text(str(os.getpid()))\n    time.sleep(60)\nprint('the end')"
+    write_notebook(root, "02_two", code=code)
     command = [sys.executable, str(PROJECT / "book/tools/reproduce.py"), "--root", str(root), "--offline"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     process = subprocess.Popen([*command, "--profile", "quick"], stdout=subprocess.DEVNULL, env=environment)
     try:
         deadline = time.monotonic() + 120
-        while not (root / "in").exists():
+        while not (root / "in").exists() or not (root / "in").read_text():
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -246,9 +259,21 @@ def test_kill_leaves_a_state_to_go_on_from_and_the_lock_keeps_others_out(root, c
         process.wait()
     assert runs(root) == ["01", "02"]
     assert not (root / "build/notebooks/02_two.json").exists()
-    write_notebook(root, "02_two")
-    assert reproduce(root) == 0
-    assert "02" in runs(root)
+    assert not (root / "build/notebooks/02_two.ipynb").exists()
+    kernel = Path("/proc", (root / "in").read_text())
+    while kernel.exists() and "Z" not in (kernel / "stat").read_text().split(")")[1].split()[0]:
+        assert time.monotonic() < deadline, "the kernel outlives the run that was killed"
+        time.sleep(0.1)
+    (root / "go").touch()
+    again = ["--root", str(root), "--profile", "quick", "--offline"]
+    assert driver.main(again) == 0
+    assert runs(root) == ["02"]
+    disturbed = outputs(root, "02_two")
+    (root / "build/notebooks/02_two.json").unlink()
+    assert driver.main(again) == 0
+    assert runs(root) == ["02"]
+    assert outputs(root, "02_two") == disturbed
+    assert "the end" in json.dumps(disturbed)
 
 
 @pytest.mark.usefixtures("_no_html")
@@ -307,6 +332,39 @@ def test_a_full_disk_is_one_sentence(root, capsys, monkeypatch):
     assert capsys.readouterr().err.strip() == (
         "reproduce: /some/file could not be read or written: No space left on device"
     )
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_notebooks_on_a_full_disk_are_one_sentence_and_the_earlier_ones_stay(root, capsys, largest_file):
+    assert reproduce(root) == 0
+    before = (root / "build/notebooks/02_two.ipynb").read_bytes()
+    write_notebook(root, "02_two", code="print('x' * 50_000)")
+    for size in (20_000, 1_000):  # while papermill writes, and before it starts
+        capsys.readouterr()
+        with largest_file(size):
+            assert reproduce(root, "--only", "02") == 1
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("reproduce: ")
+        assert "02_two" in error
+        assert error.endswith("File too large")
+        assert "\n" not in error
+        assert (root / "build/notebooks/02_two.ipynb").read_bytes() == before
+        assert not list((root / "build/notebooks").glob("*02_two*partial*"))
+    assert reproduce(root, "--only", "02") == 0
+    assert "x" * 50_000 in (root / "build/notebooks/02_two.ipynb").read_text()
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_staging_on_a_full_disk_is_one_sentence(root, capsys, largest_file):
+    (root / "book" / "index.md").write_text("# Tiny\n" + "x" * 9_000)
+    (root / "book" / "more.md").write_text("# More\n" + "x" * 9_000)
+    with largest_file(5_000):
+        assert reproduce(root, "--no-execute") == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("reproduce: ")
+    assert error.endswith("File too large")
+    assert "\n" not in error
+    assert ".md could not be read or written" in error
 
 
 def test_missing_sets_are_fetched_once_or_said_loudly(capsys):

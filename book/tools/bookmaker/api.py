@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bookmaker.layout import Layout
+from faiglib.files import write_text_atomic
 
 PAGE = "api.md"
 PLACE = "<!-- one section per module: book/tools/bookmaker/api.py -->"
@@ -21,7 +22,7 @@ def fill(layout: Layout) -> None:
     path = layout.source / PAGE
     if path.is_file():
         sections = "\n".join(section(module) for module in modules(layout.root / "faiglib"))
-        path.write_text(path.read_text(encoding="utf-8").replace(PLACE, sections), encoding="utf-8")
+        write_text_atomic(path, path.read_text(encoding="utf-8").replace(PLACE, sections))
 
 
 def modules(package: Path) -> Iterator[str]:

@@ -63,6 +63,17 @@ def read_notebook(path: Path) -> Any:
     return notebook
 
 
+def write_notebook(path: Path, notebook: Any) -> None:
+    """Writes a notebook node, whole or not at all.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    import nbformat
+
+    write_text_atomic(path, nbformat.writes(notebook))
+
+
 def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
     """Executes a notebook into ``build/notebooks/NAME.ipynb``.
 
@@ -74,9 +85,9 @@ def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
         parameters: The values for its cell tagged ``parameters``.
 
     Raises:
-        BookError: If a cell fails; the message says which, and holds the exception and a short traceback.
+        BookError: If a cell fails; the message says which, and holds the exception and a short traceback. Or the
+            notebook cannot be written.
     """
-    import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
 
@@ -87,7 +98,7 @@ def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
     partial = layout.executed / f".{name}.partial.ipynb"
     layout.executed.mkdir(parents=True, exist_ok=True)
     forget_failure(layout, name)
-    nbformat.write(read_notebook(text), given)
+    write_notebook(given, read_notebook(text))
     try:
         papermill.execute_notebook(
             given,
@@ -105,6 +116,9 @@ def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
             f"notebooks/{name}.py: its Python process died, most often because the memory ran out; "
             f"{failed} shows how far it came"
         ) from None
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise BookError(f"{final} could not be written: {error.strerror or error}") from None
     finally:
         given.unlink(missing_ok=True)
     staleness.forget(layout, name)

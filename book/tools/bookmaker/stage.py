@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from bookmaker import api, colophon, drift, scorecard, sources, staleness
-from bookmaker.execute import read_notebook
+from bookmaker.execute import read_notebook, write_notebook
 from bookmaker.layout import Layout
 
 NOT_PAGES = ("tools", "items.yml", "__pycache__", ".*")
@@ -58,7 +58,7 @@ def stage(layout: Layout) -> list[str]:
             page = read_notebook(layout.notebook(name))
             add_notice(page, NOT_EXECUTED.format(number=name.split("_")[0]))
             without_results.append(name)
-        nbformat.write(page, layout.source / "notebooks" / f"{name}.ipynb")
+        write_notebook(layout.source / "notebooks" / f"{name}.ipynb", page)
     return without_results
 
 
