@@ -18,7 +18,7 @@ def main() -> int:
     try:
         program = browser.find()
         if program is None:
-            raise BookError(f"No Chromium or Chrome was found; {browser.VARIABLE} can name one.")
+            raise BookError(f"no Chromium or Chrome was found; {browser.VARIABLE} can name one")
         layout.build.mkdir(exist_ok=True)
         with filelock.FileLock(layout.build / ".reproduce.lock", timeout=0), browser.Browser(program) as opened:
             pdf.make(layout, opened)

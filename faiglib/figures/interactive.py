@@ -92,7 +92,7 @@ def frames(
     for axis in values:
         settings = [(*setting, value) for setting in settings for value in axis]
     if set(settings) != set(images) or start not in images:
-        raise FaiglibError("A picture is needed for every setting of the sliders and for the one at the start.")
+        raise FaiglibError("a picture is needed for every setting of the sliders and for the one at the start")
     pictures = [picture(images[setting]) for setting in settings]
     titles = "".join(f"<span>{escape(head)}</span>" for head in heads)
     sliders = "".join(
@@ -115,7 +115,7 @@ def compare(images: Mapping[str, Tensor], caption: str) -> Interactive:
         FaiglibError: there are not two.
     """
     if len(images) != 2:
-        raise FaiglibError(f"Before and after are two pictures, not {len(images)}.")
+        raise FaiglibError(f"before and after are two pictures, not {len(images)}")
     (left, first), (right, second) = images.items()
     content = (
         f'<div class="heads"><span>{escape(left)}</span>'

@@ -51,7 +51,7 @@ def find() -> str | None:
     if chosen := os.environ.get(VARIABLE):
         program = shutil.which(chosen)
         if program is None:
-            raise BookError(f"{VARIABLE} names {chosen}, which is not a program.")
+            raise BookError(f"{VARIABLE} names {chosen}, which is not a program")
         return program
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
@@ -93,7 +93,7 @@ class Browser:
             if len(lines) == 2:
                 return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
             time.sleep(0.05)
-        raise BookError(f"The browser {program} did not start within {START_S} s.")
+        raise BookError(f"the browser {program} did not start within {START_S} s")
 
     def __enter__(self) -> Self:
         """The browser."""
@@ -133,9 +133,9 @@ class Browser:
                     break
                 self._hear(answer)
         except (OSError, ValueError, websocket.WebSocketException) as error:
-            raise BookError(f"The browser did not answer {method}: {error}.") from error
+            raise BookError(f"the browser did not answer {method}: {error}") from error
         if "error" in answer:
-            raise BookError(f"The browser refused {method}: {answer['error'].get('message')}.")
+            raise BookError(f"the browser refused {method}: {answer['error'].get('message')}")
         result: dict[str, Any] = answer["result"]
         return result
 
@@ -169,7 +169,7 @@ class Browser:
         tab.call("Emulation.setEmulatedMedia", features=[scheme])
         failed = tab.call("Page.navigate", url=address).get("errorText")
         if failed:
-            raise BookError(f"The browser could not open {address}: {failed}.")
+            raise BookError(f"the browser could not open {address}: {failed}")
         tab.evaluate(READY)
         return tab
 
@@ -232,7 +232,7 @@ class Tab:
         """
         answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in answer:
-            raise BookError(f"A script failed in the browser: {answer['exceptionDetails']}")
+            raise BookError(f"a script failed in the browser: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
     def screenshot(self) -> bytes:

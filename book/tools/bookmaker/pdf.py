@@ -22,7 +22,7 @@ def make(layout: Layout, browser: Browser) -> None:
         BookError: If there is nothing to print or it cannot be built.
     """
     if not layout.source.is_dir():
-        raise BookError(f"There is no book in {layout.build} yet; nox -s reproduce makes one.")
+        raise BookError(f"there is no book in {layout.build} yet; nox -s reproduce makes one")
     page = html.run_sphinx(layout, "singlehtml", strict=False) / "index.html"
     tab = browser.open(page.as_uri())
     tab.evaluate(NO_FILES)
