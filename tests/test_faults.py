@@ -99,7 +99,7 @@ def killed(work: Work, folder: Path, *, point: int | None = None, size: int | No
     start_server_of_forks()
     process = FORKS.Process(target=in_a_child, args=(work, folder, point, size))
     process.start()
-    process.join(60)
+    process.join(150)
     assert process.exitcode in (0, -signal.SIGKILL, -signal.SIGXFSZ), process.exitcode
     return process.exitcode != 0
 
