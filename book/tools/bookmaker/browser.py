@@ -149,7 +149,7 @@ class Browser:
 
         Args:
             address: Of the page, such as ``file:///…``.
-            width: Of the window in CSS pixels; below 600 the browser takes itself for a phone.
+            width: Of the window in CSS pixels.
             dark: Whether the user prefers dark pages.
         """
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
@@ -158,13 +158,7 @@ class Browser:
         self._listeners[session] = tab.hear
         for domain in ("Page", "Network", "Runtime", "Log"):
             tab.call(f"{domain}.enable")
-        tab.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
+        tab.resize(width)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         tab.call("Emulation.setEmulatedMedia", features=[scheme])
         failed = tab.call("Page.navigate", url=address).get("errorText")
@@ -234,6 +228,12 @@ class Tab:
         if "exceptionDetails" in answer:
             raise BookError(f"a script failed in the browser: {answer['exceptionDetails']}")
         return answer["result"].get("value")
+
+    def resize(self, width: int) -> None:
+        """Makes the window so many CSS pixels wide; below 600 the browser takes itself for a phone."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
 
     def screenshot(self) -> bytes:
         """The whole page as PNG."""

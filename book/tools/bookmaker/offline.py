@@ -28,10 +28,9 @@ OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clie
 def complaints(browser: Browser, html: Path) -> Iterator[str]:
     """One line for everything that is wrong with a page of a folder, at desktop and at phone width."""
     for path in pages(html):
-        for width in (1280, PHONE):
-            tab = browser.open(path.as_uri(), width=width)
-            yield from (f"{path}: {line}" for line in page_complaints(tab, html, narrow=width == PHONE))
-            tab.close()
+        tab = browser.open(path.as_uri())
+        yield from (f"{path}: {line}" for line in page_complaints(tab, html))
+        tab.close()
 
 
 def pages(html: Path) -> list[Path]:
@@ -39,19 +38,8 @@ def pages(html: Path) -> list[Path]:
     return sorted(path for path in html.rglob("*.html") if "_static" not in path.relative_to(html).parts)
 
 
-def page_complaints(tab: Tab, html: Path, *, narrow: bool) -> Iterator[str]:
-    """The lines for one loaded page.
-
-    Args:
-        tab: The page.
-        html: The folder that nothing may be loaded from outside of.
-        narrow: Whether to say only what is different on a phone: whether the page is wider than the window.
-    """
-    if narrow:
-        overhang = tab.evaluate(OVERHANG)
-        if overhang > 0:
-            yield f"is {overhang} pixels wider than a phone of {PHONE}"
-        return
+def page_complaints(tab: Tab, html: Path) -> Iterator[str]:
+    """The lines for one loaded page; nothing may be loaded from outside of the folder ``html``."""
     for address in dict.fromkeys(tab.requests):
         if not _is_inside(address, html):
             yield f"asks for {address}, which is not in the book"
@@ -63,6 +51,10 @@ def page_complaints(tab: Tab, html: Path, *, narrow: bool) -> Iterator[str]:
         yield f"shows no picture where {source} should be"
     for text in tab.evaluate(UNRENDERED):
         yield f"shows a formula as TeX: {text}"
+    tab.resize(PHONE)
+    overhang = tab.evaluate(OVERHANG)
+    if overhang > 0:
+        yield f"is {overhang} pixels wider than a phone of {PHONE}"
 
 
 def _is_inside(address: str, html: Path) -> bool:
