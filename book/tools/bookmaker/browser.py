@@ -229,15 +229,22 @@ class Tab:
             raise BookError(f"a script failed in the browser: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def resize(self, width: int) -> None:
-        """Makes the window so many CSS pixels wide; below 600 the browser takes itself for a phone."""
+    def resize(self, width: int, height: int = 900) -> None:
+        """Makes the window so many CSS pixels wide and high; below 600 the browser takes itself for a phone."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
     def screenshot(self) -> bytes:
-        """The whole page as PNG."""
-        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+        """The whole page as PNG, from a window as high as the page."""
+        width, height = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        self.resize(width, height)
+        self.evaluate("new Promise(done => setTimeout(done, 500))")
+        return base64.b64decode(
+            self.call(
+                "Page.captureScreenshot",
+            )["data"]
+        )
 
     def pdf(self) -> bytes:
         """The page as PDF on A4, with page numbers and an outline of its headings."""
