@@ -74,9 +74,16 @@ class PatchSource:
 
     def draw(self, batch: int, generator: torch.Generator) -> Tensor:
         """Random augmented patches and margin: (batch, 3, p + 20, p + 20) in [0, 1], channels last."""
-        device = self.pixels.device
+        return self.crop(self.choose(batch, generator), generator)
+
+    def choose(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Numbers (batch,) of random images."""
+        return torch.randint(len(self.widths), (batch,), generator=generator, device=self.pixels.device)
+
+    def crop(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        """A random augmented patch with margin of every image whose number is given; as :meth:`draw` returns them."""
+        device, batch = self.pixels.device, len(image)
         side = self.patch + 2 * MARGIN
-        image = torch.randint(len(self.widths), (batch,), generator=generator, device=device)
         position = torch.rand(2, batch, generator=generator, device=device)
         top = (position[0] * self.rows[image]).long()
         left = (position[1] * self.columns[image]).long()

@@ -1,8 +1,8 @@
-"""One trainer for baseline, target and masked re-training, on Lightning Fabric (CPU, GPU, several processes).
+"""One trainer for everything, on Lightning Fabric (CPU, GPU, several processes).
 
-A run is described by a :class:`Recipe`; with the images and the initial weights it determines every bit
-of the result on a given device and torch version. A run that stops at any point goes on from its last
-checkpoint.
+A run is described by a recipe, which names what it is for (:mod:`faiglib.objectives`); with the images and the initial
+weights it determines every bit of the result on a given device and torch version. A run that stops at any point goes
+on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -31,6 +30,7 @@ from faiglib.files import write_text_atomic
 from faiglib.interruption import uninterrupted
 from faiglib.metrics import psnr
 from faiglib.networks import build
+from faiglib.objectives import Objective, Restoration
 from faiglib.patches import PatchSource, TrainingDegradation
 
 try:
@@ -52,12 +52,12 @@ BETAS = (0.9, 0.99)
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything that determines a training run besides the images and the initial weights.
+class RecipeBase:
+    """What determines every training run; subclasses add what it is for.
 
     Attributes:
         network: name in the registry.
-        role: which degradations are trained, a key of :data:`ROLES`.
+        role: what is trained, one of :attr:`roles`.
         seed: of the initial weights (when there are none) and of every random draw.
         iterations: optimiser steps.
         batch: patches per step, over all processes together.
@@ -68,8 +68,6 @@ class Recipe:
         warmup: share of the steps that warm up, for ``one-cycle``.
         ema: decay of the moving average of the weights, which is the result.
         scale: of the network.
-        blur_sigma: standard deviation of the blur in HR pixels.
-        noise_sigma: standard deviation of the noise on the [0, 1] scale.
     """
 
     network: str
@@ -84,8 +82,8 @@ class Recipe:
     warmup: float = 0.05
     ema: float = 0.999
     scale: int = 2
-    blur_sigma: float = BLUR_SIGMA
-    noise_sigma: float = NOISE_SIGMA
+
+    roles: ClassVar[tuple[str, ...]]
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be trained.
@@ -93,8 +91,8 @@ class Recipe:
         Raises:
             TrainingError: a value is out of its range.
         """
-        if self.role not in ROLES:
-            raise TrainingError(f"unknown role {self.role!r}; known: {', '.join(ROLES)}")
+        if self.role not in self.roles:
+            raise TrainingError(f"unknown role {self.role!r}; known: {', '.join(self.roles)}")
         if self.schedule not in ("one-cycle", "cosine-restarts"):
             raise TrainingError(f"unknown schedule {self.schedule!r}; known: one-cycle, cosine-restarts")
         for name in ("iterations", "batch", "patch", "peak_lr", "period"):
@@ -103,11 +101,34 @@ class Recipe:
         if self.patch % self.scale:
             raise TrainingError(f"the patch of {self.patch} pixels does not divide by the scale {self.scale}")
 
+    def objective(self) -> Objective:
+        """What the run trains for, with a freshly initialised network."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Recipe(RecipeBase):
+    """Training of a baseline or target network, or a re-training; the role, a key of :data:`ROLES`, says on what.
+
+    Attributes:
+        blur_sigma: standard deviation of the blur in HR pixels.
+        noise_sigma: standard deviation of the noise on the [0, 1] scale.
+    """
+
+    blur_sigma: float = BLUR_SIGMA
+    noise_sigma: float = NOISE_SIGMA
+
+    roles: ClassVar[tuple[str, ...]] = tuple(ROLES)
+
     @property
     def degradation(self) -> TrainingDegradation:
         """What is done to the patches."""
         blur, noise = ROLES[self.role]
         return TrainingDegradation(blur, noise, self.blur_sigma, self.noise_sigma, self.scale)
+
+    def objective(self) -> Objective:
+        """L1 under the degradation of the role."""
+        return Restoration(build(self.network, seed=self.seed, scale=self.scale), self.degradation)
 
 
 def paper_recipe(network: str, role: Literal["baseline", "target"], seed: int = 0) -> Recipe:
@@ -128,7 +149,7 @@ def fabric_on(device: torch.device, processes: int = 1, precision: str | None = 
     return Fabric(accelerator=device.type, devices=chosen, precision=precision)  # type: ignore[arg-type]
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
+def learning_rate(recipe: RecipeBase, step: int) -> float:
     """Learning rate of step ``step`` (from 0)."""
     if recipe.schedule == "cosine-restarts":
         progress = (step % recipe.period) / recipe.period
@@ -140,7 +161,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return FINAL_LR + (recipe.peak_lr - FINAL_LR) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def ema_decay(recipe: Recipe, step: int) -> float:
+def ema_decay(recipe: RecipeBase, step: int) -> float:
     """Decay at step t: (1 + t) / (10 + t) up to the recipe's, so that short runs forget their start."""
     return min(recipe.ema, (1 + step) / (10 + step))
 
@@ -152,7 +173,7 @@ def draw_seed(seed: int, step: int) -> int:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run made: the averaged weights, the log (a mapping per row) and the seconds of all sessions."""
+    """What a run made: state of the network with averaged weights, log (a mapping per row), seconds of all sessions."""
 
     state: State
     log: list[dict[str, float]]
@@ -168,7 +189,7 @@ class _Progress:
 
 
 def train(
-    recipe: Recipe,
+    recipe: RecipeBase,
     images: Sequence[Tensor],
     *,
     initial: Mapping[str, Tensor] | None = None,
@@ -180,49 +201,56 @@ def train(
     log_every: int = 200,
     progress: bool = True,
 ) -> TrainingResult:
-    """Train a network by a recipe: L1 loss, Adam (0.9, 0.99), exponential moving average of the weights.
+    """Train a network by a recipe: its objective, Adam (0.9, 0.99), exponential moving average of the weights.
 
     Args:
         recipe: what to train.
         images: ground truth, each (1, 3, H, W) in [0, 1].
-        initial: weights to start from; freshly drawn ones otherwise.
+        initial: state of the objective's model to start from; freshly drawn weights otherwise.
         trainable: boolean masks by parameter name, broadcastable to the parameter; everything else stays as
             it is. Without it all parameters are trained.
         run_dir: where the checkpoint ``state.safetensors``, ``log.csv`` and the result
             ``weights.safetensors`` go. A checkpoint of the same run found there is continued.
         validation: network input and ground truth, (N, 3, h, w) and (N, 3, H, W), by name; their PSNR is
-            logged.
+            logged. It takes an objective whose result restores images.
         fabric: launched; decides device, precision and number of processes. CPU in float32 otherwise.
         checkpoint_seconds: time between checkpoints.
         log_every: steps between rows of the log.
         progress: show a progress bar.
 
     Raises:
-        TrainingError: the images do not fit, a mask names no parameter, the run directory holds another run,
-            or the loss is not finite.
+        TrainingError: the images or the processes do not fit, a mask names no parameter, the run directory holds
+            another run, or the loss is not finite.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     if recipe.batch % fabric.world_size:
         raise TrainingError(f"a batch of {recipe.batch} does not divide over {fabric.world_size} processes")
-    network = build(recipe.network, seed=recipe.seed, scale=recipe.scale)
+    objective = recipe.objective()
+    if objective.one_process and fabric.world_size > 1:
+        raise TrainingError(
+            f"{recipe.network} keeps state besides its weights, which {fabric.world_size} processes would not share; "
+            "train it in one"
+        )
+    model = objective.model
     if initial is not None:
-        fit(network, initial, "the file of initial weights")
-    network.to(fabric.device)
-    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    names = [name for name, _ in network.named_parameters()]
-    masks = _masks(network, trainable)
+        fit(model, initial, "the file of initial weights")
+    model.to(fabric.device)
+    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    masks = _masks(trained, trainable)
     source = PatchSource.from_images(images, recipe.patch, fabric.device)
 
-    parameters: list[Tensor] = list(network.parameters())
+    parameters: list[Tensor] = list(trained.values())
     optimizer = torch.optim.Adam(parameters, lr=recipe.peak_lr, betas=BETAS, fused=fabric.device.type == "cuda")
     average = [parameter.detach().clone() for parameter in parameters]
-    identity = _identity(recipe, source, initial, trainable)
+    run_state = _RunState(_identity(recipe, source, initial, trainable), model, trained, average, optimizer)
     checkpoint = run_dir / "state.safetensors" if run_dir else None
-    done = _resume(checkpoint, identity, names, parameters, average, optimizer) if checkpoint else _Progress()
+    done = run_state.resume(checkpoint) if checkpoint else _Progress()
     log = _read_log(run_dir, done.step)
 
     def result(seconds: float) -> TrainingResult:
-        state = dict(zip(names, [tensor.detach().cpu().contiguous() for tensor in average], strict=True))
+        averaged = _averaged(objective.network.state_dict(keep_vars=True), parameters, average)
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in averaged.items()}
         if run_dir and fabric.is_global_zero:
             save_weights(run_dir / "weights.safetensors", state, {"recipe": json.dumps(asdict(recipe))})
         return TrainingResult(state, log, seconds)
@@ -230,7 +258,10 @@ def train(
     if done.step == recipe.iterations:
         return result(done.seconds)
 
-    compiled = torch.compile(network, mode="reduce-overhead") if fabric.device.type == "cuda" else network
+    compiling = (
+        fabric.device.type == "cuda" and not run_state.kept
+    )  # a model of fixed or self-made state stays as it is
+    compiled = torch.compile(model, mode="reduce-overhead") if compiling else model
     module, wrapped = fabric.setup(cast("nn.Module", compiled), optimizer)
     generator = torch.Generator(fabric.device)
     share = slice(fabric.global_rank, None, fabric.world_size)
@@ -240,7 +271,7 @@ def train(
         torch.zeros((), device=fabric.device),
     )
     since = 0
-    whole = True  # whether parameters, moments, average and step number belong together
+    whole = True  # whether the state of the model, moments, average and step number belong together
     bar = tqdm(
         total=recipe.iterations,
         initial=done.step,
@@ -252,26 +283,27 @@ def train(
     def save() -> None:
         if checkpoint and fabric.is_global_zero:
             done.seconds = time.monotonic() - started
-            _save(checkpoint, identity, done, names, parameters, average, optimizer)
+            run_state.save(checkpoint, done)
 
     try:
         while done.step < recipe.iterations:
             generator.manual_seed(draw_seed(recipe.seed, done.step))
-            low, ground_truth = recipe.degradation(source.draw(recipe.batch, generator), generator)
-            low = low[share].contiguous(memory_format=torch.channels_last)
+            samples = tuple(_laid_out(tensor[share]) for tensor in objective.draw(source, recipe.batch, generator))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, done.step)
-            loss = F.l1_loss(module(low), ground_truth[share])
-            wrapped.zero_grad()
-            fabric.backward(loss)
-            for parameter, mask in zip(parameters, masks, strict=True):
-                if mask is not None and parameter.grad is not None:
-                    parameter.grad.mul_(mask)
             with uninterrupted():
-                whole = False
+                whole = False  # from the forward pass on, which moves the statistics of batch normalisation
+                outputs = module(samples[0])
+                loss = objective.loss(outputs, samples)
+                wrapped.zero_grad()
+                fabric.backward(loss)
+                for parameter, mask in zip(parameters, masks, strict=True):
+                    if mask is not None and parameter.grad is not None:
+                        parameter.grad.mul_(mask)
                 wrapped.step()
                 with torch.no_grad():
                     torch._foreach_lerp_(average, parameters, 1 - ema_decay(recipe, done.step))
+                objective.after_step(outputs)
                 losses += loss.detach()
                 since += 1
                 done.step += 1
@@ -288,7 +320,7 @@ def train(
                     raise TrainingError(
                         f"the loss became {row['loss']} before step {done.step}; lower the learning rate"
                     )
-                row |= _validate(network, average, validation or {})
+                row |= _validate(objective.network, parameters, average, validation or {})
                 log.append(row)
                 losses, since = torch.zeros_like(losses), 0
                 bar.set_postfix(
@@ -309,21 +341,31 @@ def train(
     return result(time.monotonic() - started)
 
 
-def _masks(network: nn.Module, trainable: Mapping[str, Tensor] | None) -> list[Tensor | None]:
-    parameters = dict(network.named_parameters())
+def _masks(trained: Mapping[str, Tensor], trainable: Mapping[str, Tensor] | None) -> list[Tensor | None]:
     if trainable is None:
-        return [None] * len(parameters)
+        return [None] * len(trained)
     for name in trainable:
-        if name not in parameters:
+        if name not in trained:
             raise TrainingError(f"cannot train {name}: the network has no such parameter")
     nothing = torch.zeros(())
-    return [
-        trainable.get(name, nothing).to(parameter.device, parameter.dtype) for name, parameter in parameters.items()
-    ]
+    return [trainable.get(name, nothing).to(parameter.device, parameter.dtype) for name, parameter in trained.items()]
+
+
+def _laid_out(samples: Tensor) -> Tensor:
+    """Images with the channels last, as the weights are; everything else as it is."""
+    return samples.contiguous(memory_format=torch.channels_last) if samples.dim() == 4 else samples
+
+
+def _averaged(
+    tensors: Mapping[str, Tensor], parameters: Sequence[Tensor], average: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """The tensors, the average of a trained parameter in its place."""
+    means = {id(parameter): mean for parameter, mean in zip(parameters, average, strict=True)}
+    return {name: means.get(id(tensor), tensor) for name, tensor in tensors.items()}
 
 
 def _identity(
-    recipe: Recipe,
+    recipe: RecipeBase,
     source: PatchSource,
     initial: Mapping[str, Tensor] | None,
     trainable: Mapping[str, Tensor] | None,
@@ -338,58 +380,61 @@ def _identity(
     return digest.hexdigest()
 
 
-def _save(
-    path: Path,
-    identity: str,
-    done: _Progress,
-    names: Sequence[str],
-    parameters: Sequence[Tensor],
-    average: Sequence[Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    tensors: State = {}
-    for name, parameter, mean in zip(names, parameters, average, strict=True):
-        tensors[f"parameter/{name}"] = parameter
-        tensors[f"average/{name}"] = mean
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"adam/{name}/{key}"] = value
-    save_weights(path, tensors, {"identity": identity, "step": str(done.step), "seconds": repr(done.seconds)})
+class _RunState:
+    """All tensors of a run, and their way to the checkpoint and back."""
 
+    def __init__(
+        self,
+        identity: str,
+        model: nn.Module,
+        trained: Mapping[str, Tensor],
+        average: Sequence[Tensor],
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.identity, self.trained, self.average, self.optimizer = identity, trained, average, optimizer
+        #: State of the model that is not trained: buffers, and parameters that want no gradient.
+        self.kept = {name: value for name, value in model.state_dict(keep_vars=True).items() if name not in trained}
 
-def _resume(
-    path: Path,
-    identity: str,
-    names: Sequence[str],
-    parameters: Sequence[Tensor],
-    average: Sequence[Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> _Progress:
-    if not path.exists():
-        return _Progress()
-    try:
-        with safe_open(str(path), framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
-        raise TrainingError(f"the checkpoint {path} cannot be read ({error}); delete it to start afresh") from None
-    if metadata.get("identity") != identity:
-        raise TrainingError(
-            f"the checkpoint {path} belongs to a run with another recipe, other images or other initial "
-            "weights; choose another folder, or delete it to start afresh"
-        )
-    moments: dict[int, dict[str, Tensor]] = {}
-    with torch.no_grad():
-        for number, (name, parameter, mean) in enumerate(zip(names, parameters, average, strict=True)):
-            parameter.copy_(tensors[f"parameter/{name}"])
-            mean.copy_(tensors[f"average/{name}"])
-            prefix = f"adam/{name}/"
-            moments[number] = {
-                key.removeprefix(prefix): _laid_out_as(parameter, value)
-                for key, value in tensors.items()
-                if key.startswith(prefix)
-            }
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return _Progress(int(metadata["step"]), float(metadata["seconds"]))
+    def save(self, path: Path, done: _Progress) -> None:
+        tensors: State = {f"kept/{name}": value for name, value in self.kept.items()}
+        for (name, parameter), mean in zip(self.trained.items(), self.average, strict=True):
+            tensors[f"parameter/{name}"] = parameter
+            tensors[f"average/{name}"] = mean
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"adam/{name}/{key}"] = value
+        metadata = {"identity": self.identity, "step": str(done.step), "seconds": repr(done.seconds)}
+        save_weights(path, tensors, metadata)
+
+    def resume(self, path: Path) -> _Progress:
+        if not path.exists():
+            return _Progress()
+        try:
+            with safe_open(str(path), framework="pt", device="cpu") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+        except (SafetensorError, OSError) as error:
+            raise TrainingError(f"the checkpoint {path} cannot be read ({error}); delete it to start afresh") from None
+        if metadata.get("identity") != self.identity:
+            raise TrainingError(
+                f"the checkpoint {path} belongs to a run with another recipe, other images or other initial "
+                "weights; choose another folder, or delete it to start afresh"
+            )
+        moments: dict[int, dict[str, Tensor]] = {}
+        with torch.no_grad():
+            for name, value in self.kept.items():
+                value.copy_(tensors[f"kept/{name}"])
+            for number, ((name, parameter), mean) in enumerate(zip(self.trained.items(), self.average, strict=True)):
+                parameter.copy_(tensors[f"parameter/{name}"])
+                mean.copy_(tensors[f"average/{name}"])
+                prefix = f"adam/{name}/"
+                moments[number] = {
+                    key.removeprefix(prefix): _laid_out_as(parameter, value)
+                    for key, value in tensors.items()
+                    if key.startswith(prefix)
+                }
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        return _Progress(int(metadata["step"]), float(metadata["seconds"]))
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
@@ -399,17 +444,21 @@ def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _validate(
-    network: nn.Module, average: Sequence[Tensor], validation: Mapping[str, tuple[Tensor, Tensor]]
+    network: nn.Module,
+    parameters: Sequence[Tensor],
+    average: Sequence[Tensor],
+    validation: Mapping[str, tuple[Tensor, Tensor]],
 ) -> dict[str, float]:
     """PSNR in dB of the averaged weights, one value per named input."""
     if not validation:
         return {}
-    weights = dict(zip([name for name, _ in network.named_parameters()], average, strict=True))
-    device = average[0].device
+    weights = _averaged(dict(network.named_parameters()), parameters, average)
     values = {}
+    network.eval()
     for name, (low, ground_truth) in validation.items():
-        restored = torch.func.functional_call(network, weights, (low.to(device),))
-        values[f"psnr_{name}"] = float(psnr(quantise(restored.float()), ground_truth.to(device)).mean())
+        restored = torch.func.functional_call(network, weights, (low.to(average[0].device),))
+        values[f"psnr_{name}"] = float(psnr(quantise(restored.float()), ground_truth.to(restored.device)).mean())
+    network.train()
     return values
 
 

@@ -172,14 +172,11 @@ class RandomDegradation:
         blur_range: widths are drawn from U[low, high], HR pixels.
         noise_limit: noise is drawn from U[0, limit], on the [0, 1] scale; 0 means none.
         scale: downsampling factor.
-        shared: so many consecutive samples get the same blur and the same strength of noise; 2 for the query and
-            the key of DASR.
     """
 
     blur_range: tuple[float, float] = BLUR_RANGE
     noise_limit: float = 0.0
     scale: int = SCALE
-    shared: int = 1
 
     def __call__(self, padded: Tensor, generator: torch.Generator) -> Degraded:
         """Degrade patches with the margin that :meth:`faiglib.patches.PatchSource.draw` leaves for the blur.
@@ -188,25 +185,34 @@ class RandomDegradation:
         from the generator, so that they do not depend on whether there is noise.
 
         Args:
-            padded: (N, 3, p + 20, p + 20) in [0, 1]; N a multiple of ``shared``, p of ``scale``.
+            padded: (N, 3, p + 20, p + 20) in [0, 1]; p a multiple of ``scale``.
             generator: on the device of the patches.
 
         Raises:
             ImageError: p is not a multiple of the scale.
-            ValueError: N is not a multiple of ``shared``.
         """
-        count, margin = len(padded), KERNEL_SIZE // 2
-        if count % self.shared:
-            raise ValueError(f"{count} samples do not form groups of {self.shared}")
-
-        def draw(low: float, high: float) -> Tensor:
-            return uniform(low, high, count // self.shared, generator).repeat_interleave(self.shared)
-
-        blur_sigmas = draw(*self.blur_range)
-        low = bicubic_downsample(blur_valid_each(padded, gaussian_windows(blur_sigmas)), self.scale)
+        blur_sigmas = uniform(*self.blur_range, len(padded), generator)
         noise_sigmas = torch.zeros_like(blur_sigmas)
         if self.noise_limit:
-            noise_sigmas = draw(0.0, self.noise_limit)
+            noise_sigmas = uniform(0.0, self.noise_limit, len(padded), generator)
+        return self._degrade(padded, blur_sigmas, noise_sigmas, generator)
+
+    def again(self, samples: Degraded, padded: Tensor, generator: torch.Generator) -> Degraded:
+        """Degrade other patches by the blur and the strength of noise of ``samples``, but with noise of their own.
+
+        Args:
+            samples: of :meth:`__call__`.
+            padded: as many as there are samples; see :meth:`__call__`.
+            generator: of the noise.
+        """
+        return self._degrade(padded, samples.blur_sigmas, samples.noise_sigmas, generator)
+
+    def _degrade(
+        self, padded: Tensor, blur_sigmas: Tensor, noise_sigmas: Tensor, generator: torch.Generator
+    ) -> Degraded:
+        margin = KERNEL_SIZE // 2
+        low = bicubic_downsample(blur_valid_each(padded, gaussian_windows(blur_sigmas)), self.scale)
+        if self.noise_limit:
             noise = torch.randn(low.shape, generator=generator, device=generator.device)
             low = low + noise_sigmas.view(-1, 1, 1, 1).to(low) * noise.to(low)
         ground_truth = padded[..., margin:-margin, margin:-margin]

@@ -18,6 +18,7 @@ from faiglib.networks.dasr import (
     DASRTraining,
     DegradationAwareConv,
     Encoder,
+    EncoderTraining,
     MomentumContrast,
     contrastive_loss,
     depthwise_each,
@@ -35,9 +36,9 @@ def tiny(seed: int = 1, **options: int) -> DASR:
     return network
 
 
-def training(length: int = 16) -> DASRTraining:
+def training(length: int = 16, phase: type[DASRTraining] = DASRTraining) -> DASRTraining:
     torch.manual_seed(0)
-    return DASRTraining(tiny(), length).double().train()
+    return phase(tiny(), length).double().train()
 
 
 @pytest.fixture
@@ -224,11 +225,11 @@ def test_key_encoder_follows_by_momentum_and_only_then():
 
 
 def test_an_optimiser_over_all_parameters_leaves_the_key_encoder_alone(pairs):
-    model = training()
+    model = training(phase=EncoderTraining)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     before = copy.deepcopy(model.momentum_contrast.key_encoder.state_dict())
     encoder = copy.deepcopy(model.network.encoder.state_dict())
-    contrastive_loss(model.contrast(pairs)[0]).backward()
+    contrastive_loss(model(pairs)[0]).backward()
     optimizer.step()
     for name, parameter in model.momentum_contrast.key_encoder.named_parameters():
         assert torch.equal(parameter, before[name])
@@ -285,11 +286,17 @@ def test_logits_are_cosines_with_the_own_key_first(pairs):
     assert float(contrastive_loss(logits)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_contrast_alone_is_that_of_the_joint_forward(pairs):
-    model = training().eval()
+def test_the_first_phase_has_the_state_and_the_contrast_of_the_second(pairs):
+    model, first = training().eval(), training(phase=EncoderTraining).eval()
+    first.load_state_dict(model.state_dict())
+    assert {n for n, p in first.named_parameters() if p.requires_grad} == {
+        n
+        for n, p in model.named_parameters()
+        if p.requires_grad and n.startswith(("network.encoder.", "momentum_contrast.head."))
+    }
     with torch.no_grad():
         _, logits, keys = model(pairs)
-        alone, same_keys = model.contrast(pairs)
+        alone, same_keys = first(pairs)
     assert torch.equal(alone, logits)
     assert torch.equal(same_keys, keys)
 
@@ -304,20 +311,19 @@ def test_joint_loss_weighs_as_with_pixel_values_to_255(pairs):
 def test_encoder_learns_to_tell_degradations_apart():
     """A few steps of the whole procedure on images that differ in noise alone."""
     torch.manual_seed(0)
-    model = DASRTraining(tiny().float(), length=36).train()
-    model.momentum_contrast.momentum = 0.9
+    model = EncoderTraining(tiny().float(), length=36, momentum=0.9).train()
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     losses = []
     for _ in range(60):
         strength = torch.linspace(0, 0.5, 8).view(8, 1, 1, 1, 1)
         images = torch.rand(8, 1, 3, 1, 1) + strength * torch.randn(8, 2, 3, 12, 12)
-        model.follow()
-        logits, keys = model.contrast(images)
+        logits, keys = model(images)
         loss = contrastive_loss(logits)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         model.enqueue(keys)
+        model.follow()
         losses.append(float(loss.detach()))
     assert sum(losses[-5:]) / 5 < 0.8 * math.log(37)
     assert int(model.momentum_contrast.position) == 60 * 8 % 36 == 12

@@ -198,13 +198,26 @@ def test_same_seed_same_samples_and_noise_leaves_the_widths_alone():
     assert not torch.equal(first.low, without.low)
 
 
-def test_shared_degradation_for_query_and_key():
-    sample = RandomDegradation(noise_limit=0.1, shared=2)(padded(6, 16), torch.Generator().manual_seed(5))
-    for values in (sample.blur_sigmas, sample.noise_sigmas):
-        assert torch.equal(values[0::2], values[1::2])
-        assert len(values[0::2].unique()) == 3
-    with pytest.raises(ValueError, match="5 samples do not form groups of 2"):
-        RandomDegradation(shared=2)(padded(5, 16), torch.Generator())
+def test_the_same_degradation_of_other_patches():
+    """Query and key of DASR: same blur and strength of noise, other noise; the first is drawn as if it were alone."""
+    first, second = padded(6, 16), padded(6, 16, seed=1)
+    generator = torch.Generator().manual_seed(5)
+    degradation = RandomDegradation(noise_limit=0.1)
+    query = degradation(first, generator)
+    key = degradation.again(query, second, generator)
+    assert torch.equal(query.low, degradation(first, torch.Generator().manual_seed(5)).low)
+    assert torch.equal(key.ground_truth, second[..., 10:-10, 10:-10])
+    for n in range(6):
+        sigma = float(query.blur_sigmas[n])
+        for channel in range(3):
+            blurred = ndimage.convolve(second[n, channel].double().numpy(), kernel(sigma))[10:-10, 10:-10]
+            noise = (key.low[n, channel].double().numpy() - imresize(blurred, 4)) / float(query.noise_sigmas[n])
+            assert 0.1 < np.abs(noise).mean() < 4
+    same = degradation.again(query, first, generator)
+    assert not torch.equal(same.low, query.low)
+    quiet = RandomDegradation()
+    query = quiet(first, generator)
+    assert torch.equal(quiet.again(query, first, generator).low, query.low)
 
 
 def test_it_takes_what_the_patch_source_draws(random_image):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -41,6 +42,13 @@ def build(name: str, *, seed: int | None = None, **options: int) -> nn.Module:
         raise NetworkError(f"unknown network {name!r}; known: {', '.join(sorted(known))}")
     if seed is None:
         return known[name](**options).eval()
+    with seeded(seed):
+        return known[name](**options).eval()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let modules that are built in the block draw their weights from a seed; the global random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return known[name](**options).eval()
+        yield

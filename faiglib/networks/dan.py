@@ -5,7 +5,6 @@ Written from the description of the architecture. The paper counts it in supp. T
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -179,14 +178,26 @@ class DAN(nn.Module):
         return results
 
 
-def dan_loss(network: DAN, results: Sequence[tuple[Tensor, Tensor]], ground_truth: Tensor, kernels: Tensor) -> Tensor:
+class DANTraining(nn.Module):
+    """DAN as it is trained: (N, 3, H, W) → restored image and code (N, 10) of the last loop, which the loss needs."""
+
+    def __init__(self, network: DAN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Restore and estimate."""
+        return self.network.unroll(x)[-1]
+
+
+def dan_loss(network: DAN, last: tuple[Tensor, Tensor], ground_truth: Tensor, kernels: Tensor) -> Tensor:
     """L1 between images plus L1 between codes, of the last loop.
 
     Args:
         network: gives the basis of the codes.
-        results: of :meth:`DAN.unroll`.
+        last: restored image and code of the last loop, the end of :meth:`DAN.unroll`.
         ground_truth: (N, 3, scale·H, scale·W).
         kernels: (N, 21, 21), the true blur.
     """
-    restored, code = results[-1]
+    restored, code = last
     return F.l1_loss(restored, ground_truth) + F.l1_loss(code, kernel_code(kernels, network.basis).to(code))

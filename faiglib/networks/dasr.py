@@ -271,18 +271,19 @@ class MomentumContrast(nn.Module):
 class DASRTraining(nn.Module):
     """DASR with all that trains it; 7,248,091 parameters at full size, as the paper counts.
 
-    A step is: :meth:`follow`, :meth:`forward` (or :meth:`contrast` while the encoder is trained alone), the step of
-    the optimiser, :meth:`enqueue`.
+    A step is: :meth:`forward`, the step of the optimiser, :meth:`enqueue`, :meth:`follow`. The key encoder starts as
+    the query encoder, so that to follow after a step is to follow before the next.
 
     Args:
         network: what is trained, and what is used afterwards.
         length: of the queue.
+        momentum: of the key encoder.
     """
 
-    def __init__(self, network: DASR, length: int = 8192) -> None:
+    def __init__(self, network: DASR, length: int = 8192, momentum: float = 0.999) -> None:
         super().__init__()
         self.network = network
-        self.momentum_contrast = MomentumContrast(network.encoder, length)
+        self.momentum_contrast = MomentumContrast(network.encoder, length, momentum)
 
     def forward(self, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Restore the queries and compare their degradations with the keys'.
@@ -297,10 +298,6 @@ class DASRTraining(nn.Module):
         logits, keys = self.momentum_contrast(representation, PEAK * pairs[:, 1])
         return self.network.restore(pairs[:, 0], representation), logits, keys
 
-    def contrast(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and keys of :meth:`forward`, without the generator."""
-        return self.momentum_contrast(self.network.represent(pairs[:, 0]), PEAK * pairs[:, 1])
-
     def follow(self) -> None:
         """Let the key encoder follow the query encoder by one step."""
         self.momentum_contrast.follow(self.network.encoder)
@@ -308,6 +305,18 @@ class DASRTraining(nn.Module):
     def enqueue(self, keys: Tensor) -> None:
         """Put the keys of a step into the queue."""
         self.momentum_contrast.enqueue(keys)
+
+
+class EncoderTraining(DASRTraining):
+    """The first phase of DASR: the encoder alone. The generator rests; the state is that of the second phase."""
+
+    def __init__(self, network: DASR, length: int = 8192, momentum: float = 0.999) -> None:
+        super().__init__(network, length, momentum)
+        network.generator.requires_grad_(False)
+
+    def forward(self, pairs: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Logits and keys of :meth:`DASRTraining.forward`."""
+        return self.momentum_contrast(self.network.represent(pairs[:, 0]), PEAK * pairs[:, 1])
 
 
 def contrastive_loss(logits: Tensor) -> Tensor:
