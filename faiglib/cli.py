@@ -19,7 +19,7 @@ import torch
 import typer
 from tqdm import tqdm
 
-from faiglib import __version__, datasets, folders, publishing, runs, zoo
+from faiglib import __version__, datasets, folders, publishing, race, runs, zoo
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.paths import RULES
 from faiglib.checkpoints import fit as fit_weights
@@ -238,6 +238,34 @@ def train(
         initial = runs.run(recipe, image_set, out / plan.name, initial=initial, fabric=fabric, precision=precision)
         if fabric.is_global_zero:
             typer.echo(f"Trained weights: {initial}")
+
+
+@app.command("race")
+def race_(
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="Budget: about an hour of one core, full-size networks, or a smoke test.", **one_of(race.PRESETS)
+        ),
+    ] = "cpu",
+    data: Annotated[str, typer.Option(help="Training images: name of an image set, or a folder.")] = "bsd400",
+    test: Annotated[str, typer.Option(help="Test images: name of an image set, or a folder.")] = "bsd100",
+    data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the training runs.")] = Path("build/race"),
+    record: Annotated[Path, typer.Option(help="Folder that gets tables, description and weights.")] = Path(
+        "results/race"
+    ),
+    device: DeviceOption = "auto",
+) -> None:
+    """Race two-branch networks against one-branch ones (supp. Table 2).
+
+    Ctrl-C writes a checkpoint; the same command goes on from it. The record is up to date after every network.
+    """
+    budget = race.get(preset)
+    fabric = fabric_on(choose_device(device), precision=budget.precision)
+    fabric.launch()
+    race.run(budget, find_images(data, data_dir), find_images(test, data_dir), out, record, fabric)
+    typer.echo(f"The record of the race is in {record}.")
 
 
 @app.command()

@@ -15,10 +15,10 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def psnr(restored: Tensor, ground_truth: Tensor, border: int = 2) -> Tensor:
-    """Peak signal-to-noise ratio in dB over all RGB pixels, one value per image.
+    """Peak signal-to-noise ratio in dB over all pixels and channels, one value per image.
 
     Args:
-        restored: (N, 3, H, W), peak value 1.
+        restored: (N, C, H, W), peak value 1; RGB in the paper.
         ground_truth: same shape.
         border: pixels left out on every side, 2 in the paper.
 
@@ -30,6 +30,21 @@ def psnr(restored: Tensor, ground_truth: Tensor, border: int = 2) -> Tensor:
     inside = (..., slice(border, restored.shape[-2] - border), slice(border, restored.shape[-1] - border))
     error = (restored[inside] - ground_truth[inside]).double().square().mean(dim=(1, 2, 3))
     return -10 * torch.log10(error)
+
+
+def psnr_y(restored: Tensor, ground_truth: Tensor, border: int = 2) -> Tensor:
+    """PSNR in dB on the Y channel of :func:`luma_bt601`, peak value 1; arguments and result as :func:`psnr`."""
+    return psnr(luma_bt601(restored), luma_bt601(ground_truth), border)
+
+
+def luma_bt601(image: Tensor) -> Tensor:
+    """Y of ITU-R BT.601 as MATLAB's ``rgb2ycbcr`` has it: (N, 3, H, W) in [0, 1] → (N, 1, H, W) in [16, 235] / 255.
+
+    Super-resolution is usually judged on this channel. Its range is smaller than that of RGB, so that the same image
+    gets a higher PSNR.
+    """
+    weights = image.new_tensor((65.481, 128.553, 24.966)).view(1, 3, 1, 1)
+    return ((image * weights).sum(1, keepdim=True) + 16) / 255
 
 
 def gray(image: Tensor, channel: Channel = "luma") -> Tensor:

@@ -68,7 +68,7 @@ def by_hand(network, parameters, recipe, loss_of):
         decay = min(recipe.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             average = [decay * a + (1 - decay) * p for a, p in zip(average, parameters, strict=True)]
-        losses.append(float(loss))
+        losses.append(loss.item())
     means = {id(parameter): mean for parameter, mean in zip(parameters, average, strict=True)}
     state = {name: means.get(id(t), t).detach() for name, t in network.state_dict(keep_vars=True).items()}
     return state, losses
@@ -102,7 +102,7 @@ def test_dan_trains_image_and_code_of_the_last_loop(images):
 @pytest.mark.parametrize("role", ["encoder", "dasr"])
 def test_dasr_trains_as_moco_written_out(images, role):
     """Query, key, cross-entropy over key and queue; then the queue, then the key encoder."""
-    recipe = RECIPES[role]
+    recipe = replace(RECIPES[role], peak_lr=1e-4)  # rounding grows with every step
     network = cast("DASR", build("dasr", seed=0, **DASR_OPTIONS)).train()
     with seeded(0):
         model = DASRTraining(network, 7, 0.9).train()
@@ -144,9 +144,10 @@ def test_dasr_trains_as_moco_written_out(images, role):
     assert [row["loss"] for row in result.log] == pytest.approx(losses, rel=1e-3)
     assert set(result.state) == set(expected)
     for name, tensor in expected.items():
-        if name.endswith(("queue", "position")):
+        before_normalisation = name.endswith(".bias") and "layers" in name and int(name.split(".")[-2]) % 3 == 0
+        if name.endswith(("queue", "position")) or before_normalisation:  # such a bias has no gradient but rounding
             continue
-        assert torch.allclose(result.state[name].double(), tensor.double(), rtol=2e-3, atol=2e-3), name
+        assert torch.allclose(result.state[name].double(), tensor.double(), rtol=1e-3, atol=2e-4), name
     if role == "encoder":
         position = int(result.state["momentum_contrast.position"])
         assert position == 6 * 2 % 7
@@ -227,7 +228,8 @@ def test_an_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path,
     assert list(resumed.state) == list(expected.state)
     for key, tensor in expected.state.items():
         assert torch.equal(resumed.state[key], tensor), key
-    assert [{**row, "seconds": 0} for row in resumed.log] == [{**row, "seconds": 0} for row in expected.log]
+    assert [row["step"] for row in resumed.log] == [3, 6]
+    assert [row.get("psnr_any") for row in resumed.log] == [row.get("psnr_any") for row in expected.log]
     written = load_weights(tmp_path / "weights.safetensors")
     assert all(torch.equal(written[key], tensor.float()) for key, tensor in expected.state.items())
 
@@ -258,10 +260,11 @@ def test_key_encoder_gets_no_gradient_and_no_average_in_the_trainer(images):
             assert not torch.equal(tensor, start[name]), name
 
 
-def test_the_encoder_learns_in_the_trainer(images):
-    recipe = replace(RECIPES["encoder"], iterations=60, batch=8, queue=32, patch=20, peak_lr=3e-3)
-    log = run(recipe, images, log_every=20).log
-    assert log[-1]["loss"] < 0.95 * math.log(33)
+def test_the_encoder_learns_to_tell_strengths_of_noise_apart():
+    """The queue, noise at first, holds keys of real images only from step 4 on; guessing then costs log 33."""
+    recipe = replace(RECIPES["encoder"], iterations=100, batch=8, queue=32, patch=32, peak_lr=3e-3, noise_limit=0.5)
+    log = run(recipe, [torch.full((1, 3, 40, 40), 0.5)], log_every=50).log
+    assert log[-1]["loss"] < 0.85 * math.log(33)
 
 
 @pytest.mark.parametrize(
