@@ -257,9 +257,10 @@ def race_(
     ),
     device: DeviceOption = "auto",
 ) -> None:
-    """Race two-branch networks against one-branch ones (supp. Table 2).
+    """Race networks of two branches against networks of one.
 
-    Ctrl-C writes a checkpoint; the same command goes on from it. The record is up to date after every network.
+    This is supp. Table 2 in small. Ctrl-C writes a checkpoint; the same command goes on from it. The record is up to
+    date after every network.
     """
     budget = race.get(preset)
     fabric = fabric_on(choose_device(device), precision=budget.precision)

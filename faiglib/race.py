@@ -248,7 +248,7 @@ Row = dict[str, Any]
 
 @torch.no_grad()
 def measure(network: nn.Module, images: TestImages, device: torch.device) -> list[Row]:
-    """PSNR of a network in dB, 8-bit outputs, 4-pixel border: a row per ``image`` and ``width`` with ``rgb`` and ``y``."""
+    """PSNR of a network, 8-bit outputs, 4-pixel border: a row per ``image`` and ``width``, dB on ``rgb`` and ``y``."""
     network = network.to(device).eval()
     rows = []
     for width, low in images.low.items():
@@ -390,11 +390,11 @@ def read_csv(path: Path) -> list[Row]:
     text = {"entrant", "phase", "image"}
     whole = {"seed", "step"}
 
-    def value(name: str, field: str) -> object:
-        return field if name in text else int(field) if name in whole else float(field)
+    def value(name: str, cell: str) -> object:
+        return cell if name in text else int(cell) if name in whole else float(cell)
 
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [{name: value(name, f) for name, f in row.items() if f} for row in csv.DictReader(file)]
+            return [{name: value(name, cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise FaiglibError(f"the record {path} of the race cannot be read: {error}") from None

@@ -37,7 +37,7 @@ from faiglib.networks import NETWORKS, build
 TOTAL = 151_936
 """Filters of SRResNet at scale 2."""
 
-COMMANDS = ("attribute", "mask", "restore", "degrade", "train", "publish", "import-weights", "fetch", "info")
+COMMANDS = ("attribute", "mask", "restore", "degrade", "train", "race", "publish", "import-weights", "fetch", "info")
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
@@ -269,6 +269,7 @@ def test_help_of_every_command(call):
         ("restore", "--network --weights --input --output --scale --device srresnet srcnn_style"),
         ("degrade", "--input --output --blur --noise --seed --scale"),
         ("train", "--network --role --profile --data --out --seed --devices quick deblurring bf16-mixed"),
+        ("race", "--preset --data --test --data-dir --out --record --device cpu full quick"),
         ("import-weights", "--network --out --scale"),
         ("fetch", "set14 bsd100 kodak24 --data-dir"),
     ],

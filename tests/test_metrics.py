@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from faiglib.metrics import gradient_error, gradient_map, gray, mean_luminance, psnr
+from faiglib.metrics import gradient_error, gradient_map, gray, luma_bt601, mean_luminance, psnr, psnr_y
 
 
 @pytest.mark.parametrize("border", [0, 2, 5])
@@ -22,6 +23,16 @@ def test_psnr_is_scikit_images_inside_the_border(random_image, border, noise):
     expected = peak_signal_noise_ratio(truth.numpy()[inside], restored.numpy()[inside], data_range=1)
     assert float(psnr(restored, truth, border)) == pytest.approx(expected, abs=1e-10)
     assert float(psnr(restored.float(), truth.float(), border)) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("border", [0, 4])
+def test_psnr_on_y_is_scikit_images(random_image, border):
+    truth, restored = random_image(20, 26), random_image(20, 26, seed=1)
+    planes = [rgb2ycbcr(image[0].permute(1, 2, 0).numpy())[..., 0] for image in (truth, restored)]
+    assert np.allclose(255 * luma_bt601(truth)[0, 0].numpy(), planes[0], rtol=0, atol=1e-9)
+    inside = np.s_[border : 20 - border, border : 26 - border]
+    expected = peak_signal_noise_ratio(planes[0][inside], planes[1][inside], data_range=255)
+    assert float(psnr_y(restored, truth, border)) == pytest.approx(expected, abs=1e-10)
 
 
 def test_psnr_leaves_two_pixels_out_by_default(random_image):
