@@ -93,6 +93,7 @@ class Preset:
         peak_lr: of all networks. encoder_lr: of DASR's first phase.
         queue, momentum: of DASR's contrast.
         precision: of the training, in Fabric's words; measured is in float32.
+        training_images: None is all.
         images: test images, None is all.
         crop: side of their central crop in HR pixels, None is the whole image.
     """
@@ -109,6 +110,7 @@ class Preset:
     queue: int
     momentum: float
     precision: str
+    training_images: int | None
     images: int | None
     crop: int | None
 
@@ -158,11 +160,12 @@ PRESETS: dict[str, Preset] = {
             encoder_iterations=200,
             batch=8,
             patch=96,
-            peak_lr=5e-4,
+            peak_lr=1e-3,
             encoder_lr=1e-3,
             queue=1024,
             momentum=0.99,
             precision="bf16-mixed",
+            training_images=None,
             images=100,
             crop=120,
         ),
@@ -179,6 +182,7 @@ PRESETS: dict[str, Preset] = {
             queue=8192,
             momentum=0.999,
             precision="bf16-mixed",
+            training_images=None,
             images=None,
             crop=None,
         ),
@@ -197,6 +201,7 @@ PRESETS: dict[str, Preset] = {
             queue=64,
             momentum=0.9,
             precision="32-true",
+            training_images=8,
             images=4,
             crop=48,
         ),
@@ -338,7 +343,7 @@ def run(
     Raises:
         TrainingError: ``out`` holds another race, or see :func:`faiglib.training.train`.
     """
-    images = [image for _, image in training_set.load()]
+    images = [image for _, image in training_set.load(preset.training_images)]
     tests = TestImages.of(test_set, preset.images, preset.crop)
     measured: list[Row] = []
     curves: list[Row] = []
