@@ -1,6 +1,6 @@
 """The claims of the paper as predicates over measured tables, each with a verdict.
 
-Thresholds are declared here, with the reason for them. Those of (b) to (e) were set before any trained pair was looked
+Thresholds are declared here, with the reason for them. Those of (a) to (e) were set before any trained pair was looked
 at, those of (f) to (j) with trial runs of the chapters known.
 """
 
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 from faiglib.experiments import distribution as distribution_experiment
 from faiglib.experiments import masking as masking_experiment
+from faiglib.experiments import one_versus_two
 from faiglib.experiments import prediction as prediction_experiment
 from faiglib.experiments import retraining as retraining_experiment
+from faiglib.networks import TITLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +65,18 @@ INVISIBLE = 0.1
 #: Share of right predictions on an image set that the thresholds were not chosen on: nearer to the paper's 96 % than to
 #: the half that guessing gets, and far enough below for the few images of a laptop's budget.
 PREDICTED = 0.9
+#: Share of the paper's iterations below which a race compares how fast networks learn, not how good they become.
+FULL_SHARE = 0.1
 
 CLAIMS: Mapping[str, Claim] = {
+    "a": Claim(
+        "One branch matches two at equal budget.",
+        f"Held if the one-branch network is not inferior (margin {one_versus_two.MARGIN:.2f} dB, 95 % interval over "
+        f"seeds and images) in both contests, in a race of at least {FULL_SHARE:.0%} of the paper's iterations; partly "
+        "if in a shorter race, or in one contest of two; not tested if the race has one seed or is not complete, or if "
+        "half of the one-branch network does as well as the whole, or if the race is inconclusive in both contests.",
+        "notebooks/01_one_vs_two_branch",
+    ),
     "b": Claim(
         "Masking 1 % deblurring filters removes deblurring and keeps denoising, and the reverse.",
         f"Held if in every network and image set at least {REMOVED:.0%} of the target's PSNR advantage goes on the "
@@ -122,6 +134,25 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/08_interpolation",
     ),
 }
+
+
+def one_branch(result: one_versus_two.Verdict) -> Verdict:
+    """Claim (a) on the verdict of :mod:`faiglib.experiments.one_versus_two`."""
+    outcomes = list(result.outcomes.values())
+    good = [one in ("equivalent", "better", "not inferior") for one in outcomes]
+    undecided = all(one == "inconclusive" for one in outcomes)
+    if not result.complete or result.seeds < 2 or undecided or not all(result.sensitive.values()):
+        grade: Grade = "not tested"
+    elif all(good) and result.share >= FULL_SHARE:
+        grade = "held"
+    else:
+        grade = "partly" if any(good) else "did not hold"
+    leads = "; ".join(
+        f"against {TITLES[name]} {result.leads[name]:+.2f} dB, {result.outcomes[name]}" for name in result.outcomes
+    )
+    blind = [TITLES[name] for name, sensitive in result.sensitive.items() if not sensitive]
+    control = f"; half a network does as well as the whole against {' and '.join(blind)}" if blind else ""
+    return Verdict("a", grade, f"{leads}{control}; {100 * result.share:.2g} % of the paper's iterations")
 
 
 def removed_shares(drops: pd.DataFrame, method: str = "faig", percent: float = 1) -> pd.DataFrame:

@@ -137,13 +137,15 @@ class Preset:
 
 def _entrants(dan: dict[str, int], dasr: dict[str, int], features: int, blocks: tuple[int, int]) -> tuple[Entrant, ...]:
     def one(key: str, count: int) -> Entrant:
-        return Entrant(key, f"SRResNet, {count} blocks", "srresnet", {"features": features, "blocks": count})
+        return Entrant(
+            key, f"SRResNet, {count} block{'s' * (count > 1)}", "srresnet", {"features": features, "blocks": count}
+        )
 
     return (
-        Entrant("dan", "DAN", "dan", dan),
+        Entrant("dan", f"DAN, {dan['blocks']} blocks", "dan", dan),
         one("one_dan", blocks[0]),
         one("half_dan", blocks[0] // 2),
-        Entrant("dasr", "DASR", "dasr", dasr),
+        Entrant("dasr", f"DASR, {dasr['groups']} × {dasr['blocks']} blocks", "dasr", dasr),
         one("one_dasr", blocks[1]),
         one("half_dasr", blocks[1] // 2),
     )
@@ -171,7 +173,9 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="full",
-            entrants=_entrants({}, {}, 64, (54, 27)),
+            entrants=_entrants(
+                {"features": 64, "blocks": 40}, {"features": 64, "groups": 5, "blocks": 5}, 64, (54, 27)
+            ),
             seeds=(0, 1, 2),
             iterations=10_000,
             encoder_iterations=2_000,

@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from faiglib import datasets, paper
+from faiglib.complexity import TableOneRow
 from faiglib.networks import TITLES
 from faiglib.source import with_source
 
@@ -37,6 +38,64 @@ def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: s
     formats = {name.replace("_", " "): text for name, text in (formats or {}).items()}
     styled = table.style.hide(axis="index").format(formats or {}, na_rep="–").set_uuid("t")
     return styled.set_caption(caption) if caption else styled
+
+
+@with_source
+def complexity(rows: list[TableOneRow]) -> Styler:
+    """Supp. Table 1 beside what is counted here, from :func:`faiglib.complexity.table_1`."""
+    shown = pd.DataFrame(
+        {
+            ("", "network"): [row.title for row in rows],
+            ("10⁹ MACs, as the paper counts", "here"): [f"{row.ptflops / 1e9:.2f}" for row in rows],
+            ("10⁹ MACs, as the paper counts", "paper"): [
+                "–" if row.paper_gmacs is None else f"{row.paper_gmacs:.2f}" for row in rows
+            ],
+            ("10⁶ parameters", "here"): [f"{row.parameters / 1e6:.2f}" for row in rows],
+            ("10⁶ parameters", "paper"): [
+                "–" if row.paper_mparameters is None else f"{row.paper_mparameters:.2f}" for row in rows
+            ],
+            ("10⁹ MACs", "true"): [f"{row.true / 1e9:.2f}" for row in rows],
+        }
+    )
+    caption = "One input of 120×120 pixels, ×4. Printed under “FLOPs”; rows without the paper's figures are added here."
+    return shown.style.hide(axis="index").set_uuid("complexity").set_caption(caption)
+
+
+@with_source
+def race(beside: pd.DataFrame) -> Styler:
+    """Supp. Table 2, blur, beside the race here: from :func:`faiglib.experiments.one_versus_two.beside_the_paper`."""
+    roles = {"two": "two", "one": "one", "half": "one, half as deep"}
+    shown = pd.DataFrame(
+        {
+            "contest": beside["contest"].map(TITLES),
+            "branches": beside["branches"].map(roles),
+            "network here": beside["title"],
+            "RGB here (dB)": [spread(*cell) for cell in zip(beside["rgb"], beside["rgb_std"], strict=True)],
+            "Y here (dB)": [spread(*cell) for cell in zip(beside["y"], beside["y_std"], strict=True)],
+            "paper (dB)": [spread(*cell, digits=3) for cell in zip(beside["paper"], beside["paper_std"], strict=True)],
+        }
+    )
+    return plain(shown)
+
+
+@with_source
+def race_leads(comparisons: pd.DataFrame, tests: Mapping[str, str]) -> Styler:
+    """Leads with their intervals, from :func:`faiglib.experiments.one_versus_two.comparisons`; titles of the tests."""
+    shown = pd.DataFrame(
+        {
+            "contest": comparisons["contest"].map(TITLES),
+            "compared": comparisons["compared"],
+            "test": comparisons["test"].map(tests),
+            "channel": comparisons["channel"].str.upper(),
+            "lead (dB)": comparisons["lead"].map("{:+.3f}".format),
+            "95 % interval": [f"{row.low:+.3f} to {row.high:+.3f}" for row in comparisons.itertuples()],
+            "90 % interval": [f"{row.low90:+.3f} to {row.high90:+.3f}" for row in comparisons.itertuples()],
+            "single seeds": [f"{row.least:+.3f} to {row.most:+.3f}" for row in comparisons.itertuples()],
+            "the first is": comparisons["outcome"],
+            "decides": comparisons["primary"].map({True: "yes", False: ""}),
+        }
+    )
+    return plain(shown)
 
 
 @with_source

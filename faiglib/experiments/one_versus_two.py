@@ -20,7 +20,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 
-from faiglib import paper, provenance, race
+from faiglib import datasets, paper, provenance, race
 from faiglib.checkpoints import load_weights
 from faiglib.complexity import macs, parameters
 from faiglib.datasets import ImageSet
@@ -344,7 +344,7 @@ def race_flop(record: Record) -> float:
 # ---------------------------------------------------------------- paper beside measured
 
 
-def beside_the_paper(record: Record, table: pd.DataFrame) -> pd.DataFrame:
+def beside_the_paper(record: Record) -> pd.DataFrame:
     """Supp. Table 2, blur only, beside the race.
 
     Returns:
@@ -404,8 +404,6 @@ def remeasured(bench: Workbench, record: Record, images: int = 4) -> pd.DataFram
 
 def _test_set(bench: Workbench, record: Record) -> ImageSet | None:
     """The images that the race was judged on, if they are on this machine."""
-    from faiglib import datasets
-
     name, digest, _ = record.description["test_set"]
     try:
         found = datasets.find(name, bench.data_dir)

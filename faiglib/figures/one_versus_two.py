@@ -1,0 +1,174 @@
+"""Figures of the race of one branch against two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from faiglib.figures.common import BLUE, GRAY, GREEN, ORANGE, finished
+from faiglib.networks import TITLES
+
+#: Colour and name by role in a contest.
+ROLES = {"two": (ORANGE, "two branches"), "one": (BLUE, "one branch"), "half": (GREEN, "one branch, half as deep")}
+
+Point = tuple[float, float]
+
+
+def designs() -> Figure:
+    """DAN, DASR and SRResNet as boxes and arrows: where a second branch tells the first about the degradation."""
+    figure, axes = plt.subplots(3, 1, figsize=(8.4, 6.6))
+    for axis in axes:
+        axis.set(xlim=(0, 10), ylim=(0, 3))
+        axis.set_axis_off()
+    _dan(axes[0])
+    _dasr(axes[1])
+    _one_branch(axes[2])
+    return finished(figure)
+
+
+def _dan(axis: Axes) -> None:
+    axis.set_title("DAN: restore and estimate in turn, four loops with the same weights", loc="left", fontsize=10)
+    _box(axis, (0.9, 2.2), "blurry\ninput")
+    _box(axis, (4.6, 2.2), "restorer", BLUE, 2.4)
+    _box(axis, (4.6, 0.6), "estimator", ORANGE, 2.4)
+    _box(axis, (9.0, 2.2), "restored\nimage")
+    _arrow(axis, (1.6, 2.2), (3.4, 2.2))
+    _arrow(axis, (5.8, 2.2), (8.3, 2.2))
+    _arrow(axis, (0.9, 1.75), (3.4, 0.5), "angle,angleA=-90,angleB=180,rad=4")
+    _arrow(axis, (9.0, 1.75), (5.8, 0.5), "angle,angleA=-90,angleB=0,rad=4", "no gradient", (7.4, 0.62))
+    _arrow(axis, (4.6, 1.05), (4.6, 1.75), label="kernel code (10 numbers), no gradient", at=(4.75, 1.4), align="left")
+
+
+def _dasr(axis: Axes) -> None:
+    axis.set_title("DASR: an encoder, trained by contrast, steers the restoration", loc="left", fontsize=10)
+    _box(axis, (0.9, 2.2), "blurry\ninput")
+    _box(axis, (4.6, 2.2), "generator", BLUE, 2.4)
+    _box(axis, (4.6, 0.6), "encoder", ORANGE, 2.4)
+    _box(axis, (9.0, 2.2), "restored\nimage")
+    _arrow(axis, (1.6, 2.2), (3.4, 2.2))
+    _arrow(axis, (5.8, 2.2), (8.3, 2.2))
+    _arrow(axis, (0.9, 1.75), (3.4, 0.6), "angle,angleA=-90,angleB=180,rad=4")
+    _arrow(
+        axis,
+        (4.6, 1.05),
+        (4.6, 1.75),
+        label="representation: kernels and channel factors",
+        at=(4.75, 1.4),
+        align="left",
+    )
+    _box(axis, (9.0, 0.6), "key encoder,\nqueue", GRAY, 1.7, dashed=True)
+    _arrow(axis, (5.8, 0.6), (8.1, 0.6), label="contrast, in training only", at=(6.95, 0.75), dashed=True)
+
+
+def _one_branch(axis: Axes) -> None:
+    axis.set_title("SRResNet: one branch that is told nothing", loc="left", fontsize=10)
+    _box(axis, (0.9, 2.0), "blurry\ninput")
+    _box(axis, (4.6, 2.0), "residual blocks, upsampling", BLUE, 3.6)
+    _box(axis, (9.0, 2.0), "restored\nimage")
+    _arrow(axis, (1.6, 2.0), (2.8, 2.0))
+    _arrow(axis, (6.4, 2.0), (8.3, 2.0))
+    _arrow(axis, (0.9, 1.55), (9.0, 1.55), "bar,fraction=-0.1", "bilinear upsampling, added", (4.95, 0.85))
+
+
+def _box(axis: Axes, centre: Point, text: str, colour: str = GRAY, width: float = 1.4, *, dashed: bool = False) -> None:
+    x, y = centre
+    height = 0.9
+    style = "round,pad=0,rounding_size=0.12"
+    box = FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle=style, facecolor="white")
+    box.set(edgecolor=colour, linewidth=1.8, linestyle="--" if dashed else "-")
+    axis.add_patch(box)
+    axis.text(x, y, text, ha="center", va="center", fontsize=9)
+
+
+def _arrow(
+    axis: Axes,
+    start: Point,
+    end: Point,
+    connection: str = "arc3",
+    label: str = "",
+    at: Point = (0, 0),
+    *,
+    align: str = "center",
+    dashed: bool = False,
+) -> None:
+    patch = FancyArrowPatch(start, end, connectionstyle=connection, arrowstyle="-|>", mutation_scale=11)
+    patch.set(color="black", linewidth=1.1, linestyle="--" if dashed else "-")
+    axis.add_patch(patch)
+    if label:
+        axis.text(*at, label, ha=align, va="center", fontsize=8, color="0.3")
+
+
+def budgets(table: pd.DataFrame) -> Figure:
+    """PSNR against MACs and against parameters; a column a contest, bars from the worst seed to the best.
+
+    Args:
+        table: from :func:`faiglib.experiments.one_versus_two.budgets`.
+    """
+    contests = list(table["contest"].unique())
+    figure, axes = plt.subplots(2, len(contests), figsize=(4.6 * len(contests), 6.4), squeeze=False, sharey="col")
+    costs = {"gmacs": ("10⁹ MACs for 120×120 pixels", 1.0), "parameters": ("10⁶ parameters", 1e6)}
+    for column, contest in enumerate(contests):
+        rows = table[table["contest"] == contest]
+        for axis, (cost, (label, unit)) in zip(axes[:, column], costs.items(), strict=True):
+            for row in rows.to_dict("records"):
+                colour, name = ROLES[row["role"]]
+                errors = [[row["psnr"] - row["least"]], [row["most"] - row["psnr"]]]
+                axis.errorbar(row[cost] / unit, row["psnr"], errors, color=colour, fmt="o", ms=8, capsize=4, label=name)
+            axis.set(xlabel=label, ylabel="PSNR, RGB (dB)", xlim=(0, 1.15 * rows[cost].max() / unit))
+            axis.margins(y=0.2)
+        axes[0, column].set_title(f"{TITLES[contest]} and its rivals")
+        axes[0, column].legend(fontsize=8, frameon=True, edgecolor="none")
+    return finished(figure)
+
+
+def curves(table: pd.DataFrame, contests: Mapping[str, Mapping[str, str]]) -> Figure:
+    """PSNR while training, a panel a contest; thin lines are seeds, thick ones their mean.
+
+    Args:
+        table: ``entrant``, ``seed``, ``phase``, ``step``, ``psnr_blurry``.
+        contests: by name, entrants by role.
+    """
+    figure, axes = plt.subplots(1, len(contests), figsize=(4.6 * len(contests), 3.6), squeeze=False, sharey=True)
+    rows = table[table["phase"] == "restoration"]
+    for axis, (contest, entrants) in zip(axes[0], contests.items(), strict=True):
+        for role, key in entrants.items():
+            colour, name = ROLES[role]
+            wide = rows[rows["entrant"] == key].pivot_table(index="step", columns="seed", values="psnr_blurry")
+            axis.plot(wide, color=colour, lw=0.6, alpha=0.5)
+            axis.plot(wide.mean(axis=1), color=colour, lw=2.2, label=name)
+        axis.set(xlabel="iteration", ylabel="PSNR (dB)", title=f"{TITLES[contest]} and its rivals")
+        axis.legend(fontsize=8, frameon=True, edgecolor="none", loc="lower right")
+    return finished(figure)
+
+
+def leads(table: pd.DataFrame, margin: float, tests: Mapping[str, str]) -> Figure:
+    """Leads with 95 % intervals (thin) and 90 % intervals (thick), on RGB, with the margin shaded.
+
+    Args:
+        table: from :func:`faiglib.experiments.one_versus_two.comparisons`.
+        margin: dB.
+        tests: titles by name.
+    """
+    rows = table[table["channel"] == "rgb"].reset_index(drop=True)
+    figure, axis = plt.subplots(figsize=(8.2, 0.55 * len(rows) + 1.1))
+    axis.axvspan(-margin, margin, color="black", alpha=0.07, lw=0)
+    axis.axvline(0, color=GRAY, lw=0.8)
+    for place, row in enumerate(rows.to_dict("records")):
+        colour = BLUE if row["compared"] == "one − two" else GREEN
+        axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.2)
+        axis.plot([row["low90"], row["high90"]], [place, place], color=colour, lw=4, alpha=0.5)
+        axis.plot(row["lead"], place, "o", color=colour, ms=7 if row["primary"] else 4)
+    labels = [
+        f"{TITLES[row['contest']]}: {row['compared']}, {tests[row['test']]}" + (" *" if row["primary"] else "")
+        for row in rows.to_dict("records")
+    ]
+    axis.set_yticks(range(len(rows)), labels)
+    axis.invert_yaxis()
+    axis.grid(visible=False, axis="y")
+    axis.set_xlabel("lead in PSNR, RGB (dB)")
+    return finished(figure)
