@@ -25,8 +25,8 @@ from faiglib.checkpoints import load_weights
 from faiglib.complexity import macs, parameters
 from faiglib.datasets import ImageSet
 from faiglib.errors import DatasetError, FaiglibError
-from faiglib.experiments.workbench import Workbench
-from faiglib.networks import build
+from faiglib.experiments.workbench import Workbench, budget_box
+from faiglib.networks import TITLES, build
 from faiglib.networks.dan import DAN
 from faiglib.networks.dasr import DASR
 from faiglib.race import CONTESTS, Contest, Entrant, Preset
@@ -105,6 +105,42 @@ def open_race(bench: Workbench) -> Record:
     fabric = fabric_on(bench.device, precision=preset.precision)
     race.run(preset, bench.training_set, test_set, folder / "runs", folder / "record", fabric, progress=False)
     return load(folder / "record", fresh=True)
+
+
+def budget(bench: Workbench, record: Record) -> str:
+    """HTML that says on a page which race it shows, and what the race was made with."""
+    preset, made = record.preset, record.description["made_on"]
+    minutes = sum(record.description["seconds"].values()) / 60
+    seeds = f"{len(preset.seeds)} seeds" if record.description["complete"] else "not all seeds yet"
+    training, images = record.description["training_set"], record.description["test_set"]
+    commit = f", commit {made['commit'][:8]}" if made["commit"] else ""
+    return budget_box(
+        bench,
+        {
+            "profile": bench.profile.name,
+            "race": f"{'run for this page' if record.fresh else 'recorded before, not run for this page'}, budget "
+            f"“{preset.name}”, {seeds}, {preset.iterations:,} iterations of {preset.batch} LR patches of "
+            f"{preset.patch // SCALE}×{preset.patch // SCALE} pixels, peak learning rate {preset.peak_lr:g}, "
+            f"{preset.precision}; the encoder of DASR {preset.encoder_iterations:,} iterations before",
+            "trained on": f"{_title(training[0])}, {training[2]} images",
+            "judged on": f"{_title(images[0])}, {images[2]} images, "
+            + ("whole" if preset.crop is None else f"central {preset.crop}×{preset.crop} pixels")
+            + f", {race.BORDER} pixels of border left out",
+            "race made with": f"faiglib {made['faiglib']}{commit}, PyTorch {made['torch']}, "
+            f"{made['gpu'] or made['cpu']}, {made['torch_threads']} thread(s), {minutes:.0f} minutes of training, "
+            f"{made['time_utc']}",
+            "in the paper": "; ".join(
+                f"{TITLES[name]} {one.iterations:,} iterations of {one.batch} LR patches of {one.patch}×{one.patch}"
+                for name, one in paper.RACE_TRAINING.items()
+            )
+            + ", DF2K",
+        },
+    )
+
+
+def _title(name: str) -> str:
+    """Printed name of an image set, which may be the user's own folder."""
+    return datasets.title(name) if name in datasets.NAMES else name
 
 
 # ---------------------------------------------------------------- what is compared
@@ -341,6 +377,43 @@ def race_flop(record: Record) -> float:
     return total * len(preset.seeds)
 
 
+#: FLOP/s that a large GPU sustains on such networks in half precision.
+GPU_SPEED = 80e12
+#: Training runs of each network in the paper.
+PAPER_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What the race cost, and what the paper's would.
+
+    Attributes:
+        race: FLOP of all training steps here.
+        minutes: of training here.
+        speed: FLOP/s here.
+        full: FLOP of the paper's race, three runs of four networks.
+        core_years: that at the speed of here.
+        gpu_days: that at :data:`GPU_SPEED`.
+    """
+
+    race: float
+    minutes: float
+    speed: float
+    full: float
+    core_years: float
+    gpu_days: float
+
+
+def spending(record: Record) -> Spending:
+    """Compare the race with the paper's, by counted FLOP."""
+    seconds = sum(record.description["seconds"].values())
+    spent = race_flop(record)
+    full = PAPER_RUNS * 1e15 * float(full_cost()["pflop"].sum())
+    day = 24 * 3600
+    speed = spent / seconds
+    return Spending(spent, seconds / 60, speed, full, full / speed / (365.25 * day), full / GPU_SPEED / day)
+
+
 # ---------------------------------------------------------------- paper beside measured
 
 
@@ -372,6 +445,22 @@ def beside_the_paper(record: Record) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def anomalies() -> dict[str, float]:
+    """Figures of supp. Table 2 that do not fit together, in dB.
+
+    ``dasr_rgb`` and ``dasr_y`` (DASR's blur, as printed in the table and in the text), ``dan_noise_gain`` (how much
+    better DAN does when noise is added), ``largest_gap`` (between one and two branches), ``largest_std``.
+    """
+    cell = {(one.contest, one.degradation): one for one in paper.RACE}
+    return {
+        "dasr_rgb": cell["dasr", "blur"].two[0],
+        "dasr_y": paper.RACE_Y["dasr"],
+        "dan_noise_gain": cell["dan", "blur and noise"].two[0] - cell["dan", "blur"].two[0],
+        "largest_gap": max(abs(one.two[0] - one.one[0]) for one in paper.RACE),
+        "largest_std": max(max(one.two[1], one.one[1]) for one in paper.RACE),
+    }
 
 
 def remeasured(bench: Workbench, record: Record, images: int = 4) -> pd.DataFrame:

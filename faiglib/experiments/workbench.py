@@ -240,6 +240,11 @@ def budget(bench: Workbench) -> str:
         + " + ".join(f"{paper_recipe('srresnet', role).iterations:,}" for role in ("baseline", "target"))
         + " iterations",
     }
+    return budget_box(bench, here)
+
+
+def budget_box(bench: Workbench, here: dict[str, str]) -> str:
+    """The HTML of :func:`budget`: the rows, then what made the page and what is not on this machine."""
     made = provenance.collect(bench.device)
     commit = f", commit {made['commit'][:8]}{' with changes' if made['dirty'] else ''}" if made["commit"] else ""
     here["made with"] = (

@@ -72,7 +72,8 @@ def _one_branch(axis: Axes) -> None:
     _box(axis, (9.0, 2.0), "restored\nimage")
     _arrow(axis, (1.6, 2.0), (2.8, 2.0))
     _arrow(axis, (6.4, 2.0), (8.3, 2.0))
-    _arrow(axis, (0.9, 1.55), (9.0, 1.55), "bar,fraction=-0.1", "bilinear upsampling, added", (4.95, 0.85))
+    axis.plot([0.9, 0.9, 9.0, 9.0], [1.55, 0.9, 0.9, 1.2], color="black", lw=1.1)
+    _arrow(axis, (9.0, 1.2), (9.0, 1.55), label="bilinear upsampling, added", at=(4.95, 1.08))
 
 
 def _box(axis: Axes, centre: Point, text: str, colour: str = GRAY, width: float = 1.4, *, dashed: bool = False) -> None:
