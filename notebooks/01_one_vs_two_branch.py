@@ -198,4 +198,4 @@ glue("y_above", float(by_branch.loc[("dasr", "two"), "y"] - by_branch.loc[("dasr
 # *One branch matches two at equal budget*: **{glue:text}`grade_a:s`** ({glue:text}`measured_a:s`). A race of
 # {glue:text}`share:.2g` % of the paper's iterations compares how fast networks learn, not how good they become in the
 # end; that is why no outcome of it could be more than *partly*. What is certain are the budgets: the table of the paper
-# is right as counted, and the fairer count is harder on DAN and kinder to DASR.
+# is right as counted, but it matches DAN in parameters only, and counts more of DASR than restores an image.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -323,17 +324,19 @@ def training_flop(entrant: Entrant, batch: int, patch: int, phase: str = "restor
         patch: side of the LR patch in pixels.
         phase: ``restoration``, or ``encoder`` for DASR's first.
     """
+    return 2 * batch * _macs_of_a_step(entrant.network, tuple(entrant.options.items()), patch, phase)
+
+
+@lru_cache(maxsize=64)
+def _macs_of_a_step(name: str, options: tuple[tuple[str, int], ...], patch: int, phase: str) -> float:
+    """MACs of all passes of a training step with one sample."""
     shape = (1, 3, patch, patch)
-    network = build(entrant.network, scale=SCALE, **entrant.options)
-    forward = macs(network, shape)
-    if isinstance(network, DAN):
-        passes = forward * (network.loops + 2) / network.loops
-    elif isinstance(network, DASR):
+    network = build(name, scale=SCALE, **dict(options))
+    if isinstance(network, DASR):
         encoder = macs(network.encoder, shape)
-        passes = 4 * encoder if phase == "encoder" else 3 * forward + encoder
-    else:
-        passes = 3 * forward
-    return 2 * passes * batch
+        return 4 * encoder if phase == "encoder" else 3 * macs(network, shape) + encoder
+    forward = macs(network, shape)
+    return forward * (network.loops + 2) / network.loops if isinstance(network, DAN) else 3 * forward
 
 
 def full_cost() -> pd.DataFrame:
