@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 import typer
@@ -31,6 +31,9 @@ from faiglib.filters import FilterIndex, read_ranking, top_of, write_ranking
 from faiglib.networks import NETWORKS, build
 from faiglib.substitution import substitute
 from faiglib.training import ROLES, fabric_on
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 app = typer.Typer(
     add_completion=False,
@@ -62,6 +65,7 @@ def one_of(names: Iterable[str]) -> dict[str, Any]:
 
 NetworkOption = Annotated[str, typer.Option("--network", help="Architecture of the weights.", **one_of(NETWORKS))]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+DevicesOption = Annotated[int, typer.Option(min=1, help="Processes; more than one on a CPU uses gloo.")]
 ScaleOption = Annotated[int, typer.Option(help="Super-resolution factor: 2, 3 or 4.")]
 BaselineOption = Annotated[Path, typer.Option(help="Weights of the baseline network (.safetensors or released .pth).")]
 TargetOption = Annotated[Path, typer.Option(help="Weights of the target network (.safetensors or released .pth).")]
@@ -95,6 +99,11 @@ def attribute(
     nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
     scale: ScaleOption = 2,
     device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
+    memory: Annotated[
+        float | None,
+        typer.Option(help="GiB for the activations of one gradient; larger images are cut into tiles, exactly."),
+    ] = None,
 ) -> None:
     """Rank all filters by FAIG for deblurring and for denoising.
 
@@ -102,11 +111,23 @@ def attribute(
     the scores behind them as blur_scores.safetensors and noise_scores.safetensors. An interrupted run goes on where
     it stopped. The released code is --rule left --nodes 100.
     """
+    if memory is not None and memory <= 0:
+        raise FaiglibError(f"--memory is a positive number of GiB, not {memory:g}")
     target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
     triples = folders.triples(gt, blur, noise, scale)
+    fabric = several(choose_device(device), devices)
     deblurring, denoising = folders.attribute(
-        target_net, baseline_net, triples, out, rule=rule, nodes=nodes, device=choose_device(device)
+        target_net,
+        baseline_net,
+        triples,
+        out,
+        rule=rule,
+        nodes=nodes,
+        memory_limit=None if memory is None else int(memory * 2**30),
+        fabric=fabric,
     )
+    if not fabric.is_global_zero:
+        return
     deblurring.save(out / "blur_scores.safetensors")
     denoising.save(out / "noise_scores.safetensors")
     write_ranking(out / "blur_index.txt", deblurring.ranking())
@@ -207,7 +228,7 @@ def train(
     patch: Annotated[int | None, typer.Option(help="Side of the ground-truth patch, instead of the recipe's.")] = None,
     peak_lr: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
     device: DeviceOption = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Processes; more than one on a CPU uses gloo.")] = 1,
+    devices: DevicesOption = 1,
     precision: Annotated[
         str,
         typer.Option(
@@ -225,12 +246,9 @@ def train(
     plans = runs.plans_of(profile, network, role or (), seed, from_manifest)
     image_sets = [training_images(plan, data, data_dir) for plan in plans]
     place = choose_device(device)
-    if place.index is not None and devices > 1:
-        raise FaiglibError(f"the device {device!r} is one, so that {devices} processes cannot use one each")
     if precision == "auto":
         precision = plans[0].precision or ("bf16-mixed" if place.type == "cuda" else "32-true")
-    fabric = fabric_on(place, devices, precision)
-    fabric.launch()
+    fabric = several(place, devices, precision)
     for plan, image_set in zip(plans, image_sets, strict=True):
         recipe = runs.with_overrides(plan.recipe, iterations=iterations, batch=batch, patch=patch, peak_lr=peak_lr)
         if initial is None and plan.parent is not None:
@@ -375,6 +393,19 @@ def training_images(plan: runs.Plan, data: str | None, data_dir: Path | None) ->
             "digest; --data trains on other images"
         )
     return image_set
+
+
+def several(device: torch.device, processes: int, precision: str | None = None) -> Fabric:
+    """A launched Fabric: from here on the command runs in every process.
+
+    Raises:
+        FaiglibError: the device is a single one.
+    """
+    if device.index is not None and processes > 1:
+        raise FaiglibError(f"the device '{device}' is one, so that {processes} processes cannot use one each")
+    fabric = fabric_on(device, processes, precision)
+    fabric.launch()
+    return fabric
 
 
 def find_images(data: str, data_dir: Path | None) -> datasets.ImageSet:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib import __version__, datasets
+from faiglib.attribution.engine import in_image_order
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.paths import quadrature
 from faiglib.checkpoints import save_weights
@@ -25,6 +27,9 @@ from faiglib.filters import FilterScores
 from faiglib.images import images_by_stem, match_by_name, read_image, save_image
 from faiglib.restoration import restore as restored
 from faiglib.store import fingerprint
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PARTIAL = "partial.safetensors"
 
@@ -67,12 +72,13 @@ def attribute(
     *,
     rule: str = DEFAULT_RULE,
     nodes: int = DEFAULT_NODES,
-    device: torch.device | str = "cpu",
+    memory_limit: int | None = None,
+    fabric: Fabric | None = None,
 ) -> tuple[FilterScores, FilterScores]:
     """FAIG over matched files, resumable: deblurring and denoising scores (paper, eq. 7).
 
     The sums so far are kept in ``out`` after every image. A run of the same networks, files and rule, on the same kind
-    of device, goes on from them and ends in the same bits.
+    of device, goes on from them and ends in the same bits, with whatever number of processes.
 
     Args:
         target: θ.
@@ -81,33 +87,46 @@ def attribute(
         out: folder for the sums.
         rule: quadrature rule.
         nodes: gradient evaluations per image and degradation.
-        device: where to compute.
+        memory_limit: see :func:`faiglib.attribution.faig`.
+        fabric: launched; it says where to compute, and the images are shared out over its ranks. The CPU without it.
 
     Raises:
         FaiglibError: an image, the networks or the rule cannot be used, or the sums cannot be written.
     """
     if rule == "trapezoid" and nodes < 2:
         raise FaiglibError("the trapezoid rule needs at least 2 nodes")
-    path, points = ParameterPath(target, baseline, device), quadrature(rule, nodes)
+    place = torch.device("cpu") if fabric is None else fabric.device
+    path, points = ParameterPath(target, baseline, place, memory_limit), quadrature(rule, nodes)
     identity = fingerprint(
         {
             "networks": [dict(network.state_dict()) for network in (target, baseline)],
             "files": [[sha256_file(file) for file in vars(scene).values()] for scene in scenes],
             "rule": [rule, nodes],
-            "made_by": [__version__, torch.__version__, torch.device(device).type],
+            "made_by": [__version__, torch.__version__, place.type],
         }
     )
+    first = fabric is None or fabric.is_global_zero
     done, sums = _sums_so_far(out / PARTIAL, identity, path.index.total)
+    if fabric is not None:
+        fabric.barrier()  # nobody writes before everybody has read
 
     def keep(count: int) -> None:
-        save_weights(out / PARTIAL, sums, {"identity": identity, "done": json.dumps(count)})
+        if first:
+            save_weights(out / PARTIAL, sums, {"identity": identity, "done": json.dumps(count)})
+
+    def scores(number: int) -> Tensor:
+        scene = scenes[done + number]
+        ground_truth = read_image(scene.ground_truth, warn=False)
+        return torch.stack(
+            [image_scores(path, read_image(getattr(scene, kind), warn=False), ground_truth, points) for kind in sums]
+        )
 
     keep(done)  # so that a folder that cannot be written is noticed at once
-    with tqdm(scenes[done:], desc="FAIG", unit="image", initial=done, total=len(scenes)) as bar:
-        for number, scene in enumerate(bar, start=done + 1):
-            ground_truth = read_image(scene.ground_truth, warn=False)
-            for kind in ("blurry", "noisy"):
-                sums[kind] += image_scores(path, read_image(getattr(scene, kind), warn=False), ground_truth, points)
+    results = in_image_order(len(scenes) - done, scores, fabric)
+    with tqdm(results, desc="FAIG", unit="image", initial=done, total=len(scenes), disable=not first) as bar:
+        for number, pair in enumerate(bar, start=done + 1):
+            for kind, values in zip(sums, pair, strict=True):
+                sums[kind] += values
             keep(number)
     blurry, noisy = (FilterScores(path.index, sums[kind] / len(scenes)) for kind in ("blurry", "noisy"))
     return blurry - noisy, noisy - blurry

@@ -264,7 +264,10 @@ def test_help_of_every_command(call):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("attribute", "--network --baseline --target --gt --blur --noise --out --rule --nodes --scale --device left"),
+        (
+            "attribute",
+            "--network --baseline --target --gt --blur --noise --out --rule --nodes --scale --devices --memory left",
+        ),
         ("mask", "--network --baseline --target --filters --percent --input --output --scale --device"),
         ("restore", "--network --weights --input --output --scale --device srresnet srcnn_style"),
         ("degrade", "--input --output --blur --noise --seed --scale"),
@@ -333,6 +336,20 @@ def test_attribution_is_that_of_the_library(attributed, material):
         loaded = FilterScores.load(attributed / f"{kind}_scores.safetensors")
         assert torch.equal(loaded.values, expected)
         assert loaded.index == FilterIndex.of(build("srresnet"))
+
+
+def test_attribution_by_several_processes_gives_the_same_files(material, attributed, tmp_path):
+    outcome = finish(start(*material.attribute(tmp_path / "out", device="cpu", devices=2)))
+    assert outcome.status == 0, outcome
+    assert outcome.out.count("Ranked") == 1
+    assert content(tmp_path / "out") == content(attributed)
+
+
+def test_attribution_in_little_memory(call, fails, material, attributed, tmp_path):
+    assert call(*material.attribute(tmp_path / "enough", memory=1)).status == 0
+    assert content(tmp_path / "enough") == content(attributed)
+    assert "does not suffice" in fails(*material.attribute(tmp_path / "little", memory=0.0001))
+    assert "positive number of GiB" in fails(*material.attribute(tmp_path / "none", memory=0))
 
 
 def test_attribution_as_released(call, material, tmp_path):

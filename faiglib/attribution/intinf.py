@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, mean_scores, one_image
+from faiglib.attribution.engine import Gradients, Precision, mean_scores
+from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.paths import Rule, quadrature
 from faiglib.filters import FilterIndex, FilterScores
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def intinf(
@@ -20,6 +25,9 @@ def intinf(
     rule: Rule | str = DEFAULT_RULE,
     nodes: int = DEFAULT_NODES,
     device: torch.device | str | None = None,
+    memory_limit: int | None = None,
+    precision: Precision | str = "32-true",
+    fabric: Fabric | None = None,
     progress: str | None = None,
 ) -> FilterScores:
     """|∫₀¹ ∂(Σ F(θ, x(α)))/∂θ dα| per filter, averaged over images.
@@ -34,6 +42,9 @@ def intinf(
         rule: quadrature rule; ``"left"`` with ``nodes=100`` is the released code for SRResNet.
         nodes: gradient evaluations per image.
         device: where to compute; by default where the target is.
+        memory_limit: as for :func:`faiglib.attribution.faig`, as are ``precision`` and ``fabric``.
+        precision: see there.
+        fabric: see there.
         progress: label of a progress bar over images; none without it.
 
     Raises:
@@ -49,15 +60,19 @@ def intinf(
     parameters = dict(network.named_parameters())
     weights = [parameters[name].requires_grad_(True) for name in index.names]
     points = quadrature(rule, nodes)
+    gradients = Gradients(network, memory_limit, precision)
 
     def scores(pair: tuple[Tensor, Tensor]) -> Tensor:
         clean, degraded = (tensor.to(weights[0]) for tensor in pair)
-        one_image(degraded)
         total = [torch.zeros_like(weight) for weight in weights]
         for alpha, share in zip(points.nodes, points.weights, strict=True):
-            output = network(torch.lerp(clean, degraded, alpha))
-            gradients = torch.autograd.grad(output.sum(), weights, allow_unused=True, materialize_grads=True)
-            torch._foreach_add_(total, gradients, alpha=share)
+            found = gradients(weights, torch.lerp(clean, degraded, alpha), None, output_sum)
+            torch._foreach_add_(total, found, alpha=share)
         return index.gather(dict(zip(index.names, total, strict=True))).cpu()
 
-    return mean_scores(index, images, scores, progress)
+    return mean_scores(index, images, scores, progress, fabric)
+
+
+def output_sum(output: Tensor, _: Tensor | None) -> Tensor:
+    """The sum of all output values, whose gradient IntInf integrates; there is no ground truth in it."""
+    return output.sum()
