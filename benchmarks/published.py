@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faiglib.degradations import Degradation
+from faiglib.degradations import Degradation, quantise
+from faiglib.experiments.masking import KINDS, Mask
+from faiglib.experiments.workbench import Sample
+from faiglib.metrics import gradient_error, psnr
 
 STEPS = 100
 
@@ -20,6 +23,7 @@ def attribute(
     own: Tensor,
     other: Tensor,
     gt: Tensor,
+    steps: int = STEPS,
 ) -> Tensor:
     """FAIG of one function on one image: a new network for each of 100 steps, both degradations at each.
 
@@ -27,8 +31,8 @@ def attribute(
     """
     sums: dict[str, list[Tensor]] = {"own": [], "other": []}
     names = [name for name in target if name.endswith("weight")]
-    for step in range(STEPS):
-        alpha = step / STEPS
+    for step in range(steps):
+        alpha = step / steps
         network = build()
         network.load_state_dict({name: alpha * baseline[name] + (1 - alpha) * target[name] for name in target})
         weights = dict(network.named_parameters())
@@ -43,7 +47,7 @@ def attribute(
     for kind, gradients in sums.items():
         scores[kind] = torch.cat(
             [
-                (gradient * (baseline[name] - target[name]) / STEPS).abs().sum(dim=(2, 3)).flatten()
+                (gradient * (baseline[name] - target[name]) / steps).abs().sum(dim=(2, 3)).flatten()
                 for name, gradient in zip(names, gradients, strict=True)
             ]
         )
@@ -72,9 +76,13 @@ class WholeImageDataset(torch.utils.data.Dataset):
         return low[:, top : top + side, left : left + side].contiguous(), crop.contiguous()
 
 
-def train(network: nn.Module, images: list[Tensor], patch: int, batch: int, iterations: int) -> None:
-    """Train by a plain loop: a DataLoader over whole images, L1 loss, Adam, moving average parameter by parameter."""
-    loader = torch.utils.data.DataLoader(WholeImageDataset(images, patch, batch * iterations), batch_size=batch)
+def train(network: nn.Module, images: list[Tensor], patch: int, batch: int, iterations: int, workers: int = 0) -> None:
+    """Train by a plain loop: a DataLoader over whole images, L1 loss, Adam, moving average parameter by parameter.
+
+    Everything in single precision and PyTorch's usual memory layout; ``workers`` processes degrade the images.
+    """
+    dataset = WholeImageDataset(images, patch, batch * iterations)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=batch, num_workers=workers)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99))
     average = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     for low, ground_truth in loader:
@@ -84,3 +92,34 @@ def train(network: nn.Module, images: list[Tensor], patch: int, batch: int, iter
         optimizer.step()
         for name, parameter in network.named_parameters():
             average[name].mul_(0.999).add_(parameter.detach(), alpha=0.001)
+
+
+def mask(
+    build: Callable[[], nn.Module],
+    target: dict[str, Tensor],
+    baseline: dict[str, Tensor],
+    masks: Sequence[Mask],
+    samples: Sequence[Sample],
+) -> list[tuple[float, float, float, float]]:
+    """Masking by running everything again for every mask and image: target, baseline and masked network.
+
+    Returns:
+        Drop, PSNR of the masked network, of the target and of the baseline, by mask, image and input.
+    """
+    found = []
+    for one in masks:
+        masked = {name: value.clone() for name, value in target.items()}
+        for name, chosen in one.filters.masks().items():
+            masked[name] = torch.where(chosen, baseline[name], masked[name])
+        for sample in samples:
+            for kind in KINDS:
+                outputs = []
+                for state in (target, masked, baseline):
+                    network = build()
+                    network.load_state_dict(state)
+                    with torch.no_grad():
+                        outputs.append(quantise(network.eval()(sample.inputs[kind])))
+                drop = float(gradient_error(outputs[1], outputs[0]))
+                own, lost, plain = (float(psnr(output, sample.ground_truth)) for output in outputs)
+                found.append((drop, lost, own, plain))
+    return found

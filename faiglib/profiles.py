@@ -35,7 +35,11 @@ class Profile:
         ablation_images: images from which baselines and variants of FAIG are compared; None is all.
         ablation_crop: side of their central crop in HR pixels; None is the whole image.
         convergence_images: images whose path integrals are computed by every rule.
+        convergence_crop: side of their central crop in HR pixels; None is the whole image.
+        most_nodes: rules with up to so many nodes are tried.
         reference_nodes: Gauss-Legendre nodes of the integral that those are compared with.
+        sampling_images: images among which it is measured how many are needed.
+        sampling_crops: sides of their central crops in HR pixels, ascending, among which the same is measured.
         prediction_images: images per set whose degradation is predicted; None is all.
         prediction_crop: side of their central crop in HR pixels; None is the whole image.
         prediction_rule: quadrature rule of the path integral of a single image.
@@ -62,7 +66,11 @@ class Profile:
     ablation_images: int | None
     ablation_crop: int | None
     convergence_images: int
+    convergence_crop: int | None
+    most_nodes: int
     reference_nodes: int
+    sampling_images: int
+    sampling_crops: tuple[int, ...]
     prediction_images: int | None
     prediction_crop: int | None
     prediction_rule: Rule
@@ -95,7 +103,11 @@ PROFILES: dict[str, Profile] = {
             ablation_images=2,
             ablation_crop=48,
             convergence_images=1,
+            convergence_crop=36,
+            most_nodes=100,
             reference_nodes=32,
+            sampling_images=2,
+            sampling_crops=(24, 48),
             prediction_images=3,
             prediction_crop=96,
             prediction_rule="gauss-legendre",
@@ -122,7 +134,11 @@ PROFILES: dict[str, Profile] = {
             ablation_images=4,
             ablation_crop=72,
             convergence_images=1,
-            reference_nodes=64,
+            convergence_crop=48,
+            most_nodes=200,
+            reference_nodes=200,
+            sampling_images=8,
+            sampling_crops=(24, 48, 96),
             prediction_images=12,
             prediction_crop=96,
             prediction_rule="gauss-legendre",
@@ -149,7 +165,11 @@ PROFILES: dict[str, Profile] = {
             ablation_images=None,
             ablation_crop=None,
             convergence_images=4,
-            reference_nodes=256,
+            convergence_crop=None,
+            most_nodes=200,
+            reference_nodes=1000,
+            sampling_images=14,
+            sampling_crops=(48, 96, 192),
             prediction_images=None,
             prediction_crop=None,
             prediction_rule="left",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from faiglib.attribution import faig, path_integral, quadrature
@@ -26,7 +27,14 @@ def small_bench(bench, monkeypatch):
     monkeypatch.setattr(beyond, "RELEASED", ("left", 4))
     monkeypatch.setattr(beyond, "FINEST", ("trapezoid", 3))
     profile = dataclasses.replace(
-        bench.profile, ablation_images=2, ablation_crop=24, convergence_images=1, reference_nodes=3
+        bench.profile,
+        ablation_images=2,
+        ablation_crop=24,
+        convergence_images=1,
+        convergence_crop=24,
+        reference_nodes=3,
+        sampling_images=3,
+        sampling_crops=(12, 24),
     )
     return dataclasses.replace(bench, profile=profile)
 
@@ -78,7 +86,7 @@ def test_released_and_default_rule_are_among_those_tried():
     for rule, count in (beyond.DEFAULT, beyond.RELEASED, beyond.FINEST):
         assert count in beyond.NODES[rule]
     positions = {alpha for rule, counts in beyond.NODES.items() for n in counts for alpha in quadrature(rule, n).nodes}
-    assert len(positions) == 177
+    assert len(positions) == 273
 
 
 def test_rank_correlation_is_spearmans():
@@ -284,4 +292,45 @@ def test_convergence_figure_draws_each_rule_and_marks_two():
     figure = figures.convergence(pd.DataFrame(rows, columns=columns))
     assert len(figure.axes) == 3
     assert [len(axis.lines) for axis in figure.axes] == [5 + 2] * 3
-    assert figure.axes[0].lines[0].get_ydata() == pytest.approx([10.0] * 11)
+    assert figure.axes[0].lines[0].get_ydata() == pytest.approx([10.0] * 12)
+
+
+def test_rules_stop_at_the_nodes_of_the_profile(bench):
+    configurations = beyond._configurations(bench)
+    assert configurations[0] == ("gauss-legendre", bench.profile.reference_nodes)
+    assert bench.profile.most_nodes == 100
+    assert ("trapezoid", 101) in configurations
+    assert ("left", 200) not in configurations
+    more = dataclasses.replace(bench, profile=dataclasses.replace(bench.profile, most_nodes=200))
+    assert {("left", 200), ("right", 200), ("trapezoid", 201)} <= set(beyond._configurations(more))
+
+
+def test_sampling_compares_with_all_images_at_the_largest_crop(small_bench, monkeypatch):
+    monkeypatch.setattr(beyond, "SAMPLING_NODES", 1)
+    table = beyond.sampling(small_bench)
+    assert sorted(set(zip(table["varied"], table["amount"], strict=True))) == [
+        ("crop", 12), ("crop", 24), ("images", 1), ("images", 2), ("images", 3),
+    ]  # fmt: skip
+    whole = table[(table["amount"] == 24) | ((table["varied"] == "images") & (table["amount"] == 3))]
+    assert len(whole) == 4
+    assert (whole["overlap"] == 1).all()
+
+    pair = small_bench.pair("srresnet", 0)
+    tops, values = [], []
+    samples = small_bench.samples("skimage", 3, 24)
+    for chosen in (samples, *([one] for one in samples)):
+        blurry, noisy = (
+            faig(pair.target, pair.baseline, [(one.inputs[kind], one.ground_truth) for one in chosen], nodes=1)
+            for kind in ("blurry", "noisy")
+        )
+        tops.append(set((noisy - blurry).ranking()[:1519].tolist()))
+        values.append((noisy - blurry).values)
+    row = table[(table["varied"] == "images") & (table["amount"] == 1) & (table["filters"] == "denoising")].iloc[0]
+    expected = np.mean([len(tops[0] & one) / 1519 for one in tops[1:]])
+    assert row["overlap"] == pytest.approx(expected, abs=2.1 / 1519)
+    assert row["spearman"] == pytest.approx(
+        np.mean([spearmanr(values[0].numpy(), one.numpy()).statistic for one in values[1:]]), abs=1e-6
+    )
+    axes = figures.sampling(table).axes
+    assert [axis.get_xlabel() for axis in axes] == ["images", "crop (pixels a side)"]
+    assert [len(axis.lines) for axis in axes] == [3, 3]

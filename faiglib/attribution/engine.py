@@ -127,18 +127,14 @@ class Gradients:
 
     def _tile_output(self, inputs: Tensor, tile: tuple[slice, slice], margin: int) -> tuple[Tensor, slice, slice]:
         """Output of one tile, and its rows and columns in the output of the image."""
-        cut, inner, place = [], [], []
-        for side, length in zip(tile, inputs.shape[-2:], strict=True):
-            start, stop = max(0, side.start - margin), min(length, side.stop + margin)
-            cut.append(slice(start, stop))
-            inner.append((side.start - start, side.stop - start))
+        cut = with_margin(tile, margin, (inputs.shape[-2], inputs.shape[-1]))
         output = self._forward(inputs[..., cut[0], cut[1]])
-        crop = []
-        for side, (first, last), part, whole in zip(tile, inner, output.shape[-2:], cut, strict=True):
-            scale = part // (whole.stop - whole.start)
-            crop.append(slice(first * scale, last * scale))
+        inner, place = [], []
+        for side, whole, length in zip(tile, cut, output.shape[-2:], strict=True):
+            scale = length // (whole.stop - whole.start)
+            inner.append(slice((side.start - whole.start) * scale, (side.stop - whole.start) * scale))
             place.append(slice(side.start * scale, side.stop * scale))
-        return output[..., crop[0], crop[1]], place[0], place[1]
+        return output[..., inner[0], inner[1]], place[0], place[1]
 
     @property
     def reach(self) -> int:
@@ -153,19 +149,16 @@ class Gradients:
         )
 
     def _tiles_within_limit(self, inputs: Tensor) -> int:
+        """The least number of tiles, a power of two, of which each fits into the memory limit."""
         count = 1
         if self.memory_limit is None:
             return count
-        channels, (height, width) = inputs.shape[1], inputs.shape[-2:]
+        size = (inputs.shape[-2], inputs.shape[-1])
         while True:
-            margin = 2 * self.reach if count > 1 else 0
-            largest = [
-                (min(rows.stop - rows.start + margin, height), min(columns.stop - columns.start + margin, width))
-                for rows, columns in tiles(height, width, count)
-            ]
-            if activation_bytes(self.network, (1, channels, *max(largest, key=lambda side: side[0] * side[1]))) <= (
-                self.memory_limit
-            ):
+            cuts = [with_margin(tile, self.reach if count > 1 else 0, size) for tile in tiles(*size, count)]
+            sides = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in cuts]
+            largest = max(sides, key=lambda side: side[0] * side[1])
+            if activation_bytes(self.network, (1, inputs.shape[1], *largest)) <= self.memory_limit:
                 return count
             count = self._halved(inputs, count)
 
@@ -230,6 +223,15 @@ def tiles(height: int, width: int, count: int) -> list[tuple[slice, slice]]:
         return [slice(*pair) for pair in itertools.pairwise(edges)]
 
     return [(row, column) for row in cuts(height, rows) for column in cuts(width, columns)]
+
+
+def with_margin(tile: tuple[slice, slice], margin: int, size: tuple[int, int]) -> tuple[slice, slice]:
+    """A tile and ``margin`` pixels around it, as far as the image of that size goes."""
+    rows, columns = (
+        slice(max(0, side.start - margin), min(length, side.stop + margin))
+        for side, length in zip(tile, size, strict=True)
+    )
+    return rows, columns
 
 
 def activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -27,15 +28,15 @@ from faiglib.zoo import Pair
 #: Proportion of filters (%) whose choice is compared.
 PERCENT = 1.0
 
-_EQUIDISTANT = (1, 2, 4, 5, 8, 10, 16, 20, 25, 50, 100)
+_EQUIDISTANT = (1, 2, 4, 5, 8, 10, 16, 20, 25, 50, 100, 200)
 
 #: Numbers of nodes by rule. The trapezoid rule has one more than the others for the same steps. Most positions are
-#: shared: 177 gradients serve all of them.
+#: shared: 273 gradients serve all of them, 177 those of up to 100 nodes.
 NODES: dict[str, tuple[int, ...]] = {
     "left": _EQUIDISTANT,
     "right": _EQUIDISTANT,
     "trapezoid": tuple(count + 1 for count in _EQUIDISTANT),
-    "midpoint": (1, 2, 4, 5, 8, 10, 16, 25, 50),
+    "midpoint": (1, 2, 4, 5, 8, 10, 16, 25, 50, 100),
     "gauss-legendre": (1, 2, 4, 6, 8, 12, 16),
 }
 
@@ -45,6 +46,9 @@ RELEASED = ("left", 100)
 
 #: (rule, nodes) of the best resolved equidistant rule.
 FINEST = ("trapezoid", 101)
+
+#: Midpoint nodes of the path integrals of :func:`sampling`: their error is small beside that of few images.
+SAMPLING_NODES = 8
 
 #: Difference of overlaps that counts as none: three of SRResNet's 1,519 filters.
 TOLERANCE = 0.002
@@ -160,7 +164,11 @@ def integral_scores(bench: Workbench, pair: Pair) -> dict[tuple[str, str], Filte
 def _configurations(bench: Workbench) -> list[tuple[str, int]]:
     """(rule, nodes) of all integrals; the reference comes first."""
     reference = ("gauss-legendre", bench.profile.reference_nodes)
-    return [reference, *((rule, count) for rule, counts in NODES.items() for count in counts)]
+    most = bench.profile.most_nodes
+    return [
+        reference,
+        *((rule, count) for rule, counts in NODES.items() for count in counts if count <= most + (rule == "trapezoid")),
+    ]
 
 
 def _integrals(bench: Workbench, pair: Pair) -> dict[str, Tensor]:
@@ -171,7 +179,7 @@ def _integrals(bench: Workbench, pair: Pair) -> dict[str, Tensor]:
     """
     profile = bench.profile
     configurations = _configurations(bench)
-    limit, crop = profile.convergence_images, profile.ablation_crop
+    limit, crop = profile.convergence_images, profile.convergence_crop
 
     def compute() -> dict[str, Tensor]:
         path = ParameterPath(pair.target, pair.baseline)
@@ -638,6 +646,60 @@ def stability_summary(table: pd.DataFrame) -> pd.DataFrame:
         .sort_values("network", kind="stable")
         .reset_index(drop=True)
     )
+
+
+def sampling(bench: Workbench) -> pd.DataFrame:
+    """How many images a ranking needs, and how large: FAIG with elimination from fewer or smaller crops.
+
+    The reference is the mean over ``sampling_images`` of the test set at the largest of the ``sampling_crops``, both of
+    the profile. It is compared with the means over disjoint groups of fewer images at that crop, which are part of it,
+    and over all images at smaller central crops. One pair of each network.
+
+    Returns:
+        One row per ``network``, ``varied`` ("images" or "crop"), ``amount`` (images, HR pixels a side) and ``filters``:
+        ``overlap`` (of the top 1 % with the reference's) and ``spearman``, means over the groups.
+    """
+    seen, parts = set(), []
+    for pair in bench.pairs():
+        if pair.network not in seen:
+            seen.add(pair.network)
+            key = bench.key(pair, bench.test_set, profile=bench.profile, nodes=SAMPLING_NODES)
+            part = bench.store.table("beyond/sampling", key, partial(_sampled, bench, pair))
+            parts.append(part.assign(network=pair.network))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _sampled(bench: Workbench, pair: Pair) -> pd.DataFrame:
+    index = FilterIndex.of(pair.target)
+    crops = bench.profile.sampling_crops
+    scores: dict[tuple[int, str], Tensor] = {}
+    for crop in crops:
+        samples = bench.samples(bench.test_set, bench.profile.sampling_images, crop)
+        for kind in KINDS:
+            label = f"FAIG of {crop}-pixel crops: {pair.title} seed {pair.seed}, {kind}"
+            values = [
+                faig(pair.target, pair.baseline, [one], rule="midpoint", nodes=SAMPLING_NODES).values
+                for one in tqdm(pairs_of(samples, kind), desc=label, unit="image")
+            ]
+            scores[crop, kind] = torch.stack(values)
+    count = len(scores[crops[0], KINDS[0]])
+    rows = []
+    for function, (own, other) in FUNCTIONS.items():
+        single = {crop: scores[crop, own] - scores[crop, other] for crop in crops}
+        largest = single[crops[-1]]
+        reference = FilterScores(index, largest.mean(0))
+        groups = {("crop", crop): [single[crop]] for crop in crops}
+        size = 1
+        while size < count:
+            groups["images", size] = list(largest[: count // size * size].split(size))
+            size *= 2
+        groups["images", count] = [largest]
+        for (varied, amount), members in groups.items():
+            rankings = [FilterScores(index, member.mean(0)) for member in members]
+            overlaps = [top_overlap(one, reference) for one in rankings]
+            correlations = [rank_correlation(one.values, reference.values) for one in rankings]
+            rows.append((varied, amount, function, float(np.mean(overlaps)), float(np.mean(correlations))))
+    return pd.DataFrame(rows, columns=["varied", "amount", "filters", "overlap", "spearman"])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullFormatter, NullLocator
 
 from faiglib.experiments.beyond import COMPARISONS, DEFAULT, RELEASED
 from faiglib.figures.common import BLUE, FUNCTION_COLOURS, GRAY, GREEN, ORANGE, PINK, finished
@@ -56,9 +56,39 @@ def convergence(table: pd.DataFrame) -> Figure:
                         spot = (line["nodes"] == chosen[1]).to_numpy()
                         axis.plot(line["nodes"][spot], values[spot], "o", ms=12, mfc="none", mec=colour, mew=1.5)
             axis.set(xscale="log", yscale="log", xlabel="gradients per image", ylabel=label, title=TITLES[network])
-            axis.set_xticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
+            axis.set_xticks([1, 2, 5, 10, 20, 50, 100, 200], ["1", "2", "5", "10", "20", "50", "100", "200"])
             axis.xaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].legend(frameon=False, fontsize=8)
+    return finished(figure)
+
+
+@with_source
+def sampling(table: pd.DataFrame) -> Figure:
+    """Agreement with the ranking from all images at the largest crop, against images and crop, a row per network.
+
+    Args:
+        table: from :func:`faiglib.experiments.beyond.sampling`.
+    """
+    networks = list(table["network"].unique())
+    panels = {"images": "images", "crop": "crop (pixels a side)"}
+    figure, axes = plt.subplots(
+        len(networks), len(panels), figsize=(4.4 * len(panels), 3.3 * len(networks)), squeeze=False, sharey=True
+    )
+    for row, network in zip(axes, networks, strict=True):
+        for axis, (varied, label) in zip(row, panels.items(), strict=True):
+            for function, colour in FUNCTION_COLOURS.items():
+                chosen = table[
+                    (table["network"] == network) & (table["varied"] == varied) & (table["filters"] == function)
+                ].sort_values("amount")
+                axis.plot(chosen["amount"], chosen["overlap"], "o-", color=colour, label=f"top 1 %, {function}")
+                if function == next(iter(FUNCTION_COLOURS)):  # the other's scores are the negative
+                    axis.plot(chosen["amount"], chosen["spearman"], "s--", color=GRAY, label="rank correlation")
+            amounts = sorted(table.loc[table["varied"] == varied, "amount"].unique())
+            axis.set(xscale="log", xlabel=label, title=TITLES[network], ylim=(0, 1.03))
+            axis.set_xticks(amounts, [str(amount) for amount in amounts])
+            axis.xaxis.set_minor_locator(NullLocator())
+        row[0].set_ylabel("in common with the reference")
+    axes[0, -1].legend(frameon=False, fontsize=8, loc="lower right")
     return finished(figure)
 
 

@@ -1,0 +1,151 @@
+# %% [markdown]
+# # Speed and its limits
+#
+# The published algorithm takes minutes for one small image on a CPU. How much faster can the same ranking be had, what
+# limits it, and what does it cost on larger images and networks? This page shows one recorded run of `nox -s bench`,
+# which measures both sides on the same images, weights and machine; run it to have the figures of yours. Whether few
+# gradients are enough is the matter of [](09_beyond_the_paper.py).
+
+# %% tags=["parameters"]
+profile = "standard"
+device = "auto"
+seed = 0
+data_dir = None
+models_dir = None
+
+# %%
+from IPython.display import Markdown, display
+from myst_nb import glue
+
+from faiglib import figures, tables
+from faiglib.experiments import speed
+from faiglib.figures import speed as speed_figures
+
+figures.style()
+recorded = speed.load()
+results = recorded["results"]
+attribution, memory, masking, training = (results[name] for name in ("attribution", "memory", "masking", "training"))
+display(Markdown(speed.machine(recorded)))
+
+# %% [markdown]
+# ## The published algorithm and ours
+#
+# The other side of the comparison is a plain transcription: for every image and each of the two rankings a hundred
+# steps, at every step a new network with the interpolated weights, and a forward and backward pass for the blurry and
+# for the noisy version, in PyTorch's usual memory layout. That makes 100 × 2 × 2 passes for an image, half of which
+# repeat the other half. faiglib moves the weights of one network in place, computes FAIG of the blurry and of the noisy
+# input once each and subtracts both ways, takes gradients of convolution weights only, and keeps tensors in the
+# layout that the convolutions prefer.
+#
+# Fidelity is the share of the top 1 % that a ranking has in common with a Gauss-Legendre quadrature of many nodes, mean
+# of the two functions.
+
+# %%
+tables.plain(
+    speed.rows(results, "attribution").rename(
+        columns={
+            "name": "algorithm",
+            "passes": "passes an image",
+            "ratio": "times as fast",
+            "overlap": "top 1 % in common with the reference",
+        }
+    ),
+    {"seconds": "{:.1f}", "times as fast": "{:.1f}", "top 1 % in common with the reference": "{:.2%}"},
+    caption=f"{attribution['images']} image(s) of {attribution['crop']}×{attribution['crop']} pixels; "
+    f"reference of {attribution['reference_nodes']} nodes",
+)
+
+# %%
+glue("resolution", float(100 * attribution["resolution"]), display=False)
+glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
+
+# %% [markdown]
+# The reference and the trapezoid rule with one node more, which are both well resolved and share no inner nodes, differ
+# in {glue:text}`resolution:.2f` % of their top 1 %; smaller differences say little.
+#
+# ## Counting operations
+#
+# A pass takes {glue:text}`gflop_per_pass:.2f` GFLOP here, whoever makes it: the forward convolutions, and twice as much
+# backwards, for the gradients of activations and of weights. So the factor is the product of three: how many passes, how
+# fast each is, and what is spent besides.
+
+# %%
+display(Markdown(speed.accounting(results).sentence))
+
+# %% [markdown]
+# Reduced precision nearly doubles the speed and costs fidelity, since the path from target to baseline is short, and the
+# weights of its ends differ by not much more than what bfloat16 rounds away. Therefore it has to be asked for
+# (`precision="bf16-mixed"`).
+#
+# ## Share of the hardware's speed
+#
+# The yardstick is the fastest 3×3 convolution of this machine among shapes as they occur in the networks, measured in
+# the same run. Attribution is one gradient; training is a whole step with patches, degradations, optimiser and average.
+
+# %% mystnb={"image": {"alt": "Achieved GFLOP per second of attribution by image size and of training, in float32 and bfloat16, with lines for the convolution peak and the goal."}, "figure": {"caption": "Achieved speed, with its share of the convolution peak (dashed) of the precision; dotted: the goal.", "name": "fig-throughput"}}
+speed_figures.throughput(speed.rows(results, "throughput"), results["throughput"]["peak"]["best"])
+
+# %% [markdown]
+# ## One image at a time
+#
+# FAIG takes the absolute value for every image, so a batch needs the weight gradients of each of its images. There are
+# several ways to these; the bars show their time per image beside that of the plain loop over images. The last one sums
+# over the batch, which is not what FAIG needs; since a way to single gradients has to do at least that work, it is a
+# bound. Where no way is clearly below one there is nothing to be gained by batches, and the library has none.
+
+# %% mystnb={"image": {"alt": "Time per image of five ways to per-image weight gradients and of the summed gradient, relative to a loop over images, by image size."}, "figure": {"caption": "Time per image relative to one image at a time (one is as fast, lower is better). Gray: the bound.", "name": "fig-per-image"}}
+speed_figures.per_image_gradients(speed.rows(results, "per_image_gradients"))
+
+# %% [markdown]
+# ## Memory
+#
+# What the gradient of one image adds to a fresh process. With `memory_limit` (`faiglib attribute --memory`)
+# faiglib cuts an image into tiles with margins as wide as the network looks; the gradient is the same, at the price
+# of computing the margins several times.
+
+# %%
+tables.plain(
+    speed.rows(results, "memory").rename(columns={"name": "algorithm", "mib": "MiB"}),
+    {"MiB": "{:.0f}"},
+    caption=f"one image of {memory['crop']}×{memory['crop']} pixels; limit {memory['limit_mib']:.0f} MiB",
+)
+
+# %% [markdown]
+# ## How the cost grows
+
+# %% mystnb={"image": {"alt": "Seconds for a ranking against pixels, images, nodes and filters on logarithmic axes, with fitted power laws."}, "figure": {"caption": "Time of one ranking against what it depends on, with fitted power laws. Filters: SRResNet with 4 to 32 blocks.", "name": "fig-scaling"}}
+speed_figures.scaling(speed.rows(results, "scaling"), results["scaling"]["exponents"])
+
+# %%
+for name in ("masks", "inputs", "naive_passes", "faiglib_passes"):
+    glue(f"sweep_{name}", int(masking[name]), display=False)
+glue("sweep_ratio", float(masking["ratio"]), display=False)
+glue("workers", int(training["workers"]), display=False)
+
+# %% [markdown]
+# ## Masking and training
+#
+# A sweep over {glue:text}`sweep_masks:d` sets of masked filters on {glue:text}`sweep_inputs:d` inputs needs the outputs of
+# target and baseline once; a naive run computes them again for every set. {glue:text}`sweep_faiglib_passes:d` forward
+# passes instead of {glue:text}`sweep_naive_passes:d` make faiglib {glue:text}`sweep_ratio:.2f` times as fast. Swapping
+# weights and measuring drops hardly count beside the passes.
+#
+# The plain training loop is a data loader with {glue:text}`workers:d` worker processes that degrades whole photographs, one
+# per sample, and crops them afterwards; faiglib cuts patches first and degrades them with a margin, as a batch. Network,
+# batch, patch and images are the same.
+
+# %%
+tables.plain(
+    speed.rows(results, "training").rename(
+        columns={"name": "trainer", "it_per_s": "steps a second", "ratio": "times as fast"}
+    ),
+    {"steps a second": "{:.2f}", "times as fast": "{:.2f}"},
+    caption=f"SRResNet, batch {training['batch']}, patch {training['patch']}, images of "
+    + ", ".join(training["image_sizes"]),
+)
+
+# %% [markdown]
+# ## In short
+
+# %%
+display(Markdown(speed.in_short(results)))
