@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from benchmarks.common import seconds
@@ -46,20 +45,23 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="full", help="quick takes a minute, full about ten")
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, help="some of the measurements")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="where the JSON goes")
+    parser.add_argument("--note", default="", help="a sentence that belongs to the record, such as what else ran")
     options = parser.parse_args()
     size = SIZES[options.size]
-    results, taken = {}, {}
-    for name in tqdm(options.only or list(MEASUREMENTS), desc="bench"):
-        taken[name] = seconds(lambda name=name: results.update({name: MEASUREMENTS[name](size)}), warm_up=False)
-        tqdm.write("\n".join((f"\n{name} ({taken[name]:.0f} s)", *lines(results[name]))))
-    content = {
+    content: dict[str, Any] = {
         "size": options.size,
+        "note": options.note,
         "settings": dataclasses.asdict(size),
-        "results": results,
-        "seconds": taken,
-        "made_on": provenance.collect("cpu", threads=torch.get_num_threads()),
+        "results": {},
+        "seconds": {},
+        "made_on": provenance.collect("cpu"),
     }
-    write_text_atomic(options.out, json.dumps(content, indent=1) + "\n")
+    results = content["results"]
+    for name in tqdm(options.only or list(MEASUREMENTS), desc="bench"):
+        taken = seconds(lambda name=name: results.update({name: MEASUREMENTS[name](size)}), warm_up=False)
+        content["seconds"][name] = taken
+        tqdm.write("\n".join((f"\n{name} ({taken:.0f} s)", *lines(results[name]))))
+        write_text_atomic(options.out, json.dumps(content, indent=1) + "\n")
     print(f"\nWritten to {options.out}")
 
 

@@ -99,8 +99,9 @@ speed_figures.per_image_gradients(speed.rows(results, "per_image_gradients"))
 # %% [markdown]
 # ## Memory
 #
-# What the gradient of one image adds to a fresh process. With `memory_limit` (`faiglib attribute --memory`)
-# faiglib cuts an image into tiles with margins as wide as the network looks; the gradient is the same, at the price
+# What the gradients of one image add to a fresh process, which is more than tensors: copies of the weights, the
+# libraries' workspace, and what the allocator keeps. With `memory_limit` (`faiglib attribute --memory`), which bounds the
+# activations, faiglib cuts an image into tiles with margins as wide as the network looks; the gradient is the same, at the price
 # of computing the margins several times.
 
 # %%

@@ -26,14 +26,15 @@ Results = Mapping[str, Any]
 
 
 def load(path: Path = RECORDED) -> dict[str, Any]:
-    """The recorded benchmark: ``size``, ``settings``, ``results`` by measurement, ``seconds``, ``made_on``.
+    """The recorded benchmark: ``size``, ``settings``, ``results`` by measurement, ``seconds``, ``note``,
+    ``made_on``.
 
     Raises:
         FaiglibError: there is none, or it is no such file.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        found["results"], found["made_on"], found["size"]
+        found["results"], found["made_on"], found["size"], found["note"]
     except FileNotFoundError:
         raise FaiglibError(f"there is no recorded benchmark at {path}; nox -s bench -- --out {path}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -55,6 +56,7 @@ def machine(recorded: Mapping[str, Any]) -> str:
         f"Recorded on {made['cpu']}, {made['cores']} cores, {made['torch_threads']} thread(s), PyTorch "
         f"{made['torch']}, {made['time_utc'][:10]}, faiglib {made['faiglib']}{commit}; size {recorded['size']}, "
         f"{sum(recorded['seconds'].values()) / 60:.0f} minutes.{small}"
+        f"{' **' + recorded['note'] + '**' if recorded['note'] else ''}"
     )
 
 
@@ -164,7 +166,7 @@ def in_short(results: Results) -> str:
             f"{best['training']:.0%} in training, {told(best['training'] >= GOAL_SHARE)}.",
             f"- No more memory than the published algorithm: {memory['faiglib']:.0f} MiB against "
             f"{memory['published']:.0f} MiB, {told(memory['faiglib'] <= memory['published'])}; "
-            f"{memory['faiglib, memory_limit']:.0f} MiB under a limit of {results['memory']['limit_mib']:.0f} MiB.",
+            f"{memory['faiglib, memory_limit']:.0f} MiB with a limit of {results['memory']['limit_mib']:.0f} MiB on the activations.",
             "- Cost that grows with exponents of about one or less: "
             + ", ".join(f"{what} {value:.2f}" for what, value in exponents.items())
             + f", {told(max(exponents.values()) <= LINEAR)}.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from faiglib.experiments.speed import GOAL_SHARE
 from faiglib.figures.common import BLUE, GRAY, GREEN, ORANGE, PINK, finished
@@ -46,7 +48,7 @@ def scaling(table: pd.DataFrame, exponents: Mapping[str, float]) -> Figure:
         exponents: by kind.
     """
     figure, axes = plt.subplots(1, len(exponents), figsize=(3.4 * len(exponents), 3.2), squeeze=False)
-    for axis, (what, power), colour in zip(axes[0], exponents.items(), (BLUE, ORANGE, GREEN, PINK), strict=True):
+    for axis, (what, power), colour in zip(axes[0], exponents.items(), itertools.cycle((BLUE, ORANGE, GREEN, PINK))):
         rows = table[table["what"] == what]
         amounts, times = rows["amount"].to_numpy(), rows["seconds"].to_numpy()
         factor = np.exp(np.mean(np.log(times) - power * np.log(amounts)))
@@ -54,7 +56,10 @@ def scaling(table: pd.DataFrame, exponents: Mapping[str, float]) -> Figure:
         axis.plot(amounts, times, "o", color=colour, ms=6)
         axis.set(xscale="log", yscale="log", xlabel=what, ylabel="seconds" if axis is axes[0, 0] else "")
         axis.set_xticks(amounts, [f"{amount:,.0f}" for amount in amounts], fontsize=7, rotation=45)
-        axis.xaxis.set_minor_locator(plt.NullLocator())
+        axis.xaxis.set_minor_locator(NullLocator())
+        for one in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            one(FuncFormatter(lambda value, _: f"{value:.2g}"))
+        axis.tick_params(axis="y", which="both", labelsize=8)
         axis.legend(frameon=False, fontsize=9)
     return finished(figure)
 
