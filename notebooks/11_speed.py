@@ -73,9 +73,8 @@ glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
 display(Markdown(speed.accounting(results).sentence))
 
 # %% [markdown]
-# Reduced precision nearly doubles the speed and costs fidelity, since the path from target to baseline is short, and the
-# weights of its ends differ by not much more than what bfloat16 rounds away. Therefore it has to be asked for
-# (`precision="bf16-mixed"`).
+# Reduced precision (`precision="bf16-mixed"`) rounds the operands of the convolutions, which disturbs every gradient. The
+# table above says what is gained and what is lost; since the ranking suffers, it has to be asked for.
 #
 # ## Share of the hardware's speed
 #
@@ -101,8 +100,8 @@ speed_figures.per_image_gradients(speed.rows(results, "per_image_gradients"))
 #
 # What the gradients of one image add to a fresh process, which is more than tensors: copies of the weights, the
 # libraries' workspace, and what the allocator keeps. With `memory_limit` (`faiglib attribute --memory`), which bounds the
-# activations, faiglib cuts an image into tiles with margins as wide as the network looks; the gradient is the same, at the price
-# of computing the margins several times.
+# activations, faiglib cuts an image into tiles with margins as wide as the network looks; the gradient is the same, at
+# the price of computing the margins several times.
 
 # %%
 tables.plain(

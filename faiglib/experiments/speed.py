@@ -26,8 +26,7 @@ Results = Mapping[str, Any]
 
 
 def load(path: Path = RECORDED) -> dict[str, Any]:
-    """The recorded benchmark: ``size``, ``settings``, ``results`` by measurement, ``seconds``, ``note``,
-    ``made_on``.
+    """The recorded benchmark: ``size``, ``note``, ``settings``, ``results``, ``seconds`` and ``made_on``.
 
     Raises:
         FaiglibError: there is none, or it is no such file.
@@ -166,7 +165,8 @@ def in_short(results: Results) -> str:
             f"{best['training']:.0%} in training, {told(best['training'] >= GOAL_SHARE)}.",
             f"- No more memory than the published algorithm: {memory['faiglib']:.0f} MiB against "
             f"{memory['published']:.0f} MiB, {told(memory['faiglib'] <= memory['published'])}; "
-            f"{memory['faiglib, memory_limit']:.0f} MiB with a limit of {results['memory']['limit_mib']:.0f} MiB on the activations.",
+            f"{memory['faiglib, memory_limit']:.0f} MiB with a limit of {results['memory']['limit_mib']:.0f} MiB on "
+            "the activations.",
             "- Cost that grows with exponents of about one or less: "
             + ", ".join(f"{what} {value:.2f}" for what, value in exponents.items())
             + f", {told(max(exponents.values()) <= LINEAR)}.",
