@@ -12,6 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from faiglib.figures.common import BLUE, GRAY, GREEN, ORANGE, finished
 from faiglib.networks import TITLES
+from faiglib.source import with_source
 
 #: Colour and name by role in a contest.
 ROLES = {"two": (ORANGE, "two branches"), "one": (BLUE, "one branch"), "half": (GREEN, "one branch, half as deep")}
@@ -19,6 +20,7 @@ ROLES = {"two": (ORANGE, "two branches"), "one": (BLUE, "one branch"), "half": (
 Point = tuple[float, float]
 
 
+@with_source
 def designs() -> Figure:
     """DAN, DASR and SRResNet as boxes and arrows: where a second branch tells the first about the degradation."""
     figure, axes = plt.subplots(3, 1, figsize=(8.4, 6.6))
@@ -104,6 +106,7 @@ def _arrow(
         axis.text(*at, label, ha=align, va="center", fontsize=8, color="0.3")
 
 
+@with_source
 def budgets(table: pd.DataFrame) -> Figure:
     """PSNR against MACs and against parameters; a column a contest, bars from the worst seed to the best.
 
@@ -127,6 +130,7 @@ def budgets(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def curves(table: pd.DataFrame, contests: Mapping[str, Mapping[str, str]]) -> Figure:
     """PSNR while training, a panel a contest; thin lines are seeds, thick ones their mean.
 
@@ -147,6 +151,7 @@ def curves(table: pd.DataFrame, contests: Mapping[str, Mapping[str, str]]) -> Fi
     return finished(figure)
 
 
+@with_source
 def leads(table: pd.DataFrame, margin: float, tests: Mapping[str, str]) -> Figure:
     """Leads with 95 % intervals (thin) and 90 % intervals (thick), on RGB, with the margin shaded.
 

@@ -13,10 +13,12 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from faiglib.experiments.speed import GOAL_SHARE
 from faiglib.figures.common import BLUE, GRAY, GREEN, ORANGE, PINK, finished
+from faiglib.source import with_source
 
 _PRECISIONS = {"32-true": ("float32", BLUE), "bf16-mixed": ("bfloat16", ORANGE)}
 
 
+@with_source
 def throughput(table: pd.DataFrame, peaks: Mapping[str, float]) -> Figure:
     """Achieved GFLOP/s by work and size, in both precisions, with the peak of each.
 
@@ -40,6 +42,7 @@ def throughput(table: pd.DataFrame, peaks: Mapping[str, float]) -> Figure:
     return finished(figure)
 
 
+@with_source
 def scaling(table: pd.DataFrame, exponents: Mapping[str, float]) -> Figure:
     """Time of a ranking against each kind of amount, both axes logarithmic, with the fitted power law.
 
@@ -64,6 +67,7 @@ def scaling(table: pd.DataFrame, exponents: Mapping[str, float]) -> Figure:
     return finished(figure)
 
 
+@with_source
 def per_image_gradients(table: pd.DataFrame) -> Figure:
     """Time per image of the ways to per-image weight gradients, relative to one image at a time; a panel per size.
 
