@@ -169,15 +169,14 @@ for name in ("row", "column", "random"):
 # Without the row filters the target loses {glue:text}`row_rows:.0f` % of what it gained on rows, and
 # {glue:text}`row_columns:.0f` % of what it gained on columns. Without the column filters it loses
 # {glue:text}`column_columns:.0f` % on columns and {glue:text}`column_rows:.0f` % on rows; without as many random ones
-# {glue:text}`random_rows:.0f` % and {glue:text}`random_columns:.0f` %. (More than 100 % is worse than the baseline.) So the
-# found filters carry the function. Whether they carry nothing else is another matter: a network as small as this one has
-# few filters to spare, and where the second number of a pair is large, the two functions share them. In the paper's much
-# wider networks they part better: see [](03_masking).
+# {glue:text}`random_rows:.0f` % and {glue:text}`random_columns:.0f` %. (More than 100 % is worse than the baseline.) The first
+# number of a pair says whether the found filters carry the function, the second whether they carry something else as well:
+# a network as small as this one has few filters to spare. [](03_masking) has the same numbers for the paper's networks.
 #
 # ## With yours
 #
-# - Images go in one by one, `(1, channels, height, width)`; several networks and losses work, see
-#   {py:func}`faiglib.attribution.faig.faig`.
+# - Images go in one by one, `(1, channels, height, width)`; the squared error can be replaced by
+#   another loss, see {py:func}`faiglib.attribution.faig.faig`.
 # - `baseline` must have the same layers and be what `target` was trained from. A randomly initialised one finds worse
 #   filters; see [](07_baseline_ablation).
 # - Rankings can be saved and read as text, or made from the command line: [](../reading.md).
