@@ -135,7 +135,9 @@ race_figures.curves(record.curves, {name: vars(contest) for name, contest in rac
 # %%
 again = one_versus_two.remeasured(bench, record)
 if len(again):
-    display(tables.plain(again, {"recorded": "{:.3f}", "now": "{:.3f}", "largest": "{:.4f}"}))
+    display(
+        tables.plain(again, {"recorded": "{:.3f}", "now": "{:.3f}", "largest difference": "{:.4f}"}, "PSNR, RGB (dB)")
+    )
 else:
     display(Markdown("The images that the race was judged on are not on this machine, so nothing was measured again."))
 

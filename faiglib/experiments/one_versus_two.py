@@ -470,12 +470,12 @@ def remeasured(bench: Workbench, record: Record, images: int = 4) -> pd.DataFram
     """Measure the recorded weights again on some of the test images, as far as both are on this machine.
 
     Returns:
-        One row per entrant: ``entrant``, ``recorded`` and ``now`` (mean PSNR on RGB in dB over the same images and
-        widths), ``largest`` (difference of one image at one width). Empty where the test set is not here.
+        One row per entrant: ``title``, ``recorded`` and ``now`` (mean PSNR on RGB in dB over the same images and
+        widths), ``largest_difference`` (of one image at one width). Empty where the test set is not here.
     """
     test_set = _test_set(bench, record)
     if test_set is None:
-        return pd.DataFrame(columns=["entrant", "recorded", "now", "largest"])
+        return pd.DataFrame(columns=["title", "recorded", "now", "largest_difference"])
     tests = race.TestImages.of(test_set, images, record.preset.crop)
     rows = []
     for entrant in record.preset.entrants:
@@ -485,10 +485,10 @@ def remeasured(bench: Workbench, record: Record, images: int = 4) -> pd.DataFram
         both = now.merge(first, on=["image", "width"], suffixes=("_now", ""))
         rows.append(
             {
-                "entrant": entrant.key,
+                "title": entrant.title,
                 "recorded": both["rgb"].mean(),
                 "now": both["rgb_now"].mean(),
-                "largest": (both["rgb"] - both["rgb_now"]).abs().max(),
+                "largest_difference": (both["rgb"] - both["rgb_now"]).abs().max(),
             }
         )
     return pd.DataFrame(rows)
