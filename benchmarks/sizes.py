@@ -54,10 +54,10 @@ SIZES = {
         repeats=1,
     ),
     "full": Size(
-        images=8,
+        images=6,
         crop=60,
         reference=96,
-        memory_crop=480,
+        memory_crop=360,
         crops=(24, 36, 48, 72, 96, 144),
         scaling_crop=48,
         batch=4,
