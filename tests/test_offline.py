@@ -130,7 +130,7 @@ def test_the_pdf_has_all_pages_bookmarks_and_no_links_to_files(browser, toy):
 
 
 def test_a_pdf_of_nothing_is_one_sentence(tmp_path, browser):
-    with pytest.raises(BookError, match=r"There is no book in .* yet; nox -s reproduce makes one"):
+    with pytest.raises(BookError, match=r"there is no book in .* yet; nox -s reproduce makes one"):
         pdf.make(Layout(tmp_path), browser)
 
 
