@@ -237,3 +237,17 @@ def _row(
         paper_gmacs=gmacs,
         paper_mparameters=mparameters,
     )
+
+
+def printed_alike(rows: list[TableOneRow]) -> tuple[int, int]:
+    """How many figures of supp. Table 1 come out to the printed digit (two decimals), and how many it has."""
+    pairs = [
+        (counted / unit, printed)
+        for row in rows
+        for counted, unit, printed in (
+            (row.ptflops, 1e9, row.paper_gmacs),
+            (row.parameters, 1e6, row.paper_mparameters),
+        )
+        if printed is not None
+    ]
+    return sum(f"{ours:.2f}" == f"{printed:.2f}" for ours, printed in pairs), len(pairs)

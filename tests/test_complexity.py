@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 
 import pytest
@@ -12,7 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from faiglib.complexity import CONVENTIONS, TABLE_1_INPUT, TableOneRow, macs, operations, parameters, table_1
+from faiglib.complexity import (
+    CONVENTIONS,
+    TABLE_1_INPUT,
+    TableOneRow,
+    macs,
+    operations,
+    parameters,
+    printed_alike,
+    table_1,
+)
 from faiglib.networks import build
 
 
@@ -187,6 +197,13 @@ def test_table_1_to_the_printed_digit(rows):
     ]
     for row, figure in zip(printed, figures, strict=True):
         assert (f"{row.paper_gmacs:.2f}", f"{row.paper_mparameters:.2f}") == figure[2:]
+
+
+def test_figures_alike_are_counted(rows):
+    assert printed_alike(rows) == (8, 8)
+    first = next(number for number, row in enumerate(rows) if row.paper_gmacs is not None)
+    wrong = [*rows[:first], replace(rows[first], paper_gmacs=1.0), *rows[first + 1 :]]
+    assert printed_alike(wrong) == (7, 8)
 
 
 def test_table_1_exactly(rows):

@@ -41,7 +41,11 @@ def test_every_item_of_the_paper_has_a_row_with_a_link():
     for row, entry in zip(rows, entries, strict=True):
         assert entry["item"] in row
         assert f"[]({entry['page']}." in row
-    assert "{numref}`fig-masking-curves` in [](notebooks/03_masking.ipynb) | b, c, d |" in "\n".join(rows)
+        for letter in entry.get("claims", []):
+            assert CLAIMS[letter].page == entry["page"], f"{entry['item']} is not where claim {letter} is judged"
+            assert f"{letter}: {{glue:text}}`{entry['page']}.ipynb::grade_{letter}:s`" in row
+    assert {letter for entry in entries for letter in entry.get("claims", [])} == set(CLAIMS)
+    assert "{numref}`fig-masking-curves` in [](notebooks/03_masking.ipynb) | b: " in "\n".join(rows)
 
 
 def test_the_front_page_has_places_for_both_tables():

@@ -39,15 +39,20 @@ def claims(layout: Layout) -> Iterator[str]:
 
 
 def items(layout: Layout) -> Iterator[str]:
-    """Where the book has each figure and table of the paper, and which claims it speaks to."""
+    """Where the book has each figure and table of the paper, and what became of the claims it speaks to."""
     from faiglib.claims import CLAIMS
 
-    yield "| in the paper | in this book | claims |"
+    yield "| in the paper | in this book | claims and what became of them here |"
     yield "| --- | --- | --- |"
     for entry in yaml.safe_load((layout.root / "book" / "items.yml").read_text(encoding="utf-8")):
         page = entry["page"]
         suffix = "ipynb" if page.startswith("notebooks/") else "md"
         anchor = ANCHOR.search(entry["shows"])
         figure = f"{{numref}}`{anchor.group(1)}` in " if anchor else ""
-        letters = ", ".join(letter for letter, claim in CLAIMS.items() if claim.page == page)
-        yield f"| {entry['item']} | {figure}[]({page}.{suffix}) | {letters} |"
+        found = [
+            f"{letter}: {{glue:text}}`{CLAIMS[letter].page}.ipynb::grade_{letter}:s`"
+            for letter in entry.get("claims", [])
+        ]
+        if "measured" in entry:
+            found.append(f"{{glue:text}}`{page}.{suffix}::{entry['measured']}:s`")
+        yield f"| {entry['item']} | {figure}[]({page}.{suffix}) | {', '.join(found)} |"
