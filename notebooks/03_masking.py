@@ -117,17 +117,19 @@ masking_figures.masking_curves(masking.curves(bench))
 # blurry and still clean the noisy one; without its denoising filters the reverse. From 5 % on, look for what else goes.
 
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 1 % deblurring filters and without 1 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 1 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery"}}
-gallery = masking.galleries(bench, "skimage", "chelsea", percent=1, crop=120)
-masking_figures.gallery(gallery)
+one_percent = masking.galleries(bench, "skimage", "chelsea", percent=1, crop=120)
+masking_figures.gallery(one_percent.rows, one_percent.ground_truth)
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 5 % deblurring filters and without 5 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 5 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery-5"}}
-masking_figures.gallery(masking.galleries(bench, "skimage", "chelsea", percent=5, crop=120))
+gallery = masking.galleries(bench, "skimage", "chelsea", percent=5, crop=120)
+masking_figures.gallery(gallery.rows, gallery.ground_truth)
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 10 % deblurring filters and without 10 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 10 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery-10"}}
-masking_figures.gallery(masking.galleries(bench, "skimage", "chelsea", percent=10, crop=120))
+gallery = masking.galleries(bench, "skimage", "chelsea", percent=10, crop=120)
+masking_figures.gallery(gallery.rows, gallery.ground_truth)
 # %%
 pair = bench.pair(*bench.main_pair)
 for kind, function in masking.OWN_FUNCTION.items():
     without = f"without 1 % {function} filters"
-    both = {title: gallery.rows[f"{pair.title}, {kind}"][title] for title in ("target", without)}
+    both = {title: one_percent.rows[f"{pair.title}, {kind}"][title] for title in ("target", without)}
     display(interactive.compare(both, f"{kind.capitalize()} input, restored: move the edge between the two networks."))
 # %%
 sheets = masking.choices(bench, pair, "skimage", "chelsea", crop=120)

@@ -345,7 +345,7 @@ def galleries(bench: Workbench, image_set: str, image: str, percent: float, crop
         for kind in KINDS:
             low = sample.inputs[kind]
             enlarged = nn.functional.interpolate(low, scale_factor=2.0, mode="nearest")
-            rows[f"{pair.title}, {kind}"] = {"input": enlarged.cpu()} | {
+            rows[f"{pair.title}, {kind}"] = {f"{pair.title}, {kind} input": enlarged.cpu()} | {
                 title: restore(one, low).cpu() for title, one in networks.items()
             }
     return Gallery(sample.ground_truth.cpu(), rows)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from faiglib import paper
-from faiglib.experiments.masking import Gallery
 from faiglib.figures.common import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
 from faiglib.networks import TITLES
 from faiglib.source import with_source
@@ -98,13 +100,11 @@ def selectivity(table: pd.DataFrame) -> Figure:
 
 
 @with_source
-def gallery(pictures: Gallery) -> Figure:
+def gallery(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> Figure:
     """Main Fig. 4: one row per network and input; the input, the restorations, and the ground truth."""
-    rows = pictures.rows
     columns = 1 + len(next(iter(rows.values())))
     figure, axes = plt.subplots(len(rows), columns, figsize=(2.4 * columns, 2.6 * len(rows)), squeeze=False)
-    for line, (name, images) in zip(axes, rows.items(), strict=True):
-        shown = [*images.items(), ("ground truth", pictures.ground_truth)]
-        for axis, (title, image) in zip(line, shown, strict=True):
-            show(axis, image, f"{name} {title}" if title == "input" else title)
+    for line, images in zip(axes, rows.values(), strict=True):
+        for axis, (title, image) in zip(line, [*images.items(), ("ground truth", ground_truth)], strict=True):
+            show(axis, image, title)
     return finished(figure)
