@@ -197,7 +197,7 @@ display(Markdown(ranking.sentence))
 # The ranking from {glue:text}`sampling_images:d` central crops of {glue:text}`sampling_crop:d` pixels is the reference. It is
 # compared with rankings from fewer of these images, which are part of it, and from all images at smaller crops. (One pair
 # of each network; {glue:text}`sampling_nodes:d` midpoint nodes, whose error is small beside these differences.) What this
-# costs in time is the matter of [](11_speed.py).
+# costs in time is the matter of [](11_speed.ipynb).
 
 # %% mystnb={"image": {"alt": "Share of the top one percent in common with the reference, and rank correlation, against number of images and crop size."}, "figure": {"caption": "Agreement with the ranking from all images at the largest crop: top 1 % of either function, and rank correlation of all filters (the same for both).", "name": "fig-sampling"}}
 sampled = beyond.sampling(bench)

@@ -4,7 +4,7 @@
 # The published algorithm takes minutes for one small image on a CPU. How much faster can the same ranking be had, what
 # limits it, and what does it cost on larger images and networks? This page shows one recorded run of `nox -s bench`,
 # which measures both sides on the same images, weights and machine; run it to have the figures of yours. Whether few
-# gradients are enough is the matter of [](09_beyond_the_paper.py).
+# gradients are enough is the matter of [](09_beyond_the_paper.ipynb).
 
 # %% tags=["parameters"]
 profile = "standard"

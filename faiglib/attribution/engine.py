@@ -60,7 +60,7 @@ class Gradients:
         precision: ``32-true`` as the network is, or ``bf16-mixed`` for convolutions in bfloat16, nearly twice as fast
             where the hardware knows it. Its rounding costs more of the ranking than the published rule of 100 left
             nodes does: 99.14 % of the top 1 % in common with the reference against 99.70 %, measured as for
-            :data:`faiglib.attribution.faig.DEFAULT_NODES`. So it is for surveys. Untested on GPUs.
+            ``DEFAULT_NODES`` of faiglib.attribution.faig. So it is for surveys. Untested on GPUs.
 
     Raises:
         ValueError: the precision is unknown or the limit not positive.
