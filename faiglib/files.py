@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -53,6 +54,18 @@ def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
     """
     with atomic_write(path, "w") as file:
         file.write(text)
+
+
+def write_rows_atomic(path: str | os.PathLike[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a CSV file with :func:`atomic_write`; its columns are those of all rows, in the order of their appearance.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
+    with atomic_write(path, "w") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

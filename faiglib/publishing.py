@@ -70,7 +70,7 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{folder / 'run.json'} does not describe a training run: {error!r}") from None
     full = load_weights(folder / "weights.safetensors")
-    half = {name: value.half().float() for name, value in full.items()}
+    half = _halved(full)
     network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")
     effect = rounding(recipe, full, _parent_of(details["parent"], folder, models))
     if not effect["psnr"] <= LARGEST_ROUNDING:
@@ -103,6 +103,11 @@ def _parent_of(parent: str | None, folder: Path, models: Path) -> State | None:
     return next((load_weights(place) for place in places if place.is_file()), None)
 
 
+def _halved(state: State) -> State:
+    """The weights as half precision holds them, as single precision."""
+    return {name: value.half().float() for name, value in state.items()}
+
+
 def rounding(recipe: Recipe, weights: State, parent: State | None) -> dict[str, float]:
     """What half precision changes, on small validation crops.
 
@@ -117,27 +122,28 @@ def rounding(recipe: Recipe, weights: State, parent: State | None) -> dict[str, 
     """
     crops = validation_crops(recipe.scale, ROUNDING_CROP)
 
-    def network(state: State, *, half: bool) -> torch.nn.Module:
-        kept = {name: value.half().float() for name, value in state.items()} if half else state
-        return fit(build(recipe.network, scale=recipe.scale), kept, "a file of weights")
+    def both(state: State) -> list[torch.nn.Module]:
+        """The network in single and in half precision."""
+        return [
+            fit(build(recipe.network, scale=recipe.scale), kept, "a file of weights")
+            for kept in (state, _halved(state))
+        ]
 
-    ways = (False, True)
+    targets = both(weights)
     quality = [
-        {
-            kind: float(psnr(restore(network(weights, half=half), low), truth).mean())
-            for kind, (low, truth) in crops.items()
-        }
-        for half in ways
+        {kind: float(psnr(restore(target, low), truth).mean()) for kind, (low, truth) in crops.items()}
+        for target in targets
     ]
     effect = {"psnr": max(abs(quality[0][kind] - quality[1][kind]) for kind in crops)}
     if parent is not None and recipe.role == "target":
-        scores = []
-        for half in ways:
-            ends = network(weights, half=half), network(parent, half=half)
-            images = {
-                kind: [(low[None], truth[None]) for low, truth in zip(*crops[kind], strict=True)] for kind in crops
-            }
-            scores.append({kind: faig(*ends, images[kind]) for kind in ("blurry", "noisy")})
+        images = {
+            kind: [(low[None], truth[None]) for low, truth in zip(*crops[kind], strict=True)]
+            for kind in ("blurry", "noisy")
+        }
+        scores = [
+            {kind: faig(*ends, pairs) for kind, pairs in images.items()}
+            for ends in zip(targets, both(parent), strict=True)
+        ]
         for function, own, other in (("deblurring", "blurry", "noisy"), ("denoising", "noisy", "blurry")):
             best = [(one[own] - one[other]).top(1) for one in scores]
             effect[f"overlap_{function}"] = best[0].overlap(best[1])

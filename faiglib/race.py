@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from faiglib import datasets, provenance
 from faiglib.checkpoints import State, fit, save_weights
 from faiglib.datasets import ImageSet
 from faiglib.errors import FaiglibError
-from faiglib.files import sha256_file, write_text_atomic
+from faiglib.files import sha256_file, write_rows_atomic, write_text_atomic
 from faiglib.metrics import psnr, psnr_y
 from faiglib.networks import build
 from faiglib.restoration import restore
@@ -364,8 +363,8 @@ def run(
                 seconds[f"{entrant.key}-seed{seed}-{phase}"] = round(result.seconds, 1)
             if seed == preset.seeds[0]:
                 save_weights(record / "weights" / f"{entrant.key}.safetensors", state)
-            _write_csv(record / "psnr.csv", measured)
-            _write_csv(record / "curves.csv", curves)
+            write_rows_atomic(record / "psnr.csv", measured)
+            write_rows_atomic(record / "curves.csv", curves)
             description = {
                 "preset": asdict(preset),
                 "complete": len(seconds) == len(preset.seeds) * (len(preset.entrants) + 1),
@@ -382,16 +381,8 @@ def _measured_once(entrant: Entrant, state: State, tests: TestImages, folder: Pa
     weights = sha256_file(folder / "restoration" / "weights.safetensors")
     path = folder / f"psnr-{hashlib.sha256((weights + tests.digest).encode()).hexdigest()[:16]}.csv"
     if not path.exists():
-        _write_csv(path, measure(restored_network(entrant, state), tests, device))
+        write_rows_atomic(path, measure(restored_network(entrant, state), tests, device))
     return read_csv(path)
-
-
-def _write_csv(path: Path, rows: Sequence[Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text_atomic(path, text.getvalue())
 
 
 def read_csv(path: Path) -> list[Row]:

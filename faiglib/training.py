@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import math
 import time
@@ -26,7 +25,7 @@ from tqdm import tqdm
 from faiglib.checkpoints import State, fit, save_weights
 from faiglib.degradations import BLUR_SIGMA, NOISE_SIGMA, quantise
 from faiglib.errors import TrainingError
-from faiglib.files import write_text_atomic
+from faiglib.files import write_rows_atomic
 from faiglib.interruption import uninterrupted
 from faiglib.metrics import psnr
 from faiglib.networks import build
@@ -327,7 +326,7 @@ def train(
                     {name: f"{value:.4g}" for name, value in row.items() if name.startswith(("loss", "psnr"))}
                 )
                 if run_dir and fabric.is_global_zero:
-                    _write_log(run_dir, log)
+                    write_rows_atomic(run_dir / "log.csv", log)
             if time.monotonic() - saved > checkpoint_seconds and bool(torch.isfinite(losses)):
                 save()
                 saved = time.monotonic()
@@ -472,12 +471,3 @@ def _read_log(run_dir: Path | None, until: int) -> list[dict[str, float]]:
         return [row | {"step": int(row["step"])} for row in rows if row["step"] <= until]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise TrainingError(f"the log {path} cannot be read ({error!r}); delete it to go on without it") from None
-
-
-def _write_log(run_dir: Path, log: Sequence[Mapping[str, float]]) -> None:
-    text = io.StringIO()
-    columns = dict.fromkeys(name for row in log for name in row)
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(log)
-    write_text_atomic(run_dir / "log.csv", text.getvalue())

@@ -8,7 +8,7 @@ import stat
 import pytest
 
 from faiglib.errors import StoreError
-from faiglib.files import atomic_write, sha256_file, write_text_atomic
+from faiglib.files import atomic_write, sha256_file, write_rows_atomic, write_text_atomic
 
 
 def test_bytes_and_folders_appear(tmp_path):
@@ -73,3 +73,10 @@ def test_sha256_file(tmp_path):
     assert sha256_file(tmp_path / "x") == hashlib.sha256(content).hexdigest()
     with pytest.raises(StoreError, match=r"absent cannot be read: No such file"):
         sha256_file(tmp_path / "absent")
+
+
+def test_rows_have_the_columns_of_all_of_them(tmp_path):
+    rows = [{"step": 1, "loss": 0.5}, {"step": 2, "psnr": 20.25, "name": "a,b"}]
+    write_rows_atomic(tmp_path / "log.csv", rows)
+    text = (tmp_path / "log.csv").read_bytes().decode()
+    assert text == 'step,loss,psnr,name\n1,0.5,,\n2,,20.25,"a,b"\n'

@@ -10,6 +10,7 @@ import filelock
 from bookmaker import browser, pdf
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib.errors import FaiglibError
 
 
 def main() -> int:
@@ -25,7 +26,7 @@ def main() -> int:
     except filelock.Timeout:
         print("Another run is making this book at the moment; wait until it has ended.", file=sys.stderr)
         return 1
-    except BookError as error:
+    except (BookError, FaiglibError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"The book is printed: {layout.pdf}")

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from bookmaker import places
 from bookmaker.layout import Layout
-from faiglib.files import write_text_atomic
 
 PAGE = "api.md"
 PLACE = "<!-- one section per module: book/tools/bookmaker/api.py -->"
@@ -19,10 +19,7 @@ LEFT_OUT = ("faiglib.cli", "faiglib.__main__")
 
 def fill(layout: Layout) -> None:
     """Replaces the marked place in the staged API page, if the book has one, by the modules of faiglib."""
-    path = layout.source / PAGE
-    if path.is_file():
-        sections = "\n".join(section(module) for module in modules(layout.root / "faiglib"))
-        write_text_atomic(path, path.read_text(encoding="utf-8").replace(PLACE, sections))
+    places.fill(layout, PAGE, PLACE, lambda: "\n".join(map(section, modules(layout.root / "faiglib"))))
 
 
 def modules(package: Path) -> Iterator[str]:

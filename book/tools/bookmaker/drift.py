@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bookmaker import places
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 
@@ -69,10 +70,7 @@ def in_words(table: pd.DataFrame) -> str:
 
 def fill(layout: Layout) -> None:
     """Replaces the marked place in the staged page, if the book has one, by the comparison."""
-    path = layout.source / PAGE
-    if path.is_file():
-        text = path.read_text(encoding="utf-8").replace(PLACE, section(layout))
-        path.write_text(text, encoding="utf-8")
+    places.fill(layout, PAGE, PLACE, lambda: section(layout))
 
 
 def section(layout: Layout) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 from bookmaker import html
 from bookmaker.browser import Browser
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib.files import atomic_write
 
 #: Links to files that are not in the PDF become text.
 NO_FILES = """for (const link of document.querySelectorAll("a[href]"))
@@ -28,7 +28,6 @@ def make(layout: Layout, browser: Browser) -> None:
     tab.evaluate(NO_FILES)
     printed = tab.pdf()
     tab.close()
-    temporary = layout.pdf.with_name(f".{layout.pdf.name}.tmp")
-    temporary.write_bytes(printed)
-    os.replace(temporary, layout.pdf)
+    with atomic_write(layout.pdf) as file:
+        file.write(printed)
     shutil.rmtree(html.work_folder(layout), ignore_errors=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from bookmaker import places
 from bookmaker.layout import Layout
 
 PAGE = "index.md"
@@ -17,12 +18,8 @@ ANCHOR = re.compile(r'id="(fig-[\w-]+)"')
 
 def fill(layout: Layout) -> None:
     """Replaces the marked places in the staged front page, where it has them."""
-    path = layout.source / PAGE
-    text = path.read_text(encoding="utf-8")
-    for mark, rows in ((CLAIMS, claims), (ITEMS, items)):
-        if mark in text:
-            text = text.replace(mark, "\n".join(rows(layout)))
-    path.write_text(text, encoding="utf-8")
+    places.fill(layout, PAGE, CLAIMS, lambda: "\n".join(claims(layout)))
+    places.fill(layout, PAGE, ITEMS, lambda: "\n".join(items(layout)))
 
 
 def claims(layout: Layout) -> Iterator[str]:
