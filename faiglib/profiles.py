@@ -18,7 +18,7 @@ class Profile:
 
     Attributes:
         name: the word that chooses it.
-        image_sets: sets that are used when they are on the machine; ``skimage`` always is.
+        image_sets: sets to measure on, as far as they are on the machine; ``skimage`` stands in where none is.
         other_sets: sets that single chapters use besides (training images, a third test set).
         rule: quadrature rule of the path integrals.
         nodes: gradient evaluations per path integral.
@@ -31,6 +31,8 @@ class Profile:
         curve_images: images per set for the curves.
         retraining_images: training images of a re-training; None is all.
         retraining_iterations: steps of a re-training.
+        retraining_batch: patches per step.
+        retraining_patch: side of a patch in HR pixels.
         interpolation_images: images of the test set on which λ is swept; None is all.
         ablation_images: images from which baselines and variants of FAIG are compared; None is all.
         ablation_crop: side of their central crop in HR pixels; None is the whole image.
@@ -62,6 +64,8 @@ class Profile:
     curve_images: int | None
     retraining_images: int | None
     retraining_iterations: int
+    retraining_batch: int
+    retraining_patch: int
     interpolation_images: int | None
     ablation_images: int | None
     ablation_crop: int | None
@@ -99,6 +103,8 @@ PROFILES: dict[str, Profile] = {
             curve_images=1,
             retraining_images=4,
             retraining_iterations=4,
+            retraining_batch=4,
+            retraining_patch=32,
             interpolation_images=2,
             ablation_images=2,
             ablation_crop=48,
@@ -117,30 +123,32 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="standard",
-            image_sets=("skimage", "set14", "bsd100"),
+            image_sets=("set14", "bsd100"),
             other_sets=("bsd400", "kodak24"),
             rule="midpoint",
             nodes=16,
             discovery_images=10,
-            discovery_crop=96,
+            discovery_crop=72,
             evaluation_images=12,
-            evaluation_crop=144,
+            evaluation_crop=96,
             percents=(1, 3, 5, 10),
             curve_percents=_SWEEP,
-            curve_images=6,
+            curve_images=4,
             retraining_images=60,
-            retraining_iterations=60,
-            interpolation_images=14,
+            retraining_iterations=80,
+            retraining_batch=4,
+            retraining_patch=32,
+            interpolation_images=10,
             ablation_images=4,
             ablation_crop=72,
             convergence_images=1,
             convergence_crop=48,
-            most_nodes=200,
-            reference_nodes=200,
+            most_nodes=100,
+            reference_nodes=96,
             sampling_images=8,
-            sampling_crops=(24, 48, 96),
+            sampling_crops=(24, 48, 72),
             prediction_images=12,
-            prediction_crop=96,
+            prediction_crop=72,
             prediction_rule="gauss-legendre",
             prediction_nodes=3,
             prediction_check_images=2,
@@ -148,7 +156,7 @@ PROFILES: dict[str, Profile] = {
         ),
         Profile(
             name="paper",
-            image_sets=("skimage", "set14", "bsd100"),
+            image_sets=("set14", "bsd100"),
             other_sets=("bsd400", "kodak24"),
             rule="left",
             nodes=100,
@@ -161,6 +169,8 @@ PROFILES: dict[str, Profile] = {
             curve_images=None,
             retraining_images=None,
             retraining_iterations=100_000,
+            retraining_batch=16,
+            retraining_patch=64,
             interpolation_images=None,
             ablation_images=None,
             ablation_crop=None,

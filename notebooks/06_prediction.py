@@ -37,7 +37,7 @@ figures.style()
 bench = prediction.widen(open_workbench(profile, device, seed, data_dir, models_dir))
 display(HTML(budget(bench)))
 parts = prediction.roles(bench)
-titles = {name: image_set.title for name, image_set in bench.image_sets.items()}
+titles = {name: bench.image_set(name).title for name in (parts.discovery, *parts.scored)}
 tables.plain(prediction.roles_table(bench))
 
 # %%

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pandas as pd
@@ -10,7 +11,7 @@ from faiglib import paper, tables
 from faiglib.attribution import random_scores
 from faiglib.experiments import retraining
 from faiglib.experiments.discovery import FUNCTIONS, Rankings
-from faiglib.filters import FilterIndex
+from faiglib.filters import FilterIndex, FilterScores
 from faiglib.networks import build
 
 
@@ -29,12 +30,32 @@ def test_jobs_are_the_cells_of_the_papers_table(rankings):
 
 
 def test_as_released_never_trains_the_first_layer(rankings):
-    published, released = (list(retraining.jobs(rankings, variant)) for variant in ("as_published", "as_released"))
+    published = list(retraining.jobs(rankings))
+    released = [retraining.as_released(job) for job in published]
     for one, other in zip(published, released, strict=True):
-        if one.method == "all":
-            continue
         assert set(other.filters.ids.tolist()) == {i for i in one.filters.ids.tolist() if i >= 192}
+        assert (other.task, other.method, other.function) == (one.task, one.method, one.function)
     assert any(len(one.filters) > len(other.filters) for one, other in zip(published, released, strict=True))
+
+
+def test_released_difference_retrains_only_where_the_first_layer_is_among_the_chosen(bench, monkeypatch):
+    index = FilterIndex.of(build("srresnet"))
+    inside = torch.zeros(index.total, dtype=torch.float64)
+    inside[10_000:20_000] = 1  # no filter of the first layer (ids 0 to 191) at the top
+    across = torch.zeros(index.total, dtype=torch.float64)
+    across[:192] = 1
+    scores = {("faig", "deblurring"): inside, ("faig", "denoising"): across}
+    found = Rankings({name: FilterScores(index, values) for name, values in scores.items()})
+    monkeypatch.setattr(retraining, "discover", lambda *_: found)
+    ends = pd.DataFrame(
+        [("srresnet", 0, task, "faig", task, 4, 20.0) for task in FUNCTIONS],
+        columns=["network", "seed", "task", "method", "filters", "step", "psnr"],
+    )
+    table = retraining.released_difference(bench, ends).set_index("filters")
+    assert table["first_layer"].to_dict() == {"deblurring": 0, "denoising": 192}
+    assert table.loc["deblurring", "psnr_released"] == 20.0
+    assert table.loc["denoising", "psnr_released"] != 20.0
+    assert list(table["chosen"]) == [1519, 1519]
 
 
 def runs():
@@ -90,7 +111,7 @@ def test_untouched_filters_keep_their_bits(rankings, bench):
     job = list(retraining.jobs(rankings))[1]
     masks = job.filters.masks()
     result = retraining.train(
-        retraining.recipe_of(pair, job.task, 1),
+        retraining.recipe_of(dataclasses.replace(bench.profile, retraining_iterations=1), pair, job.task),
         bench.training_images(1),
         initial=pair.baseline.state_dict(),
         trainable=masks,

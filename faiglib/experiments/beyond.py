@@ -659,13 +659,12 @@ def sampling(bench: Workbench) -> pd.DataFrame:
         One row per ``network``, ``varied`` ("images" or "crop"), ``amount`` (images, HR pixels a side) and ``filters``:
         ``overlap`` (of the top 1 % with the reference's) and ``spearman``, means over the groups.
     """
-    seen, parts = set(), []
-    for pair in bench.pairs():
-        if pair.network not in seen:
-            seen.add(pair.network)
-            key = bench.key(pair, bench.test_set, profile=bench.profile, nodes=SAMPLING_NODES)
-            part = bench.store.table("beyond/sampling", key, partial(_sampled, bench, pair))
-            parts.append(part.assign(network=pair.network))
+    parts = []
+    for network, seed in bench.first_pairs:
+        pair = bench.pair(network, seed)
+        key = bench.key(pair, bench.test_set, profile=bench.profile, nodes=SAMPLING_NODES)
+        part = bench.store.table("beyond/sampling", key, partial(_sampled, bench, pair))
+        parts.append(part.assign(network=network))
     return pd.concat(parts, ignore_index=True)
 
 

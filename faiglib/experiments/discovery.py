@@ -65,7 +65,7 @@ def attributions(bench: Workbench, pair: Pair, image_set: str) -> dict[tuple[str
         samples = bench.samples(image_set, limit, crop)
         results = {}
         for kind in kinds:
-            label = f"{pair.title} seed {pair.seed}, {bench.image_sets[image_set].title}, {kind}"
+            label = f"{pair.title} seed {pair.seed}, {bench.image_set(image_set).title}, {kind}"
             results[f"faig/{kind}"] = faig(
                 pair.target,
                 pair.baseline,

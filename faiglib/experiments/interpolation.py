@@ -168,7 +168,7 @@ def _over_pairs(
     crop = bench.profile.discovery_crop
 
     def compute(pair: Pair, image_set: str) -> pd.DataFrame:
-        label = f"λ {name}: {pair.title} seed {pair.seed}, {bench.image_sets[image_set].title}"
+        label = f"λ {name}: {pair.title} seed {pair.seed}, {bench.image_set(image_set).title}"
         return run(pair, discover(bench, pair, image_set), bench.samples(image_set, limit, crop), label)
 
     key = {"lambdas": lambdas, "limit": limit, "crop": crop, "percent": PERCENT}

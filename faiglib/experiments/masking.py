@@ -55,7 +55,8 @@ def masks(rankings: Rankings, methods: Sequence[str], percents: Sequence[float])
 def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label: str) -> pd.DataFrame:
     """Restore every sample with the target, the baseline and each masked network, and compare.
 
-    The target's outputs are computed once; a masked network differs only in the substituted weights.
+    The target's outputs are computed once, and so are those of equal masks (|θ − θ̄| has one ranking for both
+    functions); a masked network differs only in the substituted weights.
 
     Args:
         pair: baseline and target.
@@ -76,29 +77,36 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
             base = restore(pair.baseline, sample.inputs[kind])
             psnr_target, psnr_baseline = (float(psnr(output, sample.ground_truth)) for output in (own, base))
             reference[sample.name, kind] = (own, psnr_target, psnr_baseline)
+    measured: dict[tuple[int, ...], list[dict[str, object]]] = {}
     rows = []
     for mask in tqdm(masked, desc=label, unit="mask"):
-        network = substitute(pair.target, pair.baseline, mask.filters)
-        for sample in samples:
-            for kind in KINDS:
-                own, psnr_target, psnr_baseline = reference[sample.name, kind]
-                output = restore(network, sample.inputs[kind])
-                rows.append(
-                    {
-                        "method": mask.method,
-                        "filters": mask.function,
-                        "percent": float(mask.percent),
-                        "input": kind,
-                        "image": sample.name,
-                        "drop": float(gradient_error(output, own)),
-                        "drop_blue": float(gradient_error(output, own, "blue")),
-                        "psnr": float(psnr(output, sample.ground_truth)),
-                        "psnr_target": psnr_target,
-                        "psnr_baseline": psnr_baseline,
-                        "luminance_shift": 255 * float(mean_luminance(output) - mean_luminance(own)),
-                    }
-                )
+        chosen = tuple(mask.filters.ids.tolist())
+        if chosen not in measured:
+            network = substitute(pair.target, pair.baseline, mask.filters)
+            measured[chosen] = [
+                _compared(sample, kind, restore(network, sample.inputs[kind]), *reference[sample.name, kind])
+                for sample in samples
+                for kind in KINDS
+            ]
+        where = {"method": mask.method, "filters": mask.function, "percent": float(mask.percent)}
+        rows += [where | row for row in measured[chosen]]
     return pd.DataFrame(rows)
+
+
+def _compared(
+    sample: Sample, kind: str, output: Tensor, own: Tensor, psnr_target: float, psnr_baseline: float
+) -> dict[str, object]:
+    """What :func:`measure` says of one output of a masked network; ``own`` is the target's."""
+    return {
+        "input": kind,
+        "image": sample.name,
+        "drop": float(gradient_error(output, own)),
+        "drop_blue": float(gradient_error(output, own, "blue")),
+        "psnr": float(psnr(output, sample.ground_truth)),
+        "psnr_target": psnr_target,
+        "psnr_baseline": psnr_baseline,
+        "luminance_shift": 255 * float(mean_luminance(output) - mean_luminance(own)),
+    }
 
 
 def drops(bench: Workbench) -> pd.DataFrame:
@@ -146,7 +154,7 @@ def _over_pairs(
     image_sets: tuple[str, ...],
 ) -> pd.DataFrame:
     def compute(pair: Pair, image_set: str) -> pd.DataFrame:
-        label = f"masking ({name}): {pair.title} seed {pair.seed}, {bench.image_sets[image_set].title}"
+        label = f"masking ({name}): {pair.title} seed {pair.seed}, {bench.image_set(image_set).title}"
         chosen = list(masks(discover(bench, pair, image_set), methods, percents))
         return measure(pair, chosen, bench.samples(image_set, limit, crop), label)
 
@@ -328,16 +336,16 @@ def galleries(bench: Workbench, image_set: str, image: str, percent: float, crop
 
     Args:
         bench: where things are.
-        image_set: set that the filters are discovered on and that holds the image.
+        image_set: set that holds the image; filters are discovered on the workbench's test set.
         image: its file name without the ending.
         percent: proportion of masked filters.
         crop: side of the central crop in HR pixels.
     """
     sample = next(one for one in bench.samples(image_set, None, crop) if one.name == image)
     rows = {}
-    for network in dict.fromkeys(network for network, _ in bench.pair_names):
-        pair = bench.pair(network, next(seed for one, seed in bench.pair_names if one == network))
-        rankings = discover(bench, pair, image_set)
+    for network, seed in bench.first_pairs:
+        pair = bench.pair(network, seed)
+        rankings = discover(bench, pair, bench.test_set)
         networks = {"target": pair.target}
         for function in FUNCTIONS:
             filters = rankings.top("faig", function, percent)
@@ -354,13 +362,13 @@ def galleries(bench: Workbench, image_set: str, image: str, percent: float, crop
 def choices(bench: Workbench, pair: Pair, image_set: str, image: str, crop: int) -> dict[float, list[list[Tensor]]]:
     """One scene restored with more and more filters masked, for every proportion of :data:`CHOICES`.
 
-    The arguments are those of :func:`gallery`.
+    The arguments are those of :func:`galleries`.
 
     Returns:
         {percent: rows}: a row per input of :data:`KINDS`, in it the restorations, (1, 3, H, W) each, without the
         deblurring, without the denoising and without random filters.
     """
-    rankings = discover(bench, pair, image_set)
+    rankings = discover(bench, pair, bench.test_set)
     sample = next(one for one in bench.samples(image_set, None, crop) if one.name == image)
     sets = [("faig", function) for function in FUNCTIONS] + [("random", next(iter(FUNCTIONS)))]
     result = {}

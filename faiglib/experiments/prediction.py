@@ -92,7 +92,7 @@ class Roles:
 
 def widen(bench: Workbench) -> Workbench:
     """The workbench with all sets of :data:`SETS`, whatever the profile uses in other chapters."""
-    profile = dataclasses.replace(bench.profile, image_sets=("skimage", *SETS))
+    profile = dataclasses.replace(bench.profile, image_sets=SETS)
     return dataclasses.replace(bench, profile=profile)
 
 
@@ -122,7 +122,7 @@ def roles_table(bench: Workbench) -> pd.DataFrame:
         ("thresholds", parts.thresholds, predicted),
         *(("accuracy", name, predicted) for name in parts.tests),
     ):
-        chosen = bench.image_sets[image_set]
+        chosen = bench.image_set(image_set)
         side = "whole" if crop is None else f"central {crop}×{crop} pixels"
         rows.append({"used for": use, "image set": chosen.title, "images": len(chosen.select(limit)), "crop": side})
     return pd.DataFrame(rows)
@@ -171,7 +171,7 @@ def _pair_scores(bench: Workbench, pair: Pair, filters: dict[str, FilterSet], im
 
     def compute() -> pd.DataFrame:
         samples = bench.samples(image_set, profile.prediction_images, profile.prediction_crop)
-        label = f"prediction: {pair.title} seed {pair.seed}, {bench.image_sets[image_set].title}"
+        label = f"prediction: {pair.title} seed {pair.seed}, {bench.image_set(image_set).title}"
         path = ParameterPath(pair.target, pair.baseline)
         rows = []
         for sample in tqdm(samples, desc=label, unit="image"):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 import torch
@@ -16,18 +16,15 @@ from faiglib.experiments.discovery import FUNCTIONS, Rankings, discover
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.filters import FilterSet
 from faiglib.metrics import psnr
+from faiglib.profiles import Profile
 from faiglib.restoration import restore
 from faiglib.training import Recipe, fabric_on, train
 from faiglib.zoo import Pair
 
-Variant = Literal["as_published", "as_released"]
-
 PERCENT = 1
 PEAK_LR = 5e-4
-BATCH = 8
-PATCH = 48
 #: Rows of the log, so that curves have points.
-POINTS = 10
+POINTS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,30 +44,33 @@ class Job:
     filters: FilterSet
 
 
-def jobs(rankings: Rankings, variant: Variant = "as_published") -> Iterator[Job]:
+def jobs(rankings: Rankings) -> Iterator[Job]:
     """Every cell of the paper's table, the upper bound (all filters may move) first.
 
     Args:
         rankings: of all methods.
-        variant: ``as_released`` leaves out filters of the first layer, which the released code never re-trains.
     """
     index = rankings.scores["faig", "deblurring"].index
     for task in FUNCTIONS:
         yield Job(task, "all", "all", FilterSet(index, torch.arange(index.total)))
         for function in FUNCTIONS:
             for method in paper.METHODS:
-                filters = rankings.top(method, function, PERCENT)
-                if variant == "as_released":
-                    filters = FilterSet(index, filters.ids[filters.ids >= index.layers[0].filters])
-                yield Job(task, method, function, filters)
+                yield Job(task, method, function, rankings.top(method, function, PERCENT))
 
 
-def recipe_of(pair: Pair, task: str, iterations: int) -> Recipe:
+def as_released(job: Job) -> Job:
+    """The same without filters of the first layer, which the released code never re-trains."""
+    index, ids = job.filters.index, job.filters.ids
+    return replace(job, filters=FilterSet(index, ids[ids >= index.layers[0].filters]))
+
+
+def recipe_of(profile: Profile, pair: Pair, task: str) -> Recipe:
     """The recipe of every re-training of a pair; seeds and therefore patches are the same for all methods."""
-    return Recipe(pair.network, task, pair.seed, iterations, BATCH, PATCH, PEAK_LR)
+    budget = (profile.retraining_iterations, profile.retraining_batch, profile.retraining_patch)
+    return Recipe(pair.network, task, pair.seed, *budget, PEAK_LR)
 
 
-def retraining(bench: Workbench, variant: Variant = "as_published") -> pd.DataFrame:
+def retraining(bench: Workbench) -> pd.DataFrame:
     """Re-train the chosen filters of every baseline, and measure PSNR along the way.
 
     Training images are BSD400, or scikit-image's photographs where that is not on the machine; test images are those of
@@ -80,36 +80,81 @@ def retraining(bench: Workbench, variant: Variant = "as_published") -> pd.DataFr
         One row per ``network``, ``seed``, ``task``, ``method``, ``filters`` (function) and ``step``: ``psnr`` (dB,
         mean over the test images of the task's input) and ``image_set``. Step 0 is the untouched baseline.
     """
-    profile = bench.profile
 
     def compute(pair: Pair, image_set: str) -> pd.DataFrame:
-        rankings = discover(bench, pair, image_set)
-        samples = bench.samples(image_set, profile.curve_images, profile.discovery_crop)
-        images = bench.training_images(profile.retraining_images)
-        rows: list[dict[str, object]] = []
-        label = f"re-training: {pair.title} seed {pair.seed}"
-        for job in tqdm(list(jobs(rankings, variant)), desc=label, unit="run"):
-            rows += _run(pair, job, samples, images, profile.retraining_iterations)
-        return pd.DataFrame(rows)
+        return _retrained(bench, pair, list(jobs(discover(bench, pair, image_set))))
 
-    training = bench.training_set.digest
-    return bench.table_per_pair("retraining", (bench.test_set,), compute, variant=variant, training=training)
+    return bench.table_per_pair("retraining", (bench.test_set,), compute, training=bench.training_set.digest)
+
+
+def released_difference(bench: Workbench, runs: pd.DataFrame) -> pd.DataFrame:
+    """What it changes that the released code never re-trains the first layer: FAIG's filters for their own function.
+
+    For the first pair of each network. Runs that hold no filter of the first layer are not repeated.
+
+    Args:
+        bench: where things are.
+        runs: from :func:`retraining`.
+
+    Returns:
+        One row per ``network``, ``seed`` and ``filters``: ``chosen`` and ``first_layer`` (numbers of filters), ``psnr``
+        after re-training all of them and ``psnr_released`` without the first layer (dB).
+    """
+    last = runs[(runs["step"] == runs["step"].max()) & (runs["method"] == "faig") & (runs["task"] == runs["filters"])]
+    ends = last.set_index(["network", "seed", "filters"])["psnr"]
+    rows = []
+    for network, seed in bench.first_pairs:
+        pair = bench.pair(network, seed)
+        rankings = discover(bench, pair, bench.test_set)
+        for function in FUNCTIONS:
+            job = Job(function, "faig", function, rankings.top("faig", function, PERCENT))
+            other = as_released(job)
+            published = released = float(ends[network, seed, function])
+            if len(other.filters) < len(job.filters):
+                key = bench.key(
+                    pair, bench.test_set, profile=bench.profile, training=bench.training_set.digest, function=function
+                )
+                table = bench.store.table("retraining/released", key, partial(_retrained, bench, pair, [other]))
+                released = float(table["psnr"].iloc[-1])
+            rows.append(
+                {
+                    "network": network,
+                    "seed": seed,
+                    "filters": function,
+                    "chosen": len(job.filters),
+                    "first_layer": len(job.filters) - len(other.filters),
+                    "psnr": published,
+                    "psnr_released": released,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _retrained(bench: Workbench, pair: Pair, wanted: list[Job]) -> pd.DataFrame:
+    """The rows of some jobs of one pair, without the columns that name it."""
+    profile = bench.profile
+    samples = bench.samples(bench.test_set, profile.curve_images, profile.discovery_crop)
+    images = bench.training_images(profile.retraining_images)
+    rows: list[dict[str, object]] = []
+    for job in tqdm(wanted, desc=f"re-training: {pair.title} seed {pair.seed}", unit="run"):
+        rows += _run(pair, job, samples, images, recipe_of(profile, pair, job.task))
+    return pd.DataFrame(rows)
 
 
 def _run(
-    pair: Pair, job: Job, samples: list[Sample], images: list[Tensor], iterations: int
+    pair: Pair, job: Job, samples: list[Sample], images: list[Tensor], recipe: Recipe
 ) -> Iterator[dict[str, object]]:
     """Re-train one job; one row per logged step."""
     kind, _ = FUNCTIONS[job.task]
     device = next(pair.baseline.parameters()).device
     result = train(
-        recipe_of(pair, job.task, iterations),
+        recipe,
         images,
         initial=pair.baseline.state_dict(),
         trainable=job.filters.masks(),
         validation={sample.name: (sample.inputs[kind], sample.ground_truth) for sample in samples},
         fabric=fabric_on(device),
-        log_every=max(1, iterations // POINTS),
+        log_every=max(1, recipe.iterations // POINTS),
         progress=False,
     )
     label = {"task": job.task, "method": job.method, "filters": job.function}

@@ -66,8 +66,17 @@ class Workbench:
 
     @cached_property
     def image_sets(self) -> dict[str, ImageSet]:
-        """The profile's image sets that are on this machine."""
-        return {name: datasets.find(name, self.data_dir) for name in self.profile.image_sets if self._is_here(name)}
+        """The profile's image sets that are on this machine, scikit-image's photographs where none is."""
+        wanted = [name for name in self.profile.image_sets if self._is_here(name)] or ["skimage"]
+        return {name: datasets.find(name, self.data_dir) for name in wanted}
+
+    def image_set(self, name: str) -> ImageSet:
+        """An image set, whether it is one of the profile's or not.
+
+        Raises:
+            DatasetError: it is not on this machine.
+        """
+        return self.image_sets.get(name) or datasets.find(name, self.data_dir)
 
     @property
     def missing(self) -> list[str]:
@@ -84,8 +93,8 @@ class Workbench:
 
     @property
     def test_set(self) -> str:
-        """The set that experiments on one set use: Set14, or scikit-image's photographs where that is not here."""
-        return "set14" if "set14" in self.image_sets else "skimage"
+        """The set that experiments on one set use: Set14, or the first of :attr:`image_sets` where that is not here."""
+        return "set14" if "set14" in self.image_sets else next(iter(self.image_sets))
 
     @cached_property
     def training_set(self) -> ImageSet:
@@ -110,6 +119,14 @@ class Workbench:
         return [(network, seed) for network, seeds in chosen.items() for seed in seeds]
 
     @property
+    def first_pairs(self) -> list[tuple[str, int]]:
+        """(network, seed) of the first of :attr:`pair_names` of every network."""
+        first: dict[str, int] = {}
+        for network, seed in self.pair_names:
+            first.setdefault(network, seed)
+        return list(first.items())
+
+    @property
     def main_pair(self) -> tuple[str, int]:
         """(network, seed) of the pair that a chapter follows when it follows one, SRResNet's first if there is one."""
         names = self.pair_names
@@ -128,12 +145,12 @@ class Workbench:
         """Images of a set in all degradations, on the device.
 
         Args:
-            image_set: name of one of :attr:`image_sets`.
+            image_set: its name.
             limit: number of images, evenly spaced; None is all.
             crop: side of the central crop in HR pixels; None is the whole image.
         """
         samples = []
-        for number, (name, image) in enumerate(self.image_sets[image_set].load(limit, crop)):
+        for number, (name, image) in enumerate(self.image_set(image_set).load(limit, crop)):
             inputs = {}
             for kind, degradation in INPUTS.items():
                 inputs[kind] = degradation(image, noise_generator(self.seed, number)).to(self.device)
@@ -170,7 +187,7 @@ class Workbench:
         """Store key of a result: the weights, the images, the seed, the kind of device, and what is added."""
         return {
             "pair": pair.digest,
-            "images": self.image_sets[image_set].digest,
+            "images": self.image_set(image_set).digest,
             "seed": self.seed,
             "device": self.device.type,
             **more,
