@@ -17,6 +17,9 @@ from benchmarks.sizes import SIZES
 from faiglib import provenance
 from faiglib.files import write_text_atomic
 
+#: Longer tables are kept but not printed.
+MOST_ROWS = 40
+
 
 def lines(values: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
     """A result as text: numbers one a line, rows as a table."""
@@ -24,6 +27,8 @@ def lines(values: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
         if isinstance(value, Mapping):
             yield f"{indent}{name}"
             yield from lines(value, indent + "  ")
+        elif isinstance(value, list) and len(value) > MOST_ROWS:
+            yield f"{indent}{name:<22} {len(value)} rows, in the JSON"
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             cells = [[shown(one) for one in row.values()] for row in value]
             titles = list(value[0])

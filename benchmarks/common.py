@@ -44,11 +44,19 @@ def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
+def first_pairs() -> dict[str, Pair]:
+    """The first shipped pair of every network, by its name."""
+    folder = zoo.models_dir()
+    seeds: dict[str, int] = {}
+    for network, seed in zoo.pairs_available(folder):
+        seeds.setdefault(network, seed)
+    return {network: zoo.load_pair(folder, network, seed) for network, seed in seeds.items()}
+
+
 def main_pair() -> Pair:
     """The first shipped pair of SRResNet, else of any network."""
-    folder = zoo.models_dir()
-    names = zoo.pairs_available(folder)
-    return zoo.load_pair(folder, *next((name for name in names if name[0] == "srresnet"), names[0]))
+    pairs = first_pairs()
+    return pairs.get("srresnet") or next(iter(pairs.values()))
 
 
 def samples(count: int, crop: int) -> list[Sample]:

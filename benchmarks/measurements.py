@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from functools import partial
 from typing import Any
@@ -10,113 +11,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks import per_image, published
+from benchmarks import fidelity, per_image, published
 from benchmarks.common import exponent, flops, gradient_pass, in_new_process, main_pair, samples, seconds
 from benchmarks.sizes import Size
 from faiglib import datasets
 from faiglib.attribution import faig, random_scores
 from faiglib.attribution.engine import activation_bytes
-from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, integrate
+from faiglib.attribution.faig import ParameterPath, integrate
 from faiglib.attribution.paths import quadrature
-from faiglib.experiments.discovery import FUNCTIONS
+from faiglib.experiments import beyond
 from faiglib.experiments.masking import KINDS, Mask, measure
-from faiglib.filters import FilterIndex, FilterScores
+from faiglib.experiments.workbench import open_workbench
+from faiglib.filters import FilterIndex
 from faiglib.networks import build
 from faiglib.training import Recipe, fabric_on, train
 
 Row = dict[str, Any]
 
-#: Proportion of filters (%) whose choice is compared.
-PERCENT = 1
-
-
-def attribution(size: Size) -> Row:
-    """Both rankings of a set of images by the published algorithm and by faiglib: time, memory, fidelity.
-
-    Fidelity is the overlap of the top 1 % with those of a Gauss-Legendre reference, mean of the two functions.
-    """
-    pair = main_pair()
-    index = FilterIndex.of(pair.target)
-    scenes = samples(size.images, size.crop)
-    states = [
-        {name: value.contiguous() for name, value in one.state_dict().items()} for one in (pair.target, pair.baseline)
-    ]
-
-    def make() -> torch.nn.Module:
-        return build(pair.network)
-
-    def plain() -> dict[str, FilterScores]:
-        found = {}
-        for function, (own, other) in FUNCTIONS.items():
-            total = torch.zeros(index.total, dtype=torch.float64)
-            for scene in scenes:
-                inputs = (scene.inputs[own], scene.inputs[other])
-                total += published.attribute(make, *states, *inputs, scene.ground_truth).double()
-            found[function] = FilterScores(index, total / len(scenes))
-        return found
-
-    def ours(rule: str, nodes: int, precision: str = "32-true") -> dict[str, FilterScores]:
-        scores = {}
-        for kind in KINDS:
-            pairs = [(scene.inputs[kind], scene.ground_truth) for scene in scenes]
-            scores[kind] = faig(pair.target, pair.baseline, pairs, rule=rule, nodes=nodes, precision=precision)
-        return {function: scores[own] - scores[other] for function, (own, other) in FUNCTIONS.items()}
-
-    reference = ours("gauss-legendre", size.reference)
-
-    def fidelity(found: dict[str, FilterScores]) -> float:
-        overlaps = [found[name].top(PERCENT).overlap(reference[name].top(PERCENT)) for name in FUNCTIONS]
-        return sum(overlaps) / len(overlaps)
-
-    kept: dict[str, dict[str, FilterScores]] = {}
-    plain_seconds = seconds(lambda: kept.update(plain=plain()), warm_up=False)
-    default = (DEFAULT_RULE, DEFAULT_NODES)
-    rows = [
-        {
-            "name": "published (left, 100 nodes)",
-            "nodes": published.STEPS,
-            "passes": 4 * published.STEPS,
-            "seconds": plain_seconds,
-            "ratio": 1.0,
-            "overlap": fidelity(kept["plain"]),
-        }
-    ]
-    ours("midpoint", 1)
-    for name, options in {
-        "faiglib, default": default,
-        "faiglib, default, bf16-mixed": (*default, "bf16-mixed"),
-        "faiglib, half the nodes": (DEFAULT_RULE, DEFAULT_NODES // 2),
-        "faiglib, more nodes": (DEFAULT_RULE, 25),
-    }.items():
-        taken = seconds(lambda options=options: kept.update(ours=ours(*options)), warm_up=False)
-        rows.append(
-            {
-                "name": name,
-                "nodes": options[1],
-                "passes": 2 * options[1],
-                "seconds": taken,
-                "ratio": plain_seconds / taken,
-                "overlap": fidelity(kept["ours"]),
-            }
-        )
-    renewed = seconds(lambda: make().load_state_dict(states[0]), 3)
-    path = ParameterPath(pair.target, pair.baseline)
-    one_pass = flops(lambda: gradients_of(path, scenes[0].inputs["blurry"], scenes[0].ground_truth))
-    return {
-        "network": pair.network,
-        "images": len(scenes),
-        "crop": size.crop,
-        "reference_nodes": size.reference,
-        "rows": rows,
-        "rebuild_seconds": renewed,
-        "gflop_per_pass": one_pass / 1e9,
-        "resolution": 1 - fidelity(ours("trapezoid", size.reference + 1)),
-    }
-
 
 def gradients_of(path: ParameterPath, inputs: Tensor, ground_truth: Tensor) -> list[Tensor]:
     """One gradient of faiglib's, as :func:`faiglib.attribution.faig` takes it."""
     return integrate(path, inputs, ground_truth, quadrature("midpoint", 1), wanted=path.weights)
+
+
+def convergence(size: Size) -> Row:
+    """Every rule with 1 to 200 nodes against a reference of many nodes, on one image, for both networks."""
+    bench = open_workbench("quick", "cpu")
+    profile = dataclasses.replace(
+        bench.profile,
+        image_sets=("skimage",),
+        convergence_images=1,
+        convergence_crop=size.crop,
+        most_nodes=size.most_nodes,
+        reference_nodes=size.convergence_reference,
+    )
+    table = beyond.convergence(dataclasses.replace(bench, profile=profile))
+    return {"crop": size.crop, "reference_nodes": size.convergence_reference, "rows": table.to_dict("records")}
 
 
 def memory(size: Size) -> Row:
@@ -310,7 +240,8 @@ def per_image_gradients(size: Size) -> Row:
 
 
 MEASUREMENTS = {
-    "attribution": attribution,
+    "attribution": fidelity.attribution,
+    "convergence": convergence,
     "memory": memory,
     "throughput": throughput,
     "scaling": scaling,

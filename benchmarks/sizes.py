@@ -11,7 +11,10 @@ class Size:
 
     Attributes:
         images, crop: of the attribution benchmark.
+        other_images: in it, for the networks that are not timed.
+        published_images: on which the published algorithm is timed.
         reference: nodes of its Gauss-Legendre reference.
+        most_nodes, convergence_reference: of the comparison of quadrature rules on one image.
         memory_crop: side of the image whose gradient's memory is measured.
         crops: sides for the throughput and for the growth with the area.
         scaling_crop: side of the images for the growth with images, nodes and filters.
@@ -24,7 +27,11 @@ class Size:
 
     images: int
     crop: int
+    other_images: int
+    published_images: int
     reference: int
+    most_nodes: int
+    convergence_reference: int
     memory_crop: int
     crops: tuple[int, ...]
     scaling_crop: int
@@ -39,9 +46,13 @@ class Size:
 
 SIZES = {
     "quick": Size(
-        images=1,
+        images=2,
         crop=24,
+        other_images=1,
+        published_images=1,
         reference=32,
+        most_nodes=100,
+        convergence_reference=120,
         memory_crop=240,
         crops=(24, 36, 48),
         scaling_crop=24,
@@ -54,9 +65,13 @@ SIZES = {
         repeats=1,
     ),
     "full": Size(
-        images=6,
-        crop=60,
+        images=16,
+        crop=48,
+        other_images=8,
+        published_images=2,
         reference=96,
+        most_nodes=200,
+        convergence_reference=1000,
         memory_crop=360,
         crops=(24, 36, 48, 72, 96, 144),
         scaling_crop=48,

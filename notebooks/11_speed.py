@@ -14,11 +14,13 @@ data_dir = None
 models_dir = None
 
 # %%
+import pandas as pd
 from IPython.display import Markdown, display
 from myst_nb import glue
 
 from faiglib import figures, tables
-from faiglib.experiments import speed
+from faiglib.experiments import beyond, speed
+from faiglib.figures import beyond as beyond_figures
 from faiglib.figures import speed as speed_figures
 
 figures.style()
@@ -38,7 +40,10 @@ display(Markdown(speed.machine(recorded)))
 # layout that the convolutions prefer.
 #
 # Fidelity is the share of the top 1 % that a ranking has in common with a Gauss-Legendre quadrature of many nodes, mean
-# of the two functions.
+# of the two functions: once on average over rankings from single images, once for the ranking from the mean over all
+# images of the data set, which is what the paper makes. The published algorithm is timed on
+# {glue:text}`published_images:d` of them, and its top 1 % there have {glue:text}`agreement:.2f` % in common with those of
+# faiglib's own left rule, from which its fidelity is taken.
 
 # %%
 tables.plain(
@@ -47,15 +52,24 @@ tables.plain(
             "name": "algorithm",
             "passes": "passes an image",
             "ratio": "times as fast",
-            "overlap": "top 1 % in common with the reference",
+            "seconds": "seconds an image",
+            "overlap": "in common, data set",
+            "overlap_single": "in common, single images",
         }
     ),
-    {"seconds": "{:.1f}", "times as fast": "{:.1f}", "top 1 % in common with the reference": "{:.2%}"},
-    caption=f"{attribution['images']} image(s) of {attribution['crop']}×{attribution['crop']} pixels; "
+    {
+        "seconds an image": "{:.2f}",
+        "times as fast": "{:.1f}",
+        "in common, data set": "{:.2%}",
+        "in common, single images": "{:.2%}",
+    },
+    caption=f"{attribution['images']} images of {attribution['crop']}×{attribution['crop']} pixels; "
     f"reference of {attribution['reference_nodes']} nodes",
 )
 
 # %%
+glue("published_images", int(attribution["published_images"]), display=False)
+glue("agreement", float(100 * attribution["agreement"]), display=False)
 glue("resolution", float(100 * attribution["resolution"]), display=False)
 glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
 
@@ -63,6 +77,45 @@ glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
 # The reference and the trapezoid rule with one node more, which are both well resolved and share no inner nodes, differ
 # in {glue:text}`resolution:.2f` % of their top 1 %; smaller differences say little.
 #
+# ## Averaging over images
+#
+# Along the path, units switch on and off, and every switch is a kink in the gradient that no rule foresees. What an image
+# lacks for want of nodes is therefore mostly noise, which averages out over images. What the left rule lacks is a bias:
+# it sees the target's end of every step, whatever the image. So the more images a ranking is made from, the fewer nodes
+# it takes to match the hundred of the published algorithm.
+
+# %% mystnb={"image": {"alt": "Share of the top one percent that a ranking misses, against the number of images that it averages over, for the published rule and for midpoint and Gauss-Legendre rules of few nodes."}, "figure": {"caption": "Missed share of the reference's top 1 % (lower is better) by the number of images averaged over. Black: the published rule.", "name": "fig-averaging"}}
+speed_figures.averaging(pd.DataFrame(attribution["averaging"]))
+
+# %% [markdown]
+# How a single image converges is shown by the same comparison as in [](09_beyond_the_paper.ipynb), here with a reference of
+# {glue:text}`convergence_reference:,d` nodes and rules of up to 200.
+
+# %% mystnb={"image": {"alt": "Missed filters, rank correlation and completeness error against the number of gradients for five quadrature rules, one image, both networks."}, "figure": {"caption": "Convergence of the path integral of one image by rule, mean of the networks (lower is better).", "name": "fig-convergence-recorded"}}
+converged = speed.rows(results, "convergence")
+beyond_figures.convergence(converged)
+
+# %%
+glue("convergence_reference", int(results["convergence"]["reference_nodes"]), display=False)
+tables.plain(
+    beyond.nodes_needed(converged).rename(
+        columns={
+            "nodes": "points needed",
+            "overlap": "top 1 % in common",
+            "spearman": "rank correlation",
+            "error_percent": "completeness error (%)",
+        }
+    ),
+    {
+        "points needed": "{:.0f}",
+        "top 1 % in common": "{:.2%}",
+        "rank correlation": "{:.5f}",
+        "completeness error (%)": "{:.3f}",
+    },
+    caption="Fewest points tried from which on a rule is as faithful on one image as the published one",
+)
+
+# %% [markdown]
 # ## Counting operations
 #
 # A pass takes {glue:text}`gflop_per_pass:.2f` GFLOP here, whoever makes it: the forward convolutions, and twice as much

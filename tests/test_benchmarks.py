@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import common, per_image, published
+from benchmarks import common, fidelity, per_image, published
 from benchmarks.__main__ import lines
 from faiglib.attribution import faig, random_scores
-from faiglib.experiments.masking import Mask, measure
+from faiglib.experiments.masking import KINDS, Mask, measure
 from faiglib.filters import FilterIndex
 from faiglib.networks import build
 
@@ -77,3 +77,26 @@ def test_exponents_and_operations_are_those_of_known_work():
 def test_results_are_printed_as_tables():
     text = list(lines({"rows": [{"name": "a", "x": 1.23456}, {"name": "bb", "x": 2}], "best": {"y": 3}}))
     assert text == ["  name  x", "  a     1.235", "  bb    2", "  best", f"    {'y':<22} 3"]
+
+
+def test_long_tables_are_kept_and_not_printed():
+    assert list(lines({"rows": [{"x": 1}] * 41})) == [f"  {'rows':<22} 41 rows, in the JSON"]
+
+
+def test_fidelity_averages_over_groups_and_functions(small):
+    index = FilterIndex.of(small(width=20))
+    generator = torch.Generator().manual_seed(0)
+    exact = {kind: torch.rand(5, index.total, generator=generator).double() for kind in KINDS}
+    rough = {kind: scores + 0.3 * torch.rand(scores.shape, generator=generator) for kind, scores in exact.items()}
+    assert fidelity.fidelity(index, exact, exact, 2) == 1
+    assert fidelity.counts(5) == [1, 2, 4]
+    count = max(1, round(index.total / 100))
+    shares = []
+    for group in ([0, 1], [2, 3]):  # the fifth image is in no group of two
+        for sign in (1, -1):
+            chosen = []
+            for scores in (exact, rough):
+                difference = sign * (scores["blurry"] - scores["noisy"])[group].mean(0)
+                chosen.append(set(difference.argsort(descending=True)[:count].tolist()))
+            shares.append(len(chosen[0] & chosen[1]) / count)
+    assert fidelity.fidelity(index, rough, exact, 2) == pytest.approx(sum(shares) / 4)

@@ -22,7 +22,7 @@ from faiglib.experiments.masking import KINDS, own_drops
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.metrics import gradient_map, gray, psnr
 from faiglib.networks import TITLES
-from faiglib.restoration import restore
+from faiglib.restoration import restore, restore_all
 from faiglib.substitution import substitute
 from faiglib.zoo import Pair
 
@@ -109,21 +109,21 @@ def sweep(bench: Workbench) -> pd.DataFrame:
         rows = []
         references = {sample.name: _references(sample.ground_truth) for sample in samples}
         settings = [(function, lam) for function in FUNCTIONS for lam in LAMBDAS]
+        cases = [(sample, kind) for sample in samples for kind in KINDS]
         for function, lam in tqdm(settings, desc=label, unit="λ"):
             network = turned(pair, rankings, {function: lam})
-            for sample in samples:
-                for kind in KINDS:
-                    output = restore(network, sample.inputs[kind])
-                    rows.append(
-                        {
-                            "filters": function,
-                            "lambda": lam,
-                            "input": kind,
-                            "image": sample.name,
-                            **_measures(output, sample.ground_truth),
-                            **references[sample.name],
-                        }
-                    )
+            outputs = restore_all(network, [sample.inputs[kind] for sample, kind in cases])
+            rows += [
+                {
+                    "filters": function,
+                    "lambda": lam,
+                    "input": kind,
+                    "image": sample.name,
+                    **_measures(output, sample.ground_truth),
+                    **references[sample.name],
+                }
+                for (sample, kind), output in zip(cases, outputs, strict=True)
+            ]
         return pd.DataFrame(rows)
 
     return _over_pairs(bench, "sweep", LAMBDAS, bench.profile.interpolation_images, run)
@@ -143,16 +143,16 @@ def grid(bench: Workbench) -> pd.DataFrame:
         settings = [{"deblurring": first, "denoising": second} for first in GRID for second in GRID]
         for knobs in tqdm(settings, desc=label, unit="setting"):
             network = turned(pair, rankings, knobs)
-            for sample in samples:
-                output = restore(network, sample.inputs["blurry+noisy"])
-                rows.append(
-                    {
-                        **knobs,
-                        "image": sample.name,
-                        **_measures(output, sample.ground_truth),
-                        **references[sample.name],
-                    }
-                )
+            outputs = restore_all(network, [sample.inputs["blurry+noisy"] for sample in samples])
+            rows += [
+                {
+                    **knobs,
+                    "image": sample.name,
+                    **_measures(output, sample.ground_truth),
+                    **references[sample.name],
+                }
+                for sample, output in zip(samples, outputs, strict=True)
+            ]
         return pd.DataFrame(rows)
 
     return _over_pairs(bench, "grid", GRID, bench.profile.curve_images, run)

@@ -19,7 +19,7 @@ from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.filters import FilterSet
 from faiglib.metrics import gradient_error, mean_luminance, psnr
 from faiglib.networks import TITLES
-from faiglib.restoration import restore
+from faiglib.restoration import restore, restore_all
 from faiglib.substitution import substitute
 from faiglib.zoo import Pair
 
@@ -70,13 +70,13 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
         as released), ``psnr`` and ``psnr_target``, ``psnr_baseline`` (dB), ``luminance_shift`` (mean gray level against
         the target's output, 8-bit levels).
     """
-    reference: dict[tuple[str, str], tuple[Tensor, float, float]] = {}
-    for sample in samples:
-        for kind in KINDS:
-            own = restore(pair.target, sample.inputs[kind])
-            base = restore(pair.baseline, sample.inputs[kind])
-            psnr_target, psnr_baseline = (float(psnr(output, sample.ground_truth)) for output in (own, base))
-            reference[sample.name, kind] = (own, psnr_target, psnr_baseline)
+    cases = [(sample, kind) for sample in samples for kind in KINDS]
+    inputs = [sample.inputs[kind] for sample, kind in cases]
+    targets, baselines = (restore_all(network, inputs) for network in (pair.target, pair.baseline))
+    references = [
+        (own, float(psnr(own, sample.ground_truth)), float(psnr(base, sample.ground_truth)))
+        for (sample, _), own, base in zip(cases, targets, baselines, strict=True)
+    ]
     measured: dict[tuple[int, ...], list[dict[str, object]]] = {}
     rows = []
     for mask in tqdm(masked, desc=label, unit="mask"):
@@ -84,9 +84,10 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
         if chosen not in measured:
             network = substitute(pair.target, pair.baseline, mask.filters)
             measured[chosen] = [
-                _compared(sample, kind, restore(network, sample.inputs[kind]), *reference[sample.name, kind])
-                for sample in samples
-                for kind in KINDS
+                _compared(sample, kind, output, own, psnr_target, psnr_baseline)
+                for (sample, kind), output, (own, psnr_target, psnr_baseline) in zip(
+                    cases, restore_all(network, inputs), references, strict=True
+                )
             ]
         where = {"method": mask.method, "filters": mask.function, "percent": float(mask.percent)}
         rows += [where | row for row in measured[chosen]]

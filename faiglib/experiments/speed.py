@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from faiglib.errors import FaiglibError
+from faiglib.experiments.beyond import TOLERANCE
 
 #: The recorded run, in a checkout.
 RECORDED = Path(__file__).resolve().parents[2] / "results" / "bench" / "bench.json"
@@ -70,7 +71,11 @@ class Accounting:
         rebuilt: seconds that the published algorithm spends on building networks.
         bound: ratio if every pass of faiglib's ran at the machine's convolution peak.
         passes_for_goal: passes that the goal leaves room for, at the speed of faiglib's.
-        overlap_published, overlap: of the top 1 % with the reference.
+        overlap_published, overlap: of the top 1 % with the reference, on the whole data set.
+        images: of the data set.
+        fastest: name of the fastest scheme whose overlap on the data set is at most :data:`TOLERANCE` below the
+            published algorithm's; empty if there is none.
+        fastest_ratio, fastest_overlap: of it.
     """
 
     ratio: float
@@ -83,6 +88,10 @@ class Accounting:
     passes_for_goal: float
     overlap_published: float
     overlap: float
+    images: int
+    fastest: str
+    fastest_ratio: float
+    fastest_overlap: float
 
     @property
     def fewer_passes(self) -> float:
@@ -105,15 +114,21 @@ class Accounting:
         start = (
             f"faiglib's default is {self.ratio:.1f} times as fast as the published algorithm: {self.fewer_passes:.1f} "
             f"from fewer passes ({self.passes} instead of {self.passes_published} for an image), "
-            f"× {self.faster_passes:.2f} from faster ones, × {self.no_rebuilding:.2f} from not building networks. Its "
-            f"top 1 % agree with the reference's to {self.overlap:.2%}, the published algorithm's to "
-            f"{self.overlap_published:.2%}."
+            f"× {self.faster_passes:.2f} from faster ones, × {self.no_rebuilding:.2f} from not building networks. On "
+            f"{self.images} images its top 1 % agree with the reference's to {self.overlap:.2%}, the published "
+            f"algorithm's to {self.overlap_published:.2%}. "
+            + (
+                f"The fastest that is as faithful on them (to {TOLERANCE:.1%} of the set) is {self.fastest}: "
+                f"{self.fastest_ratio:.1f} times as fast, {self.fastest_overlap:.2%} in common."
+                if self.fastest
+                else "Nothing measured is as faithful."
+            )
         )
-        if self.ratio >= GOAL_RATIO:
+        if self.fastest_ratio >= GOAL_RATIO:
             return f"{start} The goal of {GOAL_RATIO:.0f} is **reached**."
         return (
             f"{start} The goal of {GOAL_RATIO:.0f} is **not reached**. At the speed measured it leaves room for "
-            f"{self.passes_for_goal:.0f} passes, {self.passes_for_goal / 2:.0f} nodes for each degradation, where the "
+            f"{self.passes_for_goal:.0f} passes, {self.passes_for_goal / 2:.1f} nodes for each degradation, where the "
             f"default takes {self.passes // 2}. If every pass ran at the measured peak of the convolutions, the factor "
             f"would be {self.bound:.1f}; more than that needs fewer nodes, at the price of fidelity, or arithmetic of "
             "lower precision."
@@ -124,9 +139,10 @@ def accounting(results: Results) -> Accounting:
     """Take the factor of the attribution benchmark apart."""
     found, table = results["attribution"], rows(results, "attribution")
     plain, own = table.iloc[0], table.iloc[1]
-    images = found["images"]
     rebuilt = plain["passes"] / 2 * found["rebuild_seconds"]
-    per_image, own_image = plain["seconds"] / images, own["seconds"] / images
+    per_image, own_image = plain["seconds"], own["seconds"]
+    faithful = table.iloc[1:][table["overlap"].iloc[1:] >= plain["overlap"] - TOLERANCE]
+    fastest = faithful.loc[faithful["ratio"].idxmax()] if len(faithful) else None
     peak = results["throughput"]["peak"]["best"]["32-true"]
     pass_own = own_image / own["passes"]
     return Accounting(
@@ -140,6 +156,10 @@ def accounting(results: Results) -> Accounting:
         passes_for_goal=float(per_image / GOAL_RATIO / pass_own),
         overlap_published=float(plain["overlap"]),
         overlap=float(own["overlap"]),
+        images=int(found["images"]),
+        fastest="" if fastest is None else str(fastest["name"]),
+        fastest_ratio=0.0 if fastest is None else float(fastest["ratio"]),
+        fastest_overlap=0.0 if fastest is None else float(fastest["overlap"]),
     )
 
 
@@ -158,8 +178,9 @@ def in_short(results: Results) -> str:
     same, mixed = training["faiglib, 32-true"], training["faiglib, bf16-mixed"]
     return "\n".join(
         (
-            f"- At least {GOAL_RATIO:.0f} times as fast as the published algorithm: {account.ratio:.1f} times, "
-            f"{told(account.ratio >= GOAL_RATIO)}.",
+            f"- At least {GOAL_RATIO:.0f} times as fast as the published algorithm at its fidelity on a data set: "
+            f"{account.fastest_ratio:.1f} times ({account.fastest or 'nothing is as faithful'}), "
+            f"{told(account.fastest_ratio >= GOAL_RATIO)}; {account.ratio:.1f} times by default.",
             f"- At least {GOAL_SHARE:.0%} of the machine's convolution peak, in single precision at the best size: "
             f"{best['attribution']:.0%} in attribution, {told(best['attribution'] >= GOAL_SHARE)}; "
             f"{best['training']:.0%} in training, {told(best['training'] >= GOAL_SHARE)}.",

@@ -9,10 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from faiglib.experiments.speed import GOAL_SHARE
 from faiglib.figures.common import BLUE, GRAY, GREEN, ORANGE, PINK, finished
+from faiglib.networks import TITLES
 from faiglib.source import with_source
 
 _PRECISIONS = {"32-true": ("float32", BLUE), "bf16-mixed": ("bfloat16", ORANGE)}
@@ -39,6 +41,47 @@ def throughput(table: pd.DataFrame, peaks: Mapping[str, float]) -> Figure:
     axis.set(ylabel="GFLOP/s")
     axis.grid(axis="x", visible=False)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return finished(figure)
+
+
+@with_source
+def averaging(table: pd.DataFrame) -> Figure:
+    """Missed share of the reference's top 1 % against the number of images averaged over, a panel per network.
+
+    Args:
+        table: the rows ``averaging`` of the measurement ``attribution``.
+    """
+    networks = list(table["network"].unique())
+    figure, axes = plt.subplots(1, len(networks), figsize=(4.6 * len(networks) + 1.6, 3.6), squeeze=False, sharey=True)
+    for axis, network in zip(axes[0], networks, strict=True):
+        schemes = table[table["network"] == network].groupby("scheme", sort=False)
+        for scheme, rows in schemes:
+            rule, nodes = str(scheme).split(",")[0].split()
+            style = {"left": ("black", "-"), "midpoint": (BLUE, "-"), "gauss-legendre": (ORANGE, "-")}[rule]
+            colour, line = (PINK, ":") if "bf16" in str(scheme) else style
+            shade = 1.0 if rule == "left" else min(1.0, 0.25 + int(nodes) / 25)
+            axis.plot(rows["images"], 1 - rows["overlap"], line, color=colour, alpha=shade, marker="o", ms=3)
+            axis.annotate(
+                nodes,
+                (rows["images"].iloc[-1], 1 - rows["overlap"].iloc[-1]),
+                xytext=(4, 0),
+                textcoords="offset points",
+                fontsize=7,
+                va="center",
+                color=colour,
+            )
+        axis.set(xscale="log", yscale="log", title=TITLES[network], xlabel="images averaged over")
+        images = sorted(table.loc[table["network"] == network, "images"].unique())
+        axis.set_xticks(images, [str(one) for one in images])
+        axis.xaxis.set_minor_locator(NullLocator())
+        for one in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            one(FuncFormatter(lambda value, _: f"{100 * value:.2g} %"))
+        axis.tick_params(axis="y", which="both", labelsize=8)
+    axes[0, 0].set_ylabel("missed of the top 1 %")
+    names = {"left, 100 nodes": ("black", "-"), "midpoint": (BLUE, "-"), "Gauss-Legendre": (ORANGE, "-")}
+    names["bfloat16"] = (PINK, ":")
+    handles = [Line2D([], [], color=colour, ls=line, label=name) for name, (colour, line) in names.items()]
+    axes[0, -1].legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.08, 1.0))
     return finished(figure)
 
 
