@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import torch
 import typer
@@ -30,7 +30,7 @@ from faiglib.errors import DatasetError, FaiglibError, TrainingError, WeightsErr
 from faiglib.filters import FilterIndex, read_ranking, top_of, write_ranking
 from faiglib.networks import NETWORKS, build
 from faiglib.substitution import substitute
-from faiglib.training import ROLES, fabric_on
+from faiglib.training import ROLES, Schedule, fabric_on
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -227,6 +227,10 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     patch: Annotated[int | None, typer.Option(help="Side of the ground-truth patch, instead of the recipe's.")] = None,
     peak_lr: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Of the learning rate, instead of the recipe's.", **one_of(get_args(Schedule)))
+    ] = None,
+    period: Annotated[int | None, typer.Option(help="Steps of a cycle, for the schedules that have several.")] = None,
     device: DeviceOption = "auto",
     devices: DevicesOption = 1,
     precision: Annotated[
@@ -250,7 +254,15 @@ def train(
         precision = plans[0].precision or ("bf16-mixed" if place.type == "cuda" else "32-true")
     fabric = several(place, devices, precision)
     for plan, image_set in zip(plans, image_sets, strict=True):
-        recipe = runs.with_overrides(plan.recipe, iterations=iterations, batch=batch, patch=patch, peak_lr=peak_lr)
+        recipe = runs.with_overrides(
+            plan.recipe,
+            iterations=iterations,
+            batch=batch,
+            patch=patch,
+            peak_lr=peak_lr,
+            schedule=schedule,
+            period=period,
+        )
         if initial is None and plan.parent is not None:
             initial = out / plan.parent / "weights.safetensors"
         initial = runs.run(recipe, image_set, out / plan.name, initial=initial, fabric=fabric, precision=precision)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,7 +37,7 @@ try:
 except ModuleNotFoundError:  # the same code ships inside the package "lightning"
     from lightning.fabric import Fabric  # type: ignore[no-redef]
 
-Schedule = Literal["one-cycle", "cosine-restarts"]
+Schedule = Literal["one-cycle", "two-cycles", "cosine-restarts"]
 
 #: Probabilities of blur and of noise by role (paper, section 3, and the re-training experiment).
 ROLES: dict[str, tuple[float, float]] = {
@@ -62,9 +62,10 @@ class RecipeBase:
         batch: patches per step, over all processes together.
         patch: side of the ground-truth patch in pixels.
         peak_lr: highest learning rate of Adam.
-        schedule: ``one-cycle`` (linear warm-up, cosine to the end) or ``cosine-restarts`` (as released).
-        period: length of a cosine period in steps, for ``cosine-restarts``.
-        warmup: share of the steps that warm up, for ``one-cycle``.
+        schedule: ``one-cycle`` (linear warm-up, cosine to the end), ``two-cycles`` (one over the first ``period``
+            steps, another with half the peak over the rest) or ``cosine-restarts`` (as released).
+        period: length in steps of a cosine period, for ``cosine-restarts``, or of the first of ``two-cycles``.
+        warmup: share of the steps of a cycle that warm up.
         ema: decay of the moving average of the weights, which is the result.
         scale: of the network.
     """
@@ -92,8 +93,8 @@ class RecipeBase:
         """
         if self.role not in self.roles:
             raise TrainingError(f"unknown role {self.role!r}; known: {', '.join(self.roles)}")
-        if self.schedule not in ("one-cycle", "cosine-restarts"):
-            raise TrainingError(f"unknown schedule {self.schedule!r}; known: one-cycle, cosine-restarts")
+        if self.schedule not in get_args(Schedule):
+            raise TrainingError(f"unknown schedule {self.schedule!r}; known: {', '.join(get_args(Schedule))}")
         for name in ("iterations", "batch", "patch", "peak_lr", "period"):
             if getattr(self, name) <= 0:
                 raise TrainingError(f"{name} must be positive, not {getattr(self, name)}")
@@ -151,13 +152,25 @@ def fabric_on(device: torch.device, processes: int = 1, precision: str | None = 
 def learning_rate(recipe: RecipeBase, step: int) -> float:
     """Learning rate of step ``step`` (from 0)."""
     if recipe.schedule == "cosine-restarts":
-        progress = (step % recipe.period) / recipe.period
-    else:
-        rising = max(1, round(recipe.warmup * recipe.iterations))
-        if step < rising:
-            return recipe.peak_lr * (step + 1) / rising
-        progress = (step - rising) / max(1, recipe.iterations - rising)
-    return FINAL_LR + (recipe.peak_lr - FINAL_LR) * 0.5 * (1 + math.cos(math.pi * progress))
+        return _cosine((step % recipe.period) / recipe.period, recipe.peak_lr)
+    if recipe.schedule == "two-cycles" and recipe.period < recipe.iterations:
+        if step >= recipe.period:
+            return _one_cycle(
+                step - recipe.period, recipe.iterations - recipe.period, recipe.peak_lr / 2, recipe.warmup
+            )
+        return _one_cycle(step, recipe.period, recipe.peak_lr, recipe.warmup)
+    return _one_cycle(step, recipe.iterations, recipe.peak_lr, recipe.warmup)
+
+
+def _one_cycle(step: int, steps: int, peak: float, warmup: float) -> float:
+    rising = max(1, round(warmup * steps))
+    if step < rising:
+        return peak * (step + 1) / rising
+    return _cosine((step - rising) / max(1, steps - rising), peak)
+
+
+def _cosine(progress: float, peak: float) -> float:
+    return FINAL_LR + (peak - FINAL_LR) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def ema_decay(recipe: RecipeBase, step: int) -> float:

@@ -44,6 +44,10 @@ tables.plain(
     {"peak_lr": "{:.0e}", "minutes": "{:.0f}", "share": "{:.2%}", "iterations": "{:,}"},
 )
 
+# %% [markdown]
+# The curves below are on a few crops of scikit-image's photographs. The crops were changed after the first runs (SRResNet,
+# seed 0), so that levels should be compared in the table further down, which is on whole images.
+
 # %% mystnb={"image": {"alt": "PSNR of the averaged weights against training iterations for clean, blurry and noisy validation crops."}, "figure": {"caption": "PSNR on a few validation crops while training. Targets start from their baselines.", "name": "fig-training"}}
 training_figures.training_curves(weights.logs(bench.models))
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -318,3 +320,32 @@ def test_lost_cells_and_falling_drops_are_named():
     sentence = masking.lost_cells(pd.concat([table, worse]))
     assert "ahead in: SRResNet, Set14, blurry input, 5 %." in sentence
     assert "exceptions: SRResNet, Set14, blurry input." in sentence
+
+
+def test_items_are_computed_side_by_side_in_order_and_share_the_cores(bench):
+    threads = torch.get_num_threads()
+    barrier = threading.Barrier(2, timeout=20)
+
+    def compute(item: int) -> tuple[int, int]:
+        if item < 2:
+            barrier.wait()  # passes only if two items are computed at once
+        return item, torch.get_num_threads()
+
+    try:
+        torch.set_num_threads(2)
+        assert bench.in_parallel(compute, range(5)) == [(item, 1) for item in range(5)]
+        assert bench.in_parallel(lambda item: torch.get_num_threads(), [0]) == [2]
+        with pytest.raises(ZeroDivisionError):
+            bench.in_parallel(lambda item: 1 // item, range(3))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_networks_built_side_by_side_have_the_weights_of_their_seeds():
+    def weights(seed: int) -> bytes:
+        return build("srcnn_style", seed=seed).features[0].weight.detach().numpy().tobytes()
+
+    alone = [weights(seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(weights, range(8))) == alone

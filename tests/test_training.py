@@ -90,6 +90,20 @@ def test_cosine_restarts_are_those_of_the_released_code():
     assert learning_rate(recipe, 249) < 2e-8 + 1e-7
 
 
+def test_two_cycles_are_two_one_cycles_the_second_with_half_the_peak():
+    recipe = replace(TINY, schedule="two-cycles", period=300, iterations=500, peak_lr=4e-4)
+    first = replace(TINY, schedule="one-cycle", iterations=300, peak_lr=4e-4)
+    second = replace(TINY, schedule="one-cycle", iterations=200, peak_lr=2e-4)
+    expected = [learning_rate(first, step) for step in range(300)] + [
+        learning_rate(second, step) for step in range(200)
+    ]
+    assert [learning_rate(recipe, step) for step in range(500)] == expected
+    short = replace(recipe, iterations=200)  # the first cycle is as long as the run then
+    assert [learning_rate(short, step) for step in range(200)] == [
+        learning_rate(replace(second, peak_lr=4e-4), step) for step in range(200)
+    ]
+
+
 def test_cosine_agrees_with_torch():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=2e-4)

@@ -126,8 +126,7 @@ def convergence(bench: Workbench) -> pd.DataFrame:
         ``reference`` (whether the row is the reference itself).
     """
     rows = []
-    for pair in bench.pairs():
-        stored = _integrals(bench, pair)
+    for pair, stored in bench.over_pairs(lambda pair: (pair, _integrals(bench, pair))):
         for number, (rule, count) in enumerate(_configurations(bench)):
             for column, function in enumerate(FUNCTIONS):
                 rows.append(
@@ -543,8 +542,9 @@ def stability(bench: Workbench) -> pd.DataFrame:
     """
     rows = []
     earlier: dict[str, list[tuple[int, str, FilterScores]]] = {}
-    for pair in bench.pairs():
-        for comparison, which, function, first, second in _compared(bench, pair):
+    compared = bench.over_pairs(lambda pair: (pair, list(_compared(bench, pair))))
+    for pair, comparisons in compared:
+        for comparison, which, function, first, second in comparisons:
             rows.append(_agreement(pair.network, pair.seed, comparison, which, function, first, second))
         rankings = discover(bench, pair, bench.test_set)
         own = [(pair.seed, function, rankings.scores["faig", function]) for function in FUNCTIONS]

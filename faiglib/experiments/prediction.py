@@ -159,11 +159,13 @@ def scores(bench: Workbench) -> pd.DataFrame:
     """
     parts = roles(bench)
     tables = [_plain_scores(bench, image_set) for image_set in parts.scored]
-    for pair in bench.pairs():
+
+    def of_pair(pair: Pair) -> pd.DataFrame:
         rankings = discover(bench, pair, parts.discovery)
         filters = {name: rankings.top("faig", function, PERCENT) for name, function in DEGRADATIONS.items()}
-        tables += [_pair_scores(bench, pair, filters, image_set) for image_set in parts.scored]
-    return pd.concat(tables, ignore_index=True)
+        return pd.concat([_pair_scores(bench, pair, filters, image_set) for image_set in parts.scored])
+
+    return pd.concat([*tables, *bench.over_pairs(of_pair)], ignore_index=True)
 
 
 def _pair_scores(bench: Workbench, pair: Pair, filters: dict[str, FilterSet], image_set: str) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from faiglib.zoo import Pair
 PERCENT = 1
 PEAK_LR = 5e-4
 #: Rows of the log, so that curves have points.
-POINTS = 8
+POINTS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,16 +135,20 @@ def _retrained(bench: Workbench, pair: Pair, wanted: list[Job]) -> pd.DataFrame:
     profile = bench.profile
     samples = bench.samples(bench.test_set, profile.curve_images, profile.discovery_crop)
     images = bench.training_images(profile.retraining_images)
-    rows: list[dict[str, object]] = []
+    trained: dict[tuple[str, tuple[int, ...]], list[dict[str, object]]] = {}
+    rows = []
     for job in tqdm(wanted, desc=f"re-training: {pair.title} seed {pair.seed}", unit="run"):
-        rows += _run(pair, job, samples, images, recipe_of(profile, pair, job.task))
+        same = (job.task, tuple(job.filters.ids.tolist()))  # |θ − θ̄| has one set for both functions
+        if same not in trained:
+            trained[same] = list(_run(pair, job, samples, images, recipe_of(profile, pair, job.task)))
+        rows += [{"task": job.task, "method": job.method, "filters": job.function, **row} for row in trained[same]]
     return pd.DataFrame(rows)
 
 
 def _run(
     pair: Pair, job: Job, samples: list[Sample], images: list[Tensor], recipe: Recipe
 ) -> Iterator[dict[str, object]]:
-    """Re-train one job; one row per logged step."""
+    """Re-train one job: ``step`` and ``psnr`` of every logged step, the untouched baseline first."""
     kind, _ = FUNCTIONS[job.task]
     device = next(pair.baseline.parameters()).device
     result = train(
@@ -157,11 +161,10 @@ def _run(
         log_every=max(1, recipe.iterations // POINTS),
         progress=False,
     )
-    label = {"task": job.task, "method": job.method, "filters": job.function}
-    yield {**label, "step": 0, "psnr": _mean_psnr(pair.baseline, samples, kind)}
+    yield {"step": 0, "psnr": _mean_psnr(pair.baseline, samples, kind)}
     for row in result.log:
         values = [value for name, value in row.items() if name.startswith("psnr_")]
-        yield {**label, "step": int(row["step"]), "psnr": sum(values) / len(values)}
+        yield {"step": int(row["step"]), "psnr": sum(values) / len(values)}
 
 
 def _mean_psnr(network: torch.nn.Module, samples: list[Sample], kind: str) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +29,9 @@ from faiglib.zoo import Pair
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +146,27 @@ class Workbench:
         for network, seed in self.pair_names:
             yield self.pair(network, seed)
 
+    def in_parallel(self, compute: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """The results for some items, in their order; on a CPU several at once, which share its cores out evenly.
+
+        The convolutions of small images gain less from more cores than several pairs of networks side by side do. A
+        GPU gets one item after the other.
+        """
+        wanted, threads = list(items), torch.get_num_threads()
+        workers = min(threads, len(wanted))
+        if self.device.type != "cpu" or workers < 2:
+            return [compute(item) for item in wanted]
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,))
+        try:
+            return list(pool.map(compute, wanted))
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
+
+    def over_pairs(self, compute: Callable[[Pair], Result]) -> list[Result]:
+        """The results for all trained pairs, in their order; several at once, see :meth:`in_parallel`."""
+        return self.in_parallel(compute, self.pairs())
+
     def samples(self, image_set: str, limit: int | None, crop: int | None) -> list[Sample]:
         """Images of a set in all degradations, on the device.
 
@@ -173,12 +199,13 @@ class Workbench:
         """
         import pandas as pd
 
-        parts = []
-        for pair in self.pairs():
-            for image_set in image_sets:
-                whole = self.key(pair, image_set, profile=self.profile, **key)
-                part = self.store.table(name, whole, partial(compute, pair, image_set))
-                parts.append(part.assign(network=pair.network, seed=pair.seed, image_set=image_set))
+        def part(item: tuple[Pair, str]) -> pd.DataFrame:
+            pair, image_set = item
+            whole = self.key(pair, image_set, profile=self.profile, **key)
+            found = self.store.table(name, whole, partial(compute, pair, image_set))
+            return found.assign(network=pair.network, seed=pair.seed, image_set=image_set)
+
+        parts = self.in_parallel(part, itertools.product(self.pairs(), image_sets))
         table = pd.concat(parts, ignore_index=True)
         first = ["network", "seed", "image_set"]
         return table[[*first, *(column for column in table.columns if column not in first)]]

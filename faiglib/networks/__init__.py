@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 import torch
 from torch import nn
@@ -26,6 +27,10 @@ TWO_BRANCH: dict[str, Callable[..., nn.Module]] = {"dan": DAN, "dasr": DASR}
 TITLES = {"srcnn_style": "SRCNN-style", "srresnet": "SRResNet", "dan": "DAN", "dasr": "DASR"}
 
 
+#: Held while initial weights are drawn, which uses the state that all threads share.
+_DRAWING = RLock()
+
+
 def build(name: str, *, seed: int | None = None, **options: int) -> nn.Module:
     """Build a network by name, freshly initialised, in evaluation mode, float32, on the CPU.
 
@@ -40,15 +45,16 @@ def build(name: str, *, seed: int | None = None, **options: int) -> nn.Module:
     known = NETWORKS | TWO_BRANCH
     if name not in known:
         raise NetworkError(f"unknown network {name!r}; known: {', '.join(sorted(known))}")
-    if seed is None:
-        return known[name](**options).eval()
-    with seeded(seed):
-        return known[name](**options).eval()
+    with _DRAWING:
+        if seed is None:
+            return known[name](**options).eval()
+        with seeded(seed):
+            return known[name](**options).eval()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Let modules that are built in the block draw their weights from a seed; the global random state stays."""
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
