@@ -308,6 +308,7 @@ def publish(
         typer.Option(help="Sets to measure PSNR on, by default set14 and bsd100.", **one_of(datasets.NAMES)),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="At most so many of each set; by default all.")] = None,
 ) -> None:
     """Put trained weights into a folder of models.
 
@@ -316,7 +317,7 @@ def publish(
     image_sets = [datasets.find(one, data_dir) for one in data or ("set14", "bsd100")]
     with tqdm(run, desc="publish", unit="run") as bar:
         for folder in bar:
-            entry = publishing.publish(folder, models, image_sets)
+            entry = publishing.publish(folder, models, image_sets, images)
             tqdm.write(f"{entry.file}: {entry.psnr}")
 
 

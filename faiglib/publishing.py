@@ -52,7 +52,7 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
         folder: of the run.
         models: folder of weights with a manifest.
         image_sets: what to measure on.
-        limit: images per set; None is all.
+        limit: images per set, evenly spaced; None is all.
 
     Raises:
         TrainingError: the run is not finished, is not described as :func:`run` does, or half precision changes what its
@@ -87,6 +87,7 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
             "seed": recipe.seed,
             "recipe": asdict(recipe),
             "psnr": quality,
+            "psnr_images": {one.name: len(one.select(limit)) for one in image_sets},
             "rounding": effect,
             **details,
         },

@@ -41,6 +41,7 @@ class Entry:
         seconds: wall time of the run.
         psnr: dB by image set and input, whole images, 2-pixel border cropped.
         sha256: of the file.
+        psnr_images: number of images that ``psnr`` is a mean over, by image set; None is all of each set.
         rounding: effect of half precision, see :func:`faiglib.publishing.rounding`; None where it was not recorded.
     """
 
@@ -58,6 +59,7 @@ class Entry:
     psnr: dict[str, dict[str, float]]
     sha256: str
     rounding: dict[str, float] | None = None
+    psnr_images: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

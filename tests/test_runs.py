@@ -321,6 +321,7 @@ def test_published_runs_are_a_pair_of_the_zoo(trained, images, tmp_path):
         for name in ("parent", "recipe", "precision", "data", "data_digest", "made_on", "seconds"):
             assert getattr(entry, name) == described[name]
         assert entry.psnr == {"mine": measured_psnr(network, images, limit=1)}, "of the rounded weights"
+        assert entry.psnr_images == {"mine": 1}
         assert zoo.find(models, "srresnet", entry.role, 3) == entry
         log = models / "logs" / f"srresnet-{entry.role}-seed3.csv"
         assert log.read_bytes() == (folder / "log.csv").read_bytes()

@@ -56,6 +56,7 @@ def test_quality_is_against_the_shared_baseline(folder):
     table = weights.quality(folder).set_index(["seed", "input"])
     assert table.loc[(1, "blurry"), ["baseline", "target", "gain"]].tolist() == [24, 28, 4]
     assert table.loc[(0, "noisy"), "gain"] == 3
+    assert set(table["images"]) == {"all"}
 
 
 def test_shared_baselines_are_said(folder):

@@ -76,16 +76,19 @@ def quality(folder: Path) -> pd.DataFrame:
     """PSNR of baseline and target of every pair, whole images.
 
     Returns:
-        One row per ``network``, ``seed``, ``image_set`` and ``input``: ``baseline`` and ``target`` (dB), ``gain`` (dB).
+        One row per ``network``, ``seed``, ``image_set`` and ``input``: ``images`` (how many, or "all"), ``baseline``
+        and ``target`` (dB), ``gain`` (dB).
     """
     rows = []
     for network, seed in zoo.pairs_available(folder):
-        pair = {role: entry.psnr for role, entry in zoo.pair_entries(folder, network, seed).items()}
-        for image_set in pair["target"]:
+        pair = zoo.pair_entries(folder, network, seed)
+        for image_set in pair["target"].psnr:
+            images = str((pair["target"].psnr_images or {}).get(image_set, "all"))
             for kind in JUDGED:
-                base, target = (pair[role][image_set][kind] for role in ("baseline", "target"))
-                rows.append((network, seed, image_set, kind, base, target, target - base))
-    return pd.DataFrame(rows, columns=["network", "seed", "image_set", "input", "baseline", "target", "gain"])
+                base, target = (pair[role].psnr[image_set][kind] for role in ("baseline", "target"))
+                rows.append((network, seed, image_set, images, kind, base, target, target - base))
+    columns = ["network", "seed", "image_set", "images", "input", "baseline", "target", "gain"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def shared_baselines(folder: Path) -> str:
