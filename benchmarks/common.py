@@ -19,6 +19,9 @@ from faiglib.degradations import INPUTS, noise_generator
 from faiglib.experiments.workbench import Sample
 from faiglib.zoo import Pair
 
+#: For glibc: freed tensors go back to the system at once, instead of leaving holes in a heap that only grows.
+EXACT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+
 
 def seconds(work: Callable[[], object], repeats: int = 1, warm_up: bool = True) -> float:
     """Least wall time of some calls, after one that does not count."""
@@ -79,11 +82,16 @@ def gradient_pass(network: nn.Module, inputs: Tensor, ground_truth: Tensor) -> C
 
 
 def in_new_process(module: str, *arguments: object) -> str:
-    """Run a module of the benchmarks in a Python of its own and return what it prints."""
+    """Run a module of the benchmarks in a Python of its own and return what it prints.
+
+    glibc maps every large tensor by itself there (:data:`EXACT_MEMORY`), so that its peak is that of tensors in use.
+    """
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env={**os.environ, **EXACT_MEMORY, "PYTHONPATH": path}, capture_output=True, text=True
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[1:])} failed:\n{done.stderr[-2000:]}")
     return done.stdout

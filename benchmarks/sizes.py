@@ -65,9 +65,9 @@ SIZES = {
         repeats=1,
     ),
     "full": Size(
-        images=16,
+        images=8,
         crop=48,
-        other_images=8,
+        other_images=4,
         published_images=2,
         reference=96,
         most_nodes=200,

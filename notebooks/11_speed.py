@@ -151,8 +151,9 @@ speed_figures.per_image_gradients(speed.rows(results, "per_image_gradients"))
 # %% [markdown]
 # ## Memory
 #
-# What the gradients of one image add to a fresh process, which is more than tensors: copies of the weights, the
-# libraries' workspace, and what the allocator keeps. With `memory_limit` (`faiglib attribute --memory`), which bounds the
+# What the gradients of one image add to a fresh process, which is more than activations: copies of the weights and the
+# libraries' workspace. Freed tensors go back to the system at once here; by default glibc keeps some, in holes of its heap,
+# which adds up to a half on either side, depending on the order of allocations. With `memory_limit` (`faiglib attribute --memory`), which bounds the
 # activations, faiglib cuts an image into tiles with margins as wide as the network looks; the gradient is the same, at
 # the price of computing the margins several times.
 
