@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks import published
 from benchmarks.common import first_pairs, flops, main_pair, samples, seconds
 from benchmarks.sizes import Size
-from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores, integrate
+from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.paths import quadrature
 from faiglib.experiments.discovery import FUNCTIONS
 from faiglib.experiments.masking import KINDS
@@ -139,7 +139,8 @@ def attribution(size: Size) -> Row:
     for network, pair in first_pairs().items():
         index = FilterIndex.of(pair.target)
         scenes = samples(size.images if network == main.network else size.other_images, size.crop)
-        measured(pair, scenes[:1], Scheme("midpoint", 1))  # warms up
+        for precision in ("32-true", "bf16-mixed"):
+            measured(pair, scenes[:1], Scheme("midpoint", 1, precision))  # warms up
         reference = measured(pair, scenes, Scheme("gauss-legendre", size.reference)).scores
         results = {scheme: measured(pair, scenes, scheme) for scheme in dict.fromkeys(SCHEMES)}
         averaging += [
@@ -190,11 +191,5 @@ def attribution(size: Size) -> Row:
         "agreement": overlap(plain_rankings, rankings(index, results[RELEASED].scores, slice(len(few)))),
         "resolution": 1 - fidelity(index, finer, reference, len(scenes)),
         "rebuild_seconds": seconds(lambda: build(main.network).load_state_dict(main.target.state_dict()), 3),
-        "gflop_per_pass": flops(lambda: one_gradient(main, scenes[0])) / 1e9,
+        "gflop_per_pass": flops(lambda: measured(main, scenes[:1], Scheme("midpoint", 1))) / len(KINDS) / 1e9,
     }
-
-
-def one_gradient(pair: Pair, scene: Sample) -> list[Tensor]:
-    """A single gradient of faiglib's, as :func:`faiglib.attribution.faig` takes it."""
-    path = ParameterPath(pair.target, pair.baseline)
-    return integrate(path, scene.inputs["blurry"], scene.ground_truth, quadrature("midpoint", 1), wanted=path.weights)

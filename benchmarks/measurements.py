@@ -46,7 +46,12 @@ def convergence(size: Size) -> Row:
         reference_nodes=size.convergence_reference,
     )
     table = beyond.convergence(dataclasses.replace(bench, profile=profile))
-    return {"crop": size.crop, "reference_nodes": size.convergence_reference, "rows": table.to_dict("records")}
+    return {
+        "crop": size.crop,
+        "reference_nodes": size.convergence_reference,
+        "most_nodes": size.most_nodes,
+        "rows": table.to_dict("records"),
+    }
 
 
 def memory(size: Size) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -64,10 +65,14 @@ def read_image(path: str | os.PathLike[str], *, warn: bool = True) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().float() / 255
 
 
+#: Held while the filters of warnings are changed, which all threads share.
+_FILTERING = Lock()
+
+
 def _decode(path: Path) -> tuple[np.ndarray, list[str]]:
     """Pixels (H, W, 3) in 8 bits, and what had to be converted to get them."""
     conversions = []
-    with warnings.catch_warnings():
+    with _FILTERING, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=_FORMATS) as opened:

@@ -63,7 +63,7 @@ class RecipeBase:
         patch: side of the ground-truth patch in pixels.
         peak_lr: highest learning rate of Adam.
         schedule: ``one-cycle`` (linear warm-up, cosine to the end), ``two-cycles`` (one over the first ``period``
-            steps, another with half the peak over the rest) or ``cosine-restarts`` (as released).
+            steps, another with half the peak over the rest, where there is one) or ``cosine-restarts`` (as released).
         period: length in steps of a cosine period, for ``cosine-restarts``, or of the first of ``two-cycles``.
         warmup: share of the steps of a cycle that warm up.
         ema: decay of the moving average of the weights, which is the result.

@@ -58,7 +58,8 @@ retraining_figures.curves(runs)
 #
 # The released program re-trains no filter of the first layer, although such filters can be among the chosen ones. The table
 # counts them among FAIG's, and compares re-training all chosen filters, as the text says, with re-training them without
-# the first layer, for the filters' own function and one pair of each network.
+# the first layer, for the filters' own function and one pair of each network. (The program does this for the SRCNN-style
+# network only; for the other it is what it would do.) Where no chosen filter lies in the first layer, nothing changes.
 
 # %%
 difference = retraining.released_difference(bench, runs)

@@ -33,7 +33,7 @@ glue("shared_baselines", weights.shared_baselines(bench.models), display=False)
 #
 # What is as in the paper: L1 loss, Adam with β = (0.9, 0.99), an exponential moving average of the weights as the result,
 # random crops with flips and rotations, blur and noise each with probability one half for the target. What differs: the
-# length, the size of batch and patch, the learning rate (one cycle with a higher peak instead of cosine restarts), an
+# length, the size of batch and patch, the learning rate (one or two cycles with a higher peak instead of cosine restarts), an
 # average that forgets its start sooner, half-precision arithmetic, and the images (BSDS500 instead of DIV2K).
 # {glue:text}`shared_baselines:s` The paper's rows stand below the shipped ones. The last column says how many pixels were
 # seen, as a share of the paper's.

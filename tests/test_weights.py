@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -94,3 +95,12 @@ def test_the_shipped_folder_is_small_and_whole():
     listed = {entry.file for entry in zoo.entries(SHIPPED)}
     assert {path.name for path in files if path.suffix == ".safetensors"} == listed
     assert {f"{Path(name).stem}.csv" for name in listed} == {path.name for path in (SHIPPED / "logs").iterdir()}
+
+
+def test_a_target_and_a_baseline_judged_on_different_images_are_not_compared(folder):
+    manifest = folder / zoo.MANIFEST
+    content = json.loads(manifest.read_text())
+    content["models"][0]["psnr_images"] = {"set14": 3}
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(WeightsError, match="different numbers of images of set14: 3 and all"):
+        weights.quality(folder)

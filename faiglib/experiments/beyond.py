@@ -659,13 +659,14 @@ def sampling(bench: Workbench) -> pd.DataFrame:
         One row per ``network``, ``varied`` ("images" or "crop"), ``amount`` (images, HR pixels a side) and ``filters``:
         ``overlap`` (of the top 1 % with the reference's) and ``spearman``, means over the groups.
     """
-    parts = []
-    for network, seed in bench.first_pairs:
-        pair = bench.pair(network, seed)
+
+    def of_pair(name: tuple[str, int]) -> pd.DataFrame:
+        pair = bench.pair(*name)
         key = bench.key(pair, bench.test_set, profile=bench.profile, nodes=SAMPLING_NODES)
         part = bench.store.table("beyond/sampling", key, partial(_sampled, bench, pair))
-        parts.append(part.assign(network=network))
-    return pd.concat(parts, ignore_index=True)
+        return part.assign(network=pair.network)
+
+    return pd.concat(bench.in_parallel(of_pair, bench.first_pairs), ignore_index=True)
 
 
 def _sampled(bench: Workbench, pair: Pair) -> pd.DataFrame:

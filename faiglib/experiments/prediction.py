@@ -91,9 +91,16 @@ class Roles:
 
 
 def widen(bench: Workbench) -> Workbench:
-    """The workbench with all sets of :data:`SETS`, whatever the profile uses in other chapters."""
-    profile = dataclasses.replace(bench.profile, image_sets=SETS)
-    return dataclasses.replace(bench, profile=profile)
+    """The workbench with all sets of :data:`SETS`, whatever the profile uses in other chapters.
+
+    Where fewer than two of them are on the machine, scikit-image's photographs come with them.
+    """
+
+    def using(image_sets: tuple[str, ...]) -> Workbench:
+        return dataclasses.replace(bench, profile=dataclasses.replace(bench.profile, image_sets=image_sets))
+
+    wide = using(SETS)
+    return wide if len(wide.image_sets) > 1 else using(("skimage", *SETS))
 
 
 def roles(bench: Workbench) -> Roles:

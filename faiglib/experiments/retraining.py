@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,32 +103,30 @@ def released_difference(bench: Workbench, runs: pd.DataFrame) -> pd.DataFrame:
     """
     last = runs[(runs["step"] == runs["step"].max()) & (runs["method"] == "faig") & (runs["task"] == runs["filters"])]
     ends = last.set_index(["network", "seed", "filters"])["psnr"]
-    rows = []
-    for network, seed in bench.first_pairs:
+
+    def compared(item: tuple[tuple[str, int], str]) -> dict[str, object]:
+        (network, seed), function = item
         pair = bench.pair(network, seed)
-        rankings = discover(bench, pair, bench.test_set)
-        for function in FUNCTIONS:
-            job = Job(function, "faig", function, rankings.top("faig", function, PERCENT))
-            other = as_released(job)
-            published = released = float(ends[network, seed, function])
-            if len(other.filters) < len(job.filters):
-                key = bench.key(
-                    pair, bench.test_set, profile=bench.profile, training=bench.training_set.digest, function=function
-                )
-                table = bench.store.table("retraining/released", key, partial(_retrained, bench, pair, [other]))
-                released = float(table["psnr"].iloc[-1])
-            rows.append(
-                {
-                    "network": network,
-                    "seed": seed,
-                    "filters": function,
-                    "chosen": len(job.filters),
-                    "first_layer": len(job.filters) - len(other.filters),
-                    "psnr": published,
-                    "psnr_released": released,
-                }
+        job = Job(function, "faig", function, discover(bench, pair, bench.test_set).top("faig", function, PERCENT))
+        other = as_released(job)
+        published = released = float(ends[network, seed, function])
+        if len(other.filters) < len(job.filters):
+            key = bench.key(
+                pair, bench.test_set, profile=bench.profile, training=bench.training_set.digest, function=function
             )
-    return pd.DataFrame(rows)
+            table = bench.store.table("retraining/released", key, partial(_retrained, bench, pair, [other]))
+            released = float(table["psnr"].iloc[-1])
+        return {
+            "network": network,
+            "seed": seed,
+            "filters": function,
+            "chosen": len(job.filters),
+            "first_layer": len(job.filters) - len(other.filters),
+            "psnr": published,
+            "psnr_released": released,
+        }
+
+    return pd.DataFrame(bench.in_parallel(compared, itertools.product(bench.first_pairs, FUNCTIONS)))
 
 
 def _retrained(bench: Workbench, pair: Pair, wanted: list[Job]) -> pd.DataFrame:

@@ -78,12 +78,21 @@ def quality(folder: Path) -> pd.DataFrame:
     Returns:
         One row per ``network``, ``seed``, ``image_set`` and ``input``: ``images`` (how many, or "all"), ``baseline``
         and ``target`` (dB), ``gain`` (dB).
+
+    Raises:
+        WeightsError: a target was judged on other images than its baseline.
     """
     rows = []
     for network, seed in zoo.pairs_available(folder):
         pair = zoo.pair_entries(folder, network, seed)
         for image_set in pair["target"].psnr:
-            images = str((pair["target"].psnr_images or {}).get(image_set, "all"))
+            counts = {str((entry.psnr_images or {}).get(image_set, "all")) for entry in pair.values()}
+            if len(counts) > 1:
+                raise WeightsError(
+                    f"baseline and target of {network} seed {seed} were judged on different numbers of images of "
+                    f"{image_set}: {' and '.join(sorted(counts))}"
+                )
+            (images,) = counts
             for kind in JUDGED:
                 base, target = (pair[role].psnr[image_set][kind] for role in ("baseline", "target"))
                 rows.append((network, seed, image_set, images, kind, base, target, target - base))

@@ -17,6 +17,9 @@ from faiglib.figures.common import BLUE, GRAY, GREEN, ORANGE, PINK, finished
 from faiglib.networks import TITLES
 from faiglib.source import with_source
 
+#: Smaller shares are drawn here: less than one of the filters compared.
+_LEAST_MISSED = 3e-4
+
 _PRECISIONS = {"32-true": ("float32", BLUE), "bf16-mixed": ("bfloat16", ORANGE)}
 
 
@@ -60,10 +63,11 @@ def averaging(table: pd.DataFrame) -> Figure:
             style = {"left": ("black", "-"), "midpoint": (BLUE, "-"), "gauss-legendre": (ORANGE, "-")}[rule]
             colour, line = (PINK, ":") if "bf16" in str(scheme) else style
             shade = 1.0 if rule == "left" else min(1.0, 0.25 + int(nodes) / 25)
-            axis.plot(rows["images"], 1 - rows["overlap"], line, color=colour, alpha=shade, marker="o", ms=3)
+            missed = (1 - rows["overlap"]).clip(lower=_LEAST_MISSED)
+            axis.plot(rows["images"], missed, line, color=colour, alpha=shade, marker="o", ms=3)
             axis.annotate(
                 nodes,
-                (rows["images"].iloc[-1], 1 - rows["overlap"].iloc[-1]),
+                (rows["images"].iloc[-1], missed.iloc[-1]),
                 xytext=(4, 0),
                 textcoords="offset points",
                 fontsize=7,
