@@ -87,7 +87,7 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
             "seed": recipe.seed,
             "recipe": asdict(recipe),
             "psnr": quality,
-            "psnr_images": {one.name: len(one.select(limit)) for one in image_sets},
+            "psnr_images": {one.name: len(one.select(limit)) for one in image_sets} if limit else None,
             "rounding": effect,
             **details,
         },

@@ -149,8 +149,9 @@ def selectivity(table: pd.DataFrame) -> Styler:
             "drop ×10³": table["drop"],
             "PSNR target": table["psnr_target"],
             "PSNR masked": table["psnr"],
-            "PSNR baseline": table["psnr_baseline"],
             "brightness shift": table["luminance_shift"],
+            "PSNR masked, brightness put right": table["psnr_level"],
+            "PSNR baseline": table["psnr_baseline"],
         }
     )
     numbers = {name: "{:.2f}" for name in shown.columns if name.startswith(("drop", "PSNR", "brightness"))}

@@ -89,6 +89,7 @@ main_network, _ = bench.main_pair
 costs = shown[(shown["network"] == main_network) & (shown["percent"] == 1)].set_index(["filters", "input"])
 for (function, kind), row in costs.iterrows():
     glue(f"cost_{function}_{kind}", float(row["psnr_target"] - row["psnr"]), display=False)
+glue("brightness_part", masking.brightness_part(shown), display=False)
 glue("main_network", TITLES[main_network], display=False)
 glue("profile", bench.profile.name, display=False)
 glue("shown_set", bench.image_sets[shown_set].title, display=False)
@@ -97,8 +98,9 @@ tables.selectivity(shown)
 # %% [markdown]
 # The drop compares the masked network with the *target*, so it grows with any change of the output. PSNR compares with
 # the ground truth and shows in addition whether what is lost is quality. The brightness shift (in 8-bit levels) is a side
-# effect of replacing weights without their biases; where it is large, PSNR falls for a reason that has nothing to do with
-# blur or noise.
+# effect of replacing weights without their biases. It hits the SRCNN-style network, whose output is all its own; SRResNet
+# adds its output to the enlarged input, which keeps the brightness. Where it is large, PSNR falls for a reason that has
+# nothing to do with blur or noise, and that the gradient maps of the drop do not see. {glue:text}`brightness_part:s`
 #
 # ## From 0 to 100 %
 #

@@ -349,3 +349,16 @@ def test_networks_built_side_by_side_have_the_weights_of_their_seeds():
     alone = [weights(seed) for seed in range(8)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(weights, range(8))) == alone
+
+
+def test_selectivity_says_what_is_lost_beside_the_shift_of_brightness():
+    error, shift = 0.003, 5.1  # mean squared error of [0, 1] images without the shift; levels
+    whole = -10 * math.log10(error + (shift / 255) ** 2)
+    row = {"network": "srcnn_style", "image_set": "set14", "method": "faig", "percent": 1.0, "image": "a", "drop": 1.0}
+    levels = {"psnr": whole, "psnr_target": 28.0, "psnr_baseline": 24.0, "luminance_shift": shift}
+    cells = [(kind, function) for kind in ("blurry", "noisy") for function in ("deblurring", "denoising")]
+    drops = pd.DataFrame([row | levels | {"input": kind, "filters": function} for kind, function in cells])
+    table = masking.selectivity(drops)
+    assert table["psnr_level"].to_numpy() == pytest.approx(-10 * math.log10(error))
+    expected = f"SRCNN-style {28 - whole:.2f} dB, of which {28 + 10 * math.log10(error):.2f}."
+    assert masking.brightness_part(table).endswith(expected)
