@@ -205,7 +205,14 @@ def train(
         list[str] | None,
         typer.Option(help="What to train; by default baseline, then target from it.", **one_of(ROLES)),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of weights, patches and noise.")] = 0,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0,
+            max=LARGEST_SEED,
+            help="Seed of weights, patches and noise, by default 0; several are trained one after the other.",
+        ),
+    ] = None,
     profile: Annotated[
         str,
         typer.Option(
@@ -222,7 +229,7 @@ def train(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
     out: Annotated[Path, typer.Option(help="Folder that gets one folder a run.")] = Path("build/runs"),
-    initial: Annotated[Path | None, typer.Option(help="Weights to start the first role from.")] = None,
+    initial: Annotated[Path | None, typer.Option(help="Weights to start the first role of a seed from.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     patch: Annotated[int | None, typer.Option(help="Side of the ground-truth patch, instead of the recipe's.")] = None,
@@ -247,27 +254,34 @@ def train(
     """
     if from_manifest and profile != "standard":
         raise FaiglibError(f"--from-manifest says what to train, so that --profile {profile} cannot")
-    plans = runs.plans_of(profile, network, role or (), seed, from_manifest)
-    image_sets = [training_images(plan, data, data_dir) for plan in plans]
+    chains = [runs.plans_of(profile, network, role or (), one, from_manifest) for one in seed or [0]]
+    image_sets = {plan.name: training_images(plan, data, data_dir) for chain in chains for plan in chain}
     place = choose_device(device)
     if precision == "auto":
-        precision = plans[0].precision or ("bf16-mixed" if place.type == "cuda" else "32-true")
+        precision = precision_of(chains, place)
     fabric = several(place, devices, precision)
-    for plan, image_set in zip(plans, image_sets, strict=True):
-        recipe = runs.with_overrides(
-            plan.recipe,
-            iterations=iterations,
-            batch=batch,
-            patch=patch,
-            peak_lr=peak_lr,
-            schedule=schedule,
-            period=period,
-        )
-        if initial is None and plan.parent is not None:
-            initial = out / plan.parent / "weights.safetensors"
-        initial = runs.run(recipe, image_set, out / plan.name, initial=initial, fabric=fabric, precision=precision)
-        if fabric.is_global_zero:
-            typer.echo(f"Trained weights: {initial}")
+    trained: dict[str, Path] = {}
+    for chain in chains:
+        start = initial
+        for plan in chain:
+            if plan.name not in trained:  # seeds may share a baseline
+                recipe = runs.with_overrides(
+                    plan.recipe,
+                    iterations=iterations,
+                    batch=batch,
+                    patch=patch,
+                    peak_lr=peak_lr,
+                    schedule=schedule,
+                    period=period,
+                )
+                if start is None and plan.parent is not None:
+                    start = out / plan.parent / "weights.safetensors"
+                trained[plan.name] = runs.run(
+                    recipe, image_sets[plan.name], out / plan.name, initial=start, fabric=fabric, precision=precision
+                )
+                if fabric.is_global_zero:
+                    typer.echo(f"Trained weights: {trained[plan.name]}")
+            start = trained[plan.name]
 
 
 @app.command("race")
@@ -406,6 +420,21 @@ def training_images(plan: runs.Plan, data: str | None, data_dir: Path | None) ->
             "digest; --data trains on other images"
         )
     return image_set
+
+
+def precision_of(chains: Sequence[Sequence[runs.Plan]], device: torch.device) -> str:
+    """The arithmetic that the plans want, or where they do not say so, what suits the device.
+
+    Raises:
+        TrainingError: they want different ones.
+    """
+    wanted = sorted({plan.precision for chain in chains for plan in chain if plan.precision})
+    if len(wanted) > 1:
+        raise TrainingError(
+            f"the manifest has runs in {' and in '.join(wanted)}; train them one by one (--role, --seed), or choose "
+            "with --precision"
+        )
+    return wanted[0] if wanted else "bf16-mixed" if device.type == "cuda" else "32-true"
 
 
 def several(device: torch.device, processes: int, precision: str | None = None) -> Fabric:

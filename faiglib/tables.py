@@ -41,6 +41,19 @@ def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: s
 
 
 @with_source
+def nodes_needed(needed: pd.DataFrame, caption: str = "") -> Styler:
+    """Points that a quadrature rule needs, from :func:`faiglib.experiments.beyond.nodes_needed`."""
+    titles = {
+        "nodes": "points needed",
+        "overlap": "top 1 % in common",
+        "spearman": "rank correlation",
+        "error_percent": "completeness error (%)",
+    }
+    formats = dict(zip(titles.values(), ("{:.0f}", "{:.2%}", "{:.5f}", "{:.3f}"), strict=True))
+    return plain(needed.rename(columns=titles), formats, caption)
+
+
+@with_source
 def complexity(rows: list[TableOneRow]) -> Styler:
     """Supp. Table 1 beside what is counted here, from :func:`faiglib.complexity.table_1`."""
     shown = pd.DataFrame(

@@ -58,23 +58,7 @@ glue("reference_error", float(verdict.error_reference), display=False)
 # rule the fewest points among those tried from which on its top 1 % is as faithful as the released rule's.
 
 # %%
-needed = beyond.nodes_needed(converged)
-tables.plain(
-    needed.rename(
-        columns={
-            "nodes": "points needed",
-            "overlap": "top 1 % in common",
-            "spearman": "rank correlation",
-            "error_percent": "completeness error (%)",
-        }
-    ),
-    {
-        "points needed": "{:.0f}",
-        "top 1 % in common": "{:.2%}",
-        "rank correlation": "{:.5f}",
-        "completeness error (%)": "{:.3f}",
-    },
-)
+tables.nodes_needed(beyond.nodes_needed(converged))
 
 # %% [markdown]
 # ## As published, as released

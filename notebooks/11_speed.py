@@ -98,22 +98,9 @@ beyond_figures.convergence(converged)
 # %%
 glue("convergence_reference", int(results["convergence"]["reference_nodes"]), display=False)
 glue("convergence_most", int(results["convergence"]["most_nodes"]), display=False)
-tables.plain(
-    beyond.nodes_needed(converged).rename(
-        columns={
-            "nodes": "points needed",
-            "overlap": "top 1 % in common",
-            "spearman": "rank correlation",
-            "error_percent": "completeness error (%)",
-        }
-    ),
-    {
-        "points needed": "{:.0f}",
-        "top 1 % in common": "{:.2%}",
-        "rank correlation": "{:.5f}",
-        "completeness error (%)": "{:.3f}",
-    },
-    caption="Fewest points tried from which on a rule is as faithful on one image as the published one, mean of the networks",
+tables.nodes_needed(
+    beyond.nodes_needed(converged),
+    "Fewest points tried from which on a rule is as faithful on one image as the published one, mean of the networks",
 )
 
 # %% [markdown]

@@ -203,7 +203,12 @@ class Material:
 
 
 def arguments(options: dict[str, object]) -> list[object]:
-    return [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+    """Options as words; a tuple is an option that is given several times."""
+    words: list[object] = []
+    for name, value in options.items():
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [f"--{name.replace('_', '-')}", one]
+    return words
 
 
 @pytest.fixture(scope="session")
@@ -651,6 +656,32 @@ def test_a_training_repeats_the_manifest(call, fails, training_images, tmp_path,
     )
     assert "are not those that srresnet-baseline-seed2 was trained on" in fails(*again)
     assert "--profile quick cannot" in fails(*again, "--profile", "quick")
+    monkeypatch.setattr(datasets, "find", lambda name, data_dir=None: photos)
+    assert "runs in 32-true and in bf16-mixed" in fails(*again)
+
+
+def test_seeds_that_are_trained_together_are_as_if_trained_alone(call, training_images, tmp_path):
+    changes = {"iterations": 2, "role": ()}
+    for seed in (0, 1):
+        assert call(*train(training_images, tmp_path / "alone", seed=seed, **changes)).status == 0
+    outcome = call(*train(training_images, tmp_path / "together", seed=(0, 1), **changes))
+    assert outcome.status == 0
+    names = [f"srresnet-{role}-seed{seed}" for seed in (0, 1) for role in ("baseline", "target")]
+    files = [tmp_path / "together" / name / "weights.safetensors" for name in names]
+    assert outcome.out == "".join(f"Trained weights: {file}\n" for file in files)
+    contents = [file.read_bytes() for file in files]
+    assert contents == [(tmp_path / "alone" / name / "weights.safetensors").read_bytes() for name in names]
+    assert len(set(contents)) == len(contents)
+
+
+def test_a_baseline_that_seeds_share_is_trained_once(call, training_images, tmp_path):
+    """The seeds of the shipped manifest share theirs."""
+    changes = {"iterations": 2, "role": (), "profile": "standard", "seed": (0, 1, 2), "precision": "32-true"}
+    outcome = call(*train(training_images, tmp_path, **changes))
+    assert outcome.status == 0
+    lines = outcome.out.splitlines()
+    names = ["baseline-seed0", "target-seed0", "target-seed1", "target-seed2"]
+    assert lines == [f"Trained weights: {tmp_path / f'srresnet-{name}' / 'weights.safetensors'}" for name in names]
 
 
 class _Launched:
