@@ -55,7 +55,10 @@ def attribute(
 
 
 class WholeImageDataset(torch.utils.data.Dataset):
-    """Whole images degraded on the CPU, then cropped: one sample an item, as in the released training."""
+    """Whole images degraded on the CPU, then cropped, as in the released training: one sample an item.
+
+    Unlike there, the images lie in memory, and the crops are neither flipped nor rotated: there is less to do here.
+    """
 
     def __init__(self, images: list[Tensor], patch: int, samples: int) -> None:
         self.images, self.patch, self.samples = images, patch, samples

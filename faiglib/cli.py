@@ -240,6 +240,9 @@ def train(
     period: Annotated[int | None, typer.Option(help="Steps of a cycle, for the schedules that have several.")] = None,
     device: DeviceOption = "auto",
     devices: DevicesOption = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Hosts that the command runs on, with as many --devices each and one disk.")
+    ] = 1,
     precision: Annotated[
         str,
         typer.Option(
@@ -250,7 +253,8 @@ def train(
 ) -> None:
     """Train networks, or go on with an interrupted training.
 
-    Runs land in OUT/NETWORK-ROLE-seedN. Ctrl-C writes a checkpoint; the same command continues from it.
+    Runs land in OUT/NETWORK-ROLE-seedN. Ctrl-C writes a checkpoint; the same command continues from it. A target starts
+    from the baseline in OUT that its recipe names.
     """
     if from_manifest and profile != "standard":
         raise FaiglibError(f"--from-manifest says what to train, so that --profile {profile} cannot")
@@ -259,29 +263,27 @@ def train(
     place = choose_device(device)
     if precision == "auto":
         precision = precision_of(chains, place)
-    fabric = several(place, devices, precision)
-    trained: dict[str, Path] = {}
+    fabric = several(place, devices, precision, nodes)
+    trained = set()
     for chain in chains:
-        start = initial
-        for plan in chain:
-            if plan.name not in trained:  # seeds may share a baseline
-                recipe = runs.with_overrides(
-                    plan.recipe,
-                    iterations=iterations,
-                    batch=batch,
-                    patch=patch,
-                    peak_lr=peak_lr,
-                    schedule=schedule,
-                    period=period,
-                )
-                if start is None and plan.parent is not None:
-                    start = out / plan.parent / "weights.safetensors"
-                trained[plan.name] = runs.run(
-                    recipe, image_sets[plan.name], out / plan.name, initial=start, fabric=fabric, precision=precision
-                )
-                if fabric.is_global_zero:
-                    typer.echo(f"Trained weights: {trained[plan.name]}")
-            start = trained[plan.name]
+        for number, plan in enumerate(chain):
+            if plan.name in trained:  # seeds may share a baseline
+                continue
+            recipe = runs.with_overrides(
+                plan.recipe,
+                iterations=iterations,
+                batch=batch,
+                patch=patch,
+                peak_lr=peak_lr,
+                schedule=schedule,
+                period=period,
+            )
+            parent = out / plan.parent / "weights.safetensors" if plan.parent else None
+            start = initial if number == 0 and initial else parent
+            weights = runs.run(recipe, image_sets[plan.name], out / plan.name, initial=start, fabric=fabric)
+            trained.add(plan.name)
+            if fabric.is_global_zero:
+                typer.echo(f"Trained weights: {weights}")
 
 
 @app.command("race")
@@ -437,15 +439,15 @@ def precision_of(chains: Sequence[Sequence[runs.Plan]], device: torch.device) ->
     return wanted[0] if wanted else "bf16-mixed" if device.type == "cuda" else "32-true"
 
 
-def several(device: torch.device, processes: int, precision: str | None = None) -> Fabric:
-    """A launched Fabric: from here on the command runs in every process.
+def several(device: torch.device, processes: int, precision: str | None = None, hosts: int = 1) -> Fabric:
+    """A launched Fabric, of so many processes a host: from here on the command runs in every process.
 
     Raises:
         FaiglibError: the device is a single one.
     """
     if device.index is not None and processes > 1:
         raise FaiglibError(f"the device '{device}' is one, so that {processes} processes cannot use one each")
-    fabric = fabric_on(device, processes, precision)
+    fabric = fabric_on(device, processes, precision, hosts)
     fabric.launch()
     return fabric
 

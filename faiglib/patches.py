@@ -7,7 +7,7 @@ random state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -39,16 +39,15 @@ class PatchSource:
     patch: int
 
     @classmethod
-    def from_images(cls, images: Sequence[Tensor], patch: int, device: torch.device | str = "cpu") -> PatchSource:
-        """Collect images (1, 3, H, W) in [0, 1].
+    def from_images(cls, images: Iterable[Tensor], patch: int, device: torch.device | str = "cpu") -> PatchSource:
+        """Collect images (1, 3, H, W) in [0, 1], one after the other; only their 8-bit pixels are kept.
 
         Raises:
             TrainingError: there are no images, or one is smaller than the patch.
         """
-        if not images:
-            raise TrainingError("training needs at least one image")
         least = max(patch, MARGIN + 1)
-        flat, widths, rows, columns = [], [], [], []
+        flat = bytearray()  # grows in place, so that the pixels are never held twice
+        offsets, widths, rows, columns = [], [], [], []
         for number, image in enumerate(images):
             height, width = image.shape[-2:]
             if min(height, width) < least:
@@ -56,16 +55,18 @@ class PatchSource:
                     f"training image number {number} has {width}x{height} pixels, "
                     f"but both sides must be at least {least} for patches of {patch}"
                 )
-            levels = (image * 255).round().clamp(0, 255)
+            levels = (image.cpu() * 255).round().clamp(0, 255)
             padded = F.pad(levels, (MARGIN,) * 4, mode="reflect").to(torch.uint8)
-            flat.append(padded[0].permute(1, 2, 0).reshape(-1, 3))
+            offsets.append(len(flat) // 3)
+            flat += padded[0].permute(1, 2, 0).contiguous().view(-1).numpy().data
             widths.append(padded.shape[-1])
             rows.append(height - patch + 1)
             columns.append(width - patch + 1)
-        sizes = torch.tensor([0] + [len(pixels) for pixels in flat[:-1]])
+        if not offsets:
+            raise TrainingError("training needs at least one image")
         return cls(
-            torch.cat(flat).to(device),
-            sizes.cumsum(0).to(device),
+            torch.frombuffer(flat, dtype=torch.uint8).view(-1, 3).to(device),
+            torch.tensor(offsets, device=device),
             torch.tensor(widths, device=device),
             torch.tensor(rows, device=device),
             torch.tensor(columns, device=device),

@@ -72,8 +72,12 @@ def source_digest() -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+@cache
 def _git_state() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that faiglib lies in, and whether files differ from it."""
+    """Commit of the checkout that faiglib lies in, and whether files differ from it.
+
+    As the digest of the sources, taken once per process: what is committed later is not the code that runs.
+    """
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != _PACKAGE.parent:
         return None, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from faiglib.training import Recipe
 
 #: Largest change of PSNR by half precision with which weights are published, in dB.
 LARGEST_ROUNDING = 0.005
+
+#: Least share of the top 1 % filters that has to stay in half precision, for deblurring and for denoising.
+LEAST_OVERLAP = 0.99
 
 #: Side of the crops on which that is measured, in ground-truth pixels.
 ROUNDING_CROP = 64
@@ -55,8 +59,8 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
         limit: images per set, evenly spaced; None is all.
 
     Raises:
-        TrainingError: the run is not finished, is not described as :func:`run` does, or half precision changes what its
-            network does.
+        TrainingError: the run is not finished, is not described as :func:`faiglib.runs.run` does, started from weights
+            that are gone, or half precision changes what its network does or which filters are at the top.
         WeightsError: its weights cannot be read.
     """
     try:
@@ -65,6 +69,7 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
         recipe = Recipe(**description["recipe"])
         kept = ("parent", "seconds", "precision", "data", "data_digest", "made_on")
         details = {name: description[name] for name in kept}
+        details["continued_on"] = description.get("continued_on")
     except OSError as error:
         raise TrainingError(f"{folder} holds no finished training run: there is no {error.filename}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -72,13 +77,13 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
     full = load_weights(folder / "weights.safetensors")
     half = _halved(full)
     network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")
-    effect = rounding(recipe, full, _parent_of(details["parent"], folder, models))
-    if not effect["psnr"] <= LARGEST_ROUNDING:
-        raise TrainingError(
-            f"the weights of {folder} cannot be kept in half precision: it changes PSNR by {effect['psnr']:.3f} dB"
-        )
+    parent = _parent_of(details["parent"], folder, models) if recipe.role == "target" else None
+    effect = rounding(recipe, full, parent)
+    _require_harmless(effect, folder)
+    cut = {one.name: limit for one in image_sets if limit is not None and limit < len(one)}
     quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
-    entry = zoo.add(
+    write_text_atomic(models / "logs" / f"{zoo.name_of(recipe.network, recipe.role, recipe.seed)}.csv", log)
+    return zoo.add(
         models,
         half,
         {
@@ -87,21 +92,39 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
             "seed": recipe.seed,
             "recipe": asdict(recipe),
             "psnr": quality,
-            "psnr_images": {one.name: len(one.select(limit)) for one in image_sets} if limit else None,
+            "psnr_images": cut or None,
             "rounding": effect,
             **details,
         },
     )
-    write_text_atomic(models / "logs" / Path(entry.file).with_suffix(".csv").name, log)
-    return entry
 
 
 def _parent_of(parent: str | None, folder: Path, models: Path) -> State | None:
-    """Weights that a run started from: those of the run beside it, else those among the models, else None."""
+    """Weights that a run started from, if from any: those of the run beside it, else those among the models."""
     if parent is None:
         return None
-    places = (folder.parent / Path(parent).stem / "weights.safetensors", models / parent)
-    return next((load_weights(place) for place in places if place.is_file()), None)
+    for place in (folder.parent / Path(parent).stem / "weights.safetensors", models / parent):
+        if place.is_file():
+            return load_weights(place)
+    raise TrainingError(
+        f"the run {folder} started from {parent}, which is neither beside it nor in {models}, so that its path from "
+        "there cannot be examined"
+    )
+
+
+def _require_harmless(effect: Mapping[str, float], folder: Path) -> None:
+    """Refuse an effect of half precision, as :func:`rounding` returns it, that is not negligible."""
+    if not effect["psnr"] <= LARGEST_ROUNDING:
+        raise TrainingError(
+            f"the weights of {folder} cannot be kept in half precision: it changes PSNR by {effect['psnr']:.3f} dB"
+        )
+    for function in ("deblurring", "denoising"):
+        overlap = effect.get(f"overlap_{function}", 1.0)
+        if not overlap >= LEAST_OVERLAP:
+            raise TrainingError(
+                f"the weights of {folder} cannot be kept in half precision: only {overlap:.1%} of the top 1 % "
+                f"{function} filters stay"
+            )
 
 
 def _halved(state: State) -> State:

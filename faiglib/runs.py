@@ -1,12 +1,14 @@
 """A training run in a folder, and its way into the shipped weights.
 
-The folder holds ``state.safetensors`` (checkpoint), ``log.csv``, ``weights.safetensors`` (result) and ``run.json`` (how
-it was made). Running again with the same arguments continues an interrupted run and does nothing for a finished one.
+The folder holds ``state.safetensors`` (checkpoint), ``log.csv``, ``sessions.json`` (on what it was made, session by
+session), ``weights.safetensors`` (result) and ``run.json`` (how it was made). Running again with the same arguments
+continues an interrupted run and does nothing for a finished one.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,14 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faiglib import datasets, provenance, zoo
+from faiglib import datasets, zoo
 from faiglib.checkpoints import load_weights, read_metadata
 from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
 from faiglib.errors import TrainingError, WeightsError
-from faiglib.files import write_text_atomic
+from faiglib.files import sha256_file, write_text_atomic
 from faiglib.networks import build
-from faiglib.training import Fabric, Recipe, paper_recipe, train
+from faiglib.training import Fabric, Recipe, arithmetic, paper_recipe, sessions, train
 
 #: Names of the profiles of training.
 PROFILES = ("standard", "paper", "quick")
@@ -54,11 +56,7 @@ class Plan:
     @property
     def name(self) -> str:
         """Name of the run and of its folder."""
-        return _name(self.recipe.network, self.recipe.role, self.recipe.seed)
-
-
-def _name(network: str, role: str, seed: int) -> str:
-    return f"{network}-{role}-seed{seed}"
+        return zoo.name_of(self.recipe.network, self.recipe.role, self.recipe.seed)
 
 
 def plan_of(profile: str, network: str, role: str, seed: int, models: Path | None = None) -> Plan:
@@ -78,7 +76,7 @@ def plan_of(profile: str, network: str, role: str, seed: int, models: Path | Non
         WeightsError: there is no manifest, or none that can be read.
     """
     build(network)
-    parent = _name(network, "baseline", seed) if role == "target" else None
+    parent = zoo.name_of(network, "baseline", seed) if role == "target" else None
     if profile == "paper" and role in ("baseline", "target"):
         return Plan(paper_recipe(network, role, seed), parent)  # type: ignore[arg-type]
     if profile == "quick":
@@ -109,13 +107,22 @@ def plans_of(profile: str, network: str, roles: Sequence[str], seed: int, models
     """The runs that train a network for some roles, or a target and the baseline under it if no role is given.
 
     Arguments and errors as for :func:`plan_of`.
+
+    Raises:
+        TrainingError: the target was trained from weights that are no run's.
     """
     if roles:
         return [plan_of(profile, network, role, seed, models) for role in roles]
     target = plan_of(profile, network, "target", seed, models)
     if target.parent is None:
         return [target]
-    return [plan_of(profile, network, "baseline", int(target.parent.rpartition("-seed")[2]), models), target]
+    baseline = re.fullmatch(rf"{re.escape(network)}-baseline-seed([0-9]+)", target.parent)
+    if baseline is None:
+        raise TrainingError(
+            f"{target.name} was trained from {target.parent}.safetensors, which is not the baseline of a seed; "
+            "--role target --initial FILE trains from it"
+        )
+    return [plan_of(profile, network, "baseline", int(baseline[1]), models), target]
 
 
 def with_overrides(recipe: Recipe, **values: Any) -> Recipe:
@@ -130,18 +137,18 @@ def run(
     *,
     initial: Path | None = None,
     fabric: Fabric | None = None,
-    precision: str = "32-true",
     progress: bool = True,
 ) -> Path:
     """Train by a recipe on an image set, or continue to, and describe the run in ``run.json``.
+
+    The images of a run that is finished are not read.
 
     Args:
         recipe: what to train.
         image_set: ground-truth images.
         folder: of the run; one run a folder.
         initial: weights to start from.
-        fabric: launched; decides device and number of processes. One CPU process in float32 otherwise.
-        precision: what ``fabric`` was made with, for the record.
+        fabric: launched; decides device, precision and number of processes. One CPU process in float32 otherwise.
         progress: show a progress bar.
 
     Returns:
@@ -151,17 +158,19 @@ def run(
         TrainingError: the folder cannot be created; and see :func:`faiglib.training.train`.
         WeightsError: the initial weights cannot be used.
     """
-    finished = _is_finished(folder, recipe)
-    images = [image for _, image in image_set.load()]
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    weights = folder / "weights.safetensors"
     start = load_weights(initial) if initial else None
+    asked = _asked(recipe, image_set, initial, fabric)
+    if fabric.broadcast(_is_finished(folder, asked)):
+        return weights
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"the folder {folder} of the run cannot be created: {error.strerror}") from None
-    fabric = fabric or Fabric(accelerator="cpu", devices=1)
     result = train(
         recipe,
-        images,
+        (image for _, image in image_set.load()),
         initial=start,
         run_dir=folder,
         validation=validation_crops(recipe.scale),
@@ -169,42 +178,44 @@ def run(
         log_every=max(10, recipe.iterations // 60),
         progress=progress,
     )
-    if not finished and fabric.is_global_zero:
-        _describe(recipe, image_set, folder, initial, fabric, precision, result.seconds)
+    if fabric.is_global_zero:
+        made = {"processes": fabric.world_size, "seconds": round(result.seconds, 1), **_made_on(folder)}
+        write_text_atomic(folder / "run.json", json.dumps(asked | made, indent=1) + "\n")
     fabric.barrier()  # the other processes may read the files from here on
-    return folder / "weights.safetensors"
+    return weights
 
 
-def _describe(
-    recipe: Recipe,
-    image_set: ImageSet,
-    folder: Path,
-    initial: Path | None,
-    fabric: Fabric,
-    precision: str,
-    seconds: float,
-) -> None:
-    """Write ``run.json``."""
-    description = {
+def _asked(recipe: Recipe, image_set: ImageSet, initial: Path | None, fabric: Fabric) -> dict[str, Any]:
+    """What is asked of a run, as ``run.json`` says it."""
+    return {
         "recipe": asdict(recipe),
         "data": image_set.name,
         "data_digest": image_set.digest,
-        "precision": precision,
-        "processes": fabric.world_size,
+        "precision": arithmetic(fabric),
         "parent": _published_name(initial) if initial else None,
-        "seconds": round(seconds, 1),
-        "made_on": provenance.collect(fabric.device),
+        "initial_sha256": sha256_file(initial) if initial else None,
     }
-    write_text_atomic(folder / "run.json", json.dumps(description, indent=1) + "\n")
 
 
-def _is_finished(folder: Path, recipe: Recipe) -> bool:
-    """Whether the run in the folder went to its end and says so: its description is not to be overwritten."""
+def _made_on(folder: Path) -> dict[str, Any]:
+    """Provenance of the first session, and of the later ones that differ from all before them in more than the time."""
+    made = [one["made_on"] for one in sessions(folder)]
+    kinds: list[dict[str, Any]] = []
+    for one in made:
+        if one | {"time_utc": None} not in [kind | {"time_utc": None} for kind in kinds]:
+            kinds.append(one)
+    return {"made_on": kinds[0] if kinds else {}, "continued_on": kinds[1:] or None}
+
+
+def _is_finished(folder: Path, asked: dict[str, Any]) -> bool:
+    """Whether the folder holds the result of the very run that is asked for, trained to its end."""
     try:
-        steps = read_metadata(folder / "state.safetensors").get("step")
-    except WeightsError:
+        described = json.loads((folder / "run.json").read_bytes())
+        steps = read_metadata(folder / "state.safetensors")["step"]
+        same = all(described.get(name) == value for name, value in asked.items())
+    except (OSError, ValueError, AttributeError, KeyError, WeightsError):
         return False
-    return steps == str(recipe.iterations) and (folder / "run.json").is_file()
+    return same and steps == str(asked["recipe"]["iterations"]) and (folder / "weights.safetensors").is_file()
 
 
 def _published_name(weights: Path) -> str:

@@ -1,8 +1,8 @@
 """One trainer for everything, on Lightning Fabric (CPU, GPU, several processes).
 
-A run is described by a recipe, which names what it is for (:mod:`faiglib.objectives`); with the images and the initial
-weights it determines every bit of the result on a given device and torch version. A run that stops at any point goes
-on from its last checkpoint.
+A run is described by a recipe, which names what it is for (:mod:`faiglib.objectives`); with the images, the initial
+weights and the arithmetic it determines every bit of the result on a given device and torch version. A run that stops
+at any point goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from faiglib import provenance
 from faiglib.checkpoints import State, fit, save_weights
 from faiglib.degradations import BLUR_SIGMA, NOISE_SIGMA, quantise
 from faiglib.errors import TrainingError
-from faiglib.files import write_rows_atomic
+from faiglib.files import write_rows_atomic, write_text_atomic
 from faiglib.interruption import uninterrupted
 from faiglib.metrics import psnr
 from faiglib.networks import build
@@ -137,16 +138,22 @@ def paper_recipe(network: str, role: Literal["baseline", "target"], seed: int = 
     return recipe if role == "baseline" else replace(recipe, iterations=100_000, peak_lr=5e-5)
 
 
-def fabric_on(device: torch.device, processes: int = 1, precision: str | None = None) -> Fabric:
+def fabric_on(device: torch.device, processes: int = 1, precision: str | None = None, hosts: int = 1) -> Fabric:
     """A Fabric on a device, not yet launched.
 
     Args:
         device: its index, where it has one and is a GPU, chooses that GPU.
-        processes: how many; more than one on a CPU use gloo.
+        processes: how many on each host; more than one on a CPU use gloo.
         precision: in Fabric's words; float32 without it.
+        hosts: how many machines take part.
     """
     chosen = [device.index] if device.type != "cpu" and device.index is not None else processes
-    return Fabric(accelerator=device.type, devices=chosen, precision=precision)  # type: ignore[arg-type]
+    return Fabric(accelerator=device.type, devices=chosen, num_nodes=hosts, precision=precision)  # type: ignore[arg-type]
+
+
+def arithmetic(fabric: Fabric) -> str:
+    """Precision of a Fabric in its own words, such as ``32-true`` or ``bf16-mixed``."""
+    return fabric.strategy.precision.precision
 
 
 def learning_rate(recipe: RecipeBase, step: int) -> float:
@@ -202,7 +209,7 @@ class _Progress:
 
 def train(
     recipe: RecipeBase,
-    images: Sequence[Tensor],
+    images: Iterable[Tensor],
     *,
     initial: Mapping[str, Tensor] | None = None,
     trainable: Mapping[str, Tensor] | None = None,
@@ -217,12 +224,12 @@ def train(
 
     Args:
         recipe: what to train.
-        images: ground truth, each (1, 3, H, W) in [0, 1].
+        images: ground truth, each (1, 3, H, W) in [0, 1]; consumed one after the other.
         initial: state of the objective's model to start from; freshly drawn weights otherwise.
         trainable: boolean masks by parameter name, broadcastable to the parameter; everything else stays as
             it is. Without it all parameters are trained.
-        run_dir: where the checkpoint ``state.safetensors``, ``log.csv`` and the result
-            ``weights.safetensors`` go. A checkpoint of the same run found there is continued.
+        run_dir: where the checkpoint ``state.safetensors``, ``log.csv``, ``sessions.json`` (:func:`sessions`) and
+            the result ``weights.safetensors`` go. A checkpoint of the same run found there is continued.
         validation: network input and ground truth, (N, 3, h, w) and (N, 3, H, W), by name; their PSNR is
             logged. It takes an objective whose result restores images.
         fabric: launched; decides device, precision and number of processes. CPU in float32 otherwise.
@@ -232,9 +239,10 @@ def train(
 
     Raises:
         TrainingError: the images or the processes do not fit, a mask names no parameter, the run directory holds
-            another run, or the loss is not finite.
+            another run, the hosts hold different checkpoints, or the loss is not finite.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    made_on = provenance.collect(fabric.device) if run_dir and fabric.is_global_zero else {}
     if recipe.batch % fabric.world_size:
         raise TrainingError(f"a batch of {recipe.batch} does not divide over {fabric.world_size} processes")
     objective = recipe.objective()
@@ -255,9 +263,11 @@ def train(
     parameters: list[Tensor] = list(trained.values())
     optimizer = torch.optim.Adam(parameters, lr=recipe.peak_lr, betas=BETAS, fused=fabric.device.type == "cuda")
     average = [parameter.detach().clone() for parameter in parameters]
-    run_state = _RunState(_identity(recipe, source, initial, trainable), model, trained, average, optimizer)
+    identity = _identity(recipe, arithmetic(fabric), source, initial, trainable)
+    run_state = _RunState(identity, model, trained, average, optimizer)
     checkpoint = run_dir / "state.safetensors" if run_dir else None
     done = run_state.resume(checkpoint) if checkpoint else _Progress()
+    _require_same_step(fabric, done.step)
     log = _read_log(run_dir, done.step)
 
     def result(seconds: float) -> TrainingResult:
@@ -269,6 +279,8 @@ def train(
 
     if done.step == recipe.iterations:
         return result(done.seconds)
+    if run_dir and fabric.is_global_zero:
+        _note_session(run_dir, done.step, made_on)
 
     compiling = (
         fabric.device.type == "cuda" and not run_state.kept
@@ -283,6 +295,7 @@ def train(
         torch.zeros((), device=fabric.device),
     )
     since = 0
+    stepping = time.perf_counter()  # start of the steps since the last row, put off by what is none
     whole = True  # whether the state of the model, moments, average and step number belong together
     bar = tqdm(
         total=recipe.iterations,
@@ -320,28 +333,33 @@ def train(
                 since += 1
                 done.step += 1
                 whole = True
-            bar.update()
-            if done.step % log_every == 0 or done.step == recipe.iterations:
-                row = {
-                    "step": done.step,
-                    "seconds": round(time.monotonic() - started, 2),
-                    "learning_rate": learning_rate(recipe, done.step - 1),
-                    "loss": float(cast("Tensor", fabric.all_reduce(losses / since, reduce_op="mean"))),
-                }
-                if not math.isfinite(row["loss"]):
-                    raise TrainingError(
-                        f"the loss became {row['loss']} before step {done.step}; lower the learning rate"
+                if done.step % log_every == 0 or done.step == recipe.iterations:  # a counted step never lacks its row
+                    mean_loss = float(cast("Tensor", fabric.all_reduce(losses / since, reduce_op="mean")))
+                    if not math.isfinite(mean_loss):
+                        raise TrainingError(
+                            f"the loss became {mean_loss} before step {done.step}; lower the learning rate"
+                        )
+                    row = {
+                        "step": done.step,
+                        "seconds": round(time.monotonic() - started, 2),
+                        "learning_rate": learning_rate(recipe, done.step - 1),
+                        "loss": mean_loss,
+                        "iterations_per_second": float(f"{since / (time.perf_counter() - stepping):.4g}"),
+                    }
+                    row |= _validate(objective.network, parameters, average, validation or {})
+                    log.append(row)
+                    if run_dir and fabric.is_global_zero:
+                        write_rows_atomic(run_dir / "log.csv", log)
+                    losses, since = torch.zeros_like(losses), 0
+                    stepping = time.perf_counter()
+                    bar.set_postfix(
+                        {name: f"{value:.4g}" for name, value in row.items() if name.startswith(("loss", "psnr"))}
                     )
-                row |= _validate(objective.network, parameters, average, validation or {})
-                log.append(row)
-                losses, since = torch.zeros_like(losses), 0
-                bar.set_postfix(
-                    {name: f"{value:.4g}" for name, value in row.items() if name.startswith(("loss", "psnr"))}
-                )
-                if run_dir and fabric.is_global_zero:
-                    write_rows_atomic(run_dir / "log.csv", log)
+            bar.update()
             if time.monotonic() - saved > checkpoint_seconds and bool(torch.isfinite(losses)):
+                before = time.perf_counter()
                 save()
+                stepping += time.perf_counter() - before
                 saved = time.monotonic()
         save()
     except KeyboardInterrupt:
@@ -378,18 +396,57 @@ def _averaged(
 
 def _identity(
     recipe: RecipeBase,
+    precision: str,
     source: PatchSource,
     initial: Mapping[str, Tensor] | None,
     trainable: Mapping[str, Tensor] | None,
 ) -> str:
     """Digest of all that determines the run, so that a checkpoint of another one is never continued."""
-    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
-    digest.update(source.pixels.cpu().numpy().tobytes())
+    digest = hashlib.sha256(json.dumps(asdict(recipe) | {"precision": precision}, sort_keys=True).encode())
+    digest.update(_buffer(source.pixels))
     for tensors in (initial, trainable):
         for name, tensor in sorted((tensors or {}).items()):
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            digest.update(_buffer(tensor))
     return digest.hexdigest()
+
+
+def _buffer(tensor: Tensor) -> Any:
+    """The bytes of a tensor for a digest; of one on the CPU that is contiguous they are not copied."""
+    return tensor.detach().cpu().contiguous().view(-1).numpy()
+
+
+def _require_same_step(fabric: Fabric, step: int) -> None:
+    """Refuse processes that would go on from different steps, each in its own copy of the run's folder."""
+    differs = torch.tensor(float(step != fabric.broadcast(step)), device=fabric.device)
+    if cast("Tensor", fabric.all_reduce(differs, reduce_op="sum")) > 0:
+        raise TrainingError(
+            f"the hosts found different checkpoints (this one step {step}); --out must be on a disk that they share"
+        )
+
+
+def sessions(run_dir: Path) -> list[dict[str, Any]]:
+    """The sessions, in order, whose steps are in the checkpoint of a run: ``step`` at their start, and ``made_on``.
+
+    They are described (:func:`faiglib.provenance.collect`) before their first step, so by the code that runs.
+
+    Raises:
+        TrainingError: the file cannot be read.
+    """
+    path = run_dir / "sessions.json"
+    if not path.exists():
+        return []
+    try:
+        return [{"step": int(one["step"]), "made_on": dict(one["made_on"])} for one in json.loads(path.read_bytes())]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise TrainingError(f"{path} cannot be read ({error!r}); delete it to go on without it") from None
+
+
+def _note_session(run_dir: Path, step: int, made_on: dict[str, Any]) -> None:
+    """Add a session that starts at a step; of an earlier one that started there or later no step is left."""
+    kept = [one for one in sessions(run_dir) if one["step"] < step]
+    text = json.dumps([*kept, {"step": step, "made_on": made_on}], indent=1)
+    write_text_atomic(run_dir / "sessions.json", text + "\n")
 
 
 class _RunState:
@@ -428,8 +485,8 @@ class _RunState:
             raise TrainingError(f"the checkpoint {path} cannot be read ({error}); delete it to start afresh") from None
         if metadata.get("identity") != self.identity:
             raise TrainingError(
-                f"the checkpoint {path} belongs to a run with another recipe, other images or other initial "
-                "weights; choose another folder, or delete it to start afresh"
+                f"the checkpoint {path} belongs to a run with another recipe, other images, other initial "
+                "weights or another arithmetic (precision); choose another folder, or delete it to start afresh"
             )
         moments: dict[int, dict[str, Tensor]] = {}
         with torch.no_grad():

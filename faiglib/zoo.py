@@ -37,12 +37,14 @@ class Entry:
         precision: arithmetic of the training run, in Fabric's words.
         data: name of the training set.
         data_digest: its digest.
-        made_on: provenance of the run.
+        made_on: provenance of the run, taken before its first step.
         seconds: wall time of the run.
         psnr: dB by image set and input, whole images, 2-pixel border cropped.
         sha256: of the file.
         psnr_images: number of images that ``psnr`` is a mean over, by image set; None is all of each set.
         rounding: effect of half precision, see :func:`faiglib.publishing.rounding`; None where it was not recorded.
+        parent_sha256: ``sha256`` of the parent's entry when this one was made, or None if there was none.
+        continued_on: provenance of sessions that went on with the run under other circumstances, or None.
     """
 
     file: str
@@ -60,6 +62,8 @@ class Entry:
     sha256: str
     rounding: dict[str, float] | None = None
     psnr_images: dict[str, int] | None = None
+    parent_sha256: str | None = None
+    continued_on: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +122,11 @@ def entries(folder: Path) -> list[Entry]:
         raise WeightsError(f"the manifest {path} cannot be read: {error}") from None
 
 
+def name_of(network: str, role: str, seed: int) -> str:
+    """Name of a training run and of its weights, without ending."""
+    return f"{network}-{role}-seed{seed}"
+
+
 def find(folder: Path, network: str, role: str, seed: int) -> Entry:
     """One entry of the manifest.
 
@@ -145,11 +154,16 @@ def pair_entries(folder: Path, network: str, seed: int) -> dict[str, Entry]:
     """Manifest entries of a pair by role: the target of that seed, and the baseline that it was trained from.
 
     Raises:
-        WeightsError: the manifest lists no such target, or not its baseline.
+        WeightsError: the manifest lists no such target, or not its baseline, or another baseline under that name.
     """
     target = find(folder, network, "target", seed)
     for entry in entries(folder):
         if (entry.file, entry.network, entry.role) == (target.parent, network, "baseline"):
+            if target.parent_sha256 not in (None, entry.sha256):
+                raise WeightsError(
+                    f"{target.file} was not trained from the {entry.file} that {folder / MANIFEST} lists, but from an "
+                    "earlier one; train and publish the target anew"
+                )
             return {"baseline": entry, "target": target}
     raise WeightsError(f"{folder / MANIFEST} does not list {target.parent}, the baseline of {target.file}")
 
@@ -189,27 +203,30 @@ def load_pair(folder: Path, network: str, seed: int, device: torch.device | str 
     return Pair(network, seed, networks["baseline"], networks["target"], digest)
 
 
-def add(folder: Path, state: State, description: Mapping[str, Any], dtype: torch.dtype = torch.float16) -> Entry:
+def add(folder: Path, state: State, description: Mapping[str, Any]) -> Entry:
     """Write weights into the folder and describe them in its manifest, replacing an entry of the same file.
+
+    They are stored in half precision; the rounded weights are the model from then on.
 
     Args:
         folder: created if it does not exist.
         state: the weights.
-        description: the fields of :class:`Entry` except ``file`` and ``sha256``.
-        dtype: of the stored numbers. The rounded weights are the model from then on.
+        description: the fields of :class:`Entry` except ``file``, ``sha256`` and ``parent_sha256``.
 
     Raises:
         WeightsError: there is a manifest that cannot be read.
         StoreError: a file cannot be written.
     """
     known = entries(folder) if (folder / MANIFEST).is_file() else []
-    file = f"{description['network']}-{description['role']}-seed{description['seed']}.safetensors"
-    save_weights(folder / file, {name: value.to(dtype) for name, value in state.items()}, {"made_by": "faiglib"})
-    entry = Entry(file=file, sha256=sha256_file(folder / file), **description)
-    others = [one for one in known if one.file != file]
-    listed = sorted([*others, entry], key=lambda one: (one.network, one.seed, one.role))
-    write_text_atomic(
-        folder / MANIFEST,
-        json.dumps({"models": [asdict(one) for one in listed]}, indent=1, ensure_ascii=False) + "\n",
-    )
+    file = f"{name_of(*(description[part] for part in ('network', 'role', 'seed')))}.safetensors"
+    parent = next((one.sha256 for one in known if one.file == description["parent"]), None)
+    save_weights(folder / file, {name: value.half() for name, value in state.items()}, {"made_by": "faiglib"})
+    entry = Entry(file=file, sha256=sha256_file(folder / file), parent_sha256=parent, **description)
+    _write(folder, [*(one for one in known if one.file != file), entry])
     return entry
+
+
+def _write(folder: Path, listed: list[Entry]) -> None:
+    """Write the manifest of a folder, sorted."""
+    models = [asdict(one) for one in sorted(listed, key=lambda one: (one.network, one.seed, one.role))]
+    write_text_atomic(folder / MANIFEST, json.dumps({"models": models}, indent=1, ensure_ascii=False) + "\n")

@@ -9,12 +9,13 @@ import os
 import pickle
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -107,10 +108,10 @@ def fails(call) -> Callable[..., str]:
     return run
 
 
-def start(*arguments: object, **options) -> subprocess.Popen[str]:
+def start(*arguments: object, module: Sequence[object] = ("faiglib.cli",), **options) -> subprocess.Popen[str]:
     """Start a command as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "faiglib.cli", *map(str, arguments)],
+        [sys.executable, "-m", *map(str, (*module, *arguments))],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -120,7 +121,7 @@ def start(*arguments: object, **options) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> Outcome:
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return Outcome(process.returncode, out, visible(err))
 
 
@@ -276,7 +277,7 @@ def test_help_of_every_command(call):
         ("mask", "--network --baseline --target --filters --percent --input --output --scale --device"),
         ("restore", "--network --weights --input --output --scale --device srresnet srcnn_style"),
         ("degrade", "--input --output --blur --noise --seed --scale"),
-        ("train", "--network --role --profile --data --out --seed --devices quick deblurring bf16-mixed"),
+        ("train", "--network --role --profile --data --out --seed --devices --nodes quick deblurring bf16-mixed"),
         ("race", "--preset --data --test --data-dir --out --record --device cpu full quick"),
         ("import-weights", "--network --out --scale"),
         ("fetch", "set14 bsd100 kodak24 --data-dir"),
@@ -575,7 +576,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(call, training_images,
     outcome = finish(process)
     assert outcome.status == 128 + (signal.SIGTERM if ignoring else signal.SIGINT)
     assert outcome.error == "interrupted"
-    assert sorted(path.name for path in folder.iterdir()) == ["log.csv", "state.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == ["log.csv", "sessions.json", "state.safetensors"]
     assert 10 <= int(read_metadata(folder / "state.safetensors")["step"]) < 40
 
     outcome = call(*train(training_images, tmp_path))
@@ -684,6 +685,101 @@ def test_a_baseline_that_seeds_share_is_trained_once(call, training_images, tmp_
     assert lines == [f"Trained weights: {tmp_path / f'srresnet-{name}' / 'weights.safetensors'}" for name in names]
 
 
+def parent_of(folder: Path) -> str | None:
+    return json.loads((folder / "run.json").read_text())["parent"]
+
+
+def test_every_role_starts_from_its_own_parent(call, fails, training_images, tmp_path):
+    """Not from what was trained before it; --initial is for the first one of a seed."""
+    changes = {"iterations": 1}
+    assert call(*train(training_images, tmp_path / "a", role=("deblurring", "denoising"), **changes)).status == 0
+    assert call(*train(training_images, tmp_path / "b", role="denoising", **changes)).status == 0
+    alone, second = (tmp_path / out / "srresnet-denoising-seed0" / "weights.safetensors" for out in "ba")
+    assert alone.read_bytes() == second.read_bytes()
+    message = fails(*train(training_images, tmp_path / "a", role=("target", "baseline"), **changes))
+    assert message.endswith(f"{tmp_path / 'a' / 'srresnet-baseline-seed0' / 'weights.safetensors'} does not exist")
+
+    changes |= {"role": ("baseline", "target", "denoising"), "initial": second, "seed": (1, 2)}
+    assert call(*train(training_images, tmp_path / "c", **changes)).status == 0
+    parents = [
+        parent_of(tmp_path / "c" / f"srresnet-{role}-seed{seed}")
+        for seed in (1, 2)
+        for role in ("baseline", "target", "denoising")
+    ]
+    from_file = "srresnet-denoising-seed0.safetensors"
+    assert parents == [
+        *(from_file, "srresnet-baseline-seed1.safetensors", None),
+        *(from_file, "srresnet-baseline-seed2.safetensors", None),
+    ]
+
+
+def distance(first: dict[str, Tensor], second: dict[str, Tensor]) -> float:
+    return sum(float((first[name] - second[name]).abs().sum()) for name in first)
+
+
+SHORT = {"iterations": 3, "batch": 2, "peak_lr": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def of_one_process(training_images, tmp_path_factory) -> dict[str, Tensor]:
+    """Weights of a short training by one process."""
+    out = tmp_path_factory.mktemp("one")
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        cli.main([str(argument) for argument in train(training_images, out, **SHORT)])
+    return load_weights(out / "srresnet-baseline-seed0" / "weights.safetensors")
+
+
+def agrees(folder: Path, expected: dict[str, Tensor]) -> bool:
+    """Whether two processes trained the same to rounding, and said that they were two."""
+    found, start = load_weights(folder / "weights.safetensors"), build("srresnet", seed=0).state_dict()
+    two = json.loads((folder / "run.json").read_text())["processes"] == 2
+    return two and 0 < distance(start, expected) > 1000 * distance(found, expected)
+
+
+def test_training_by_two_processes(call, training_images, of_one_process, tmp_path):
+    """The files are written once, and one process may go on with what two began: here it finds it finished."""
+    folder = tmp_path / "srresnet-baseline-seed0"
+    outcome = finish(start(*train(training_images, tmp_path, devices=2, **SHORT)))
+    assert outcome.status == 0, outcome
+    assert outcome.out == f"Trained weights: {folder / 'weights.safetensors'}\n"
+    assert agrees(folder, of_one_process)
+    assert len(training.sessions(folder)) == 1
+    before = content(tmp_path)
+    (folder / "run.json").unlink()
+    assert call(*train(training_images, tmp_path, **SHORT)).status == 0
+    assert before == content(tmp_path) | {f"{folder.name}/run.json": before[f"{folder.name}/run.json"]}
+
+
+def on_two_hosts(lines: list[list[object]]) -> list[Outcome]:
+    """A command line for each of two hosts, both of which are this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launch = ["torch.distributed.run", "--nnodes", 2, "--nproc_per_node", 1, "--master_addr", "127.0.0.1"]
+    started = [
+        start("--master_port", port, "--node_rank", rank, "-m", "faiglib.cli", *line, module=launch)
+        for rank, line in enumerate(lines)
+    ]
+    return [finish(process) for process in started]
+
+
+def test_training_on_two_hosts(training_images, of_one_process, tmp_path):
+    shared, other = tmp_path / "shared", tmp_path / "other"
+    folder = shared / "srresnet-baseline-seed0"
+    options = {"nodes": 2, **SHORT}
+    outcomes = on_two_hosts([train(training_images, shared, **options)] * 2)
+    assert [outcome.status for outcome in outcomes] == [0, 0], outcomes
+    assert [outcome.out.count("Trained weights") for outcome in outcomes] == [1, 0]
+    assert agrees(folder, of_one_process)
+
+    (folder / "run.json").unlink()  # so that the run counts as not finished
+    outcomes = on_two_hosts([train(training_images, out, **options) for out in (shared, other)])
+    sentences = ["\n".join(outcome.lines) for outcome in outcomes]
+    assert "different checkpoints (this one step 3); --out must be on a disk that they share" in sentences[0]
+    assert "different checkpoints (this one step 0); --out must be on a disk that they share" in sentences[1]
+    assert not list(other.rglob("*.*"))
+
+
 class _Launched:
     """Stands in for Fabric to see what it would be asked for."""
 
@@ -703,11 +799,12 @@ class _Launched:
         ("cuda:1", 1, {"accelerator": "cuda", "devices": [1], "precision": "bf16-mixed"}),
     ],
 )
-def test_training_runs_where_it_is_told(call, training_images, tmp_path, monkeypatch, device, devices, expected):
+@pytest.mark.parametrize("nodes", [(), 3])
+def test_training_runs_where_it_is_told(call, training_images, tmp_path, monkeypatch, device, devices, expected, nodes):
     monkeypatch.setattr(cli, "choose_device", torch.device)
     monkeypatch.setattr(training, "Fabric", _Launched)
-    assert call(*train(training_images, tmp_path, device=device, devices=devices)).status == 130
-    assert _Launched.asked == expected
+    assert call(*train(training_images, tmp_path, device=device, devices=devices, nodes=nodes)).status == 130
+    assert _Launched.asked == expected | {"num_nodes": nodes or 1}
 
 
 def test_one_device_for_two_processes(fails, training_images, tmp_path, monkeypatch):
@@ -833,7 +930,8 @@ def test_a_file_that_is_no_image(fails, broken, tmp_path, data, command):
     }[command]
     message = fails(*line)
     assert message.count(str(path)) == 1
-    assert not out.exists()
+    assert not content(out)
+    assert command == "train" or not out.exists()
 
 
 def sixteen_bit_colour(path: Path, side: int) -> None:

@@ -45,7 +45,7 @@ from faiglib.degradations import Degradation, noise_generator
 from faiglib.errors import DatasetError, StoreError, WeightsError
 from faiglib.files import write_text_atomic
 from faiglib.store import Store
-from faiglib.training import Recipe, train
+from faiglib.training import Recipe, sessions, train
 
 ROOT = Path(__file__).resolve().parents[1]
 FORKS = multiprocessing.get_context("forkserver")
@@ -178,6 +178,9 @@ def test_a_training_killed_anywhere_ends_with_the_same_bits(tmp_path):
         assert all(torch.equal(weights[name], value) for name, value in expected.items()), where
         steps = [line.split(",")[0] for line in (tmp_path / "run" / "log.csv").read_text().splitlines()]
         assert steps == ["step", "2", "4"], where
+        began = [one["step"] for one in sessions(tmp_path / "run")]
+        assert began[0] == 0, where
+        assert began in ([0], [0, began[-1]]), where
 
 
 def load_tiny(path: Path, name: str, *, scale: int) -> nn.Module:

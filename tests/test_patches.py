@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -112,9 +113,30 @@ def test_images_of_any_kind_of_eight_bit_values_are_kept(images):
     assert len(source.pixels) == sum((i.shape[0] + 20) * (i.shape[1] + 20) for i in images)
 
 
-def test_no_images_are_refused():
+def test_images_are_consumed_one_by_one(images):
+    """When the next one is asked for, the last one may go: nothing holds it."""
+    before: list[weakref.ref] = []
+
+    def one_by_one():
+        for image in images:
+            assert all(one() is None for one in before[:-1])
+            made = tensor(image)
+            before.append(weakref.ref(made))
+            yield made
+            del made
+
+    source, expected = (
+        PatchSource.from_images(several, PATCH) for several in (one_by_one(), [tensor(image) for image in images])
+    )
+    assert len(before) == len(images)
+    for name in ("pixels", "offsets", "widths", "rows", "columns"):
+        assert torch.equal(getattr(source, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize("nothing", [list, lambda: iter(())])
+def test_no_images_are_refused(nothing):
     with pytest.raises(TrainingError, match="at least one image"):
-        PatchSource.from_images([], PATCH)
+        PatchSource.from_images(nothing(), PATCH)
 
 
 @pytest.mark.parametrize(("size", "patch"), [((16, 15), 16), ((15, 16), 16), ((10, 30), 8)])

@@ -29,7 +29,8 @@ def package(tmp_path, monkeypatch):
     for name in ("claims.py", "cli.py", "figures/common.py", "paper.py", "tables.py"):
         (folder / name).write_text("")
     monkeypatch.setattr(provenance, "_PACKAGE", folder.resolve())
-    monkeypatch.setattr(provenance, "source_digest", provenance.source_digest.__wrapped__)
+    for name in ("source_digest", "_git_state"):  # without what they remember of this process
+        monkeypatch.setattr(provenance, name, getattr(provenance, name).__wrapped__)
     return folder
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from dataclasses import replace
-from itertools import pairwise
+import time
+from dataclasses import asdict, replace
+from itertools import count, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,14 +25,14 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 
 import faiglib
-from faiglib import networks, training
+from faiglib import networks, provenance, training
 from faiglib.attribution import random_scores
 from faiglib.checkpoints import load_weights, read_metadata
 from faiglib.errors import NetworkError, TrainingError, WeightsError
 from faiglib.filters import FilterIndex
 from faiglib.networks import build
 from faiglib.patches import PatchSource
-from faiglib.training import ROLES, Recipe, ema_decay, learning_rate, paper_recipe, train
+from faiglib.training import ROLES, Recipe, arithmetic, ema_decay, learning_rate, paper_recipe, sessions, train
 
 
 @pytest.fixture(autouse=True)
@@ -341,6 +346,31 @@ def test_a_run_interrupted_at_every_step(tmp_path, images, monkeypatch):
     assert [row["step"] for row in read_log(tmp_path)] == ["3", "6", "9", "12"]
 
 
+@pytest.mark.parametrize("name", ["_validate", "ema_decay"])
+def test_a_step_that_counts_has_its_row(tmp_path, monkeypatch, images, name):
+    """Ctrl-C while a row is made, or in the step that it belongs to."""
+    expected = run(TINY, images)
+    original, calls = getattr(training, name), count(1)
+
+    def interrupted(*arguments):
+        if next(calls) == {"_validate": 2, "ema_decay": 6}[name]:
+            signal.raise_signal(signal.SIGINT)
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(TINY, images, run_dir=tmp_path)
+    assert read_metadata(tmp_path / "state.safetensors")["step"] == "6"
+    resumed = run(TINY, images, run_dir=tmp_path)
+    assert same(resumed.state, expected.state)
+    measured = ("step", "learning_rate", "loss")
+    assert [[row[key] for key in measured] for row in resumed.log] == [
+        [row[key] for key in measured] for row in expected.log
+    ]
+    assert [int(row["step"]) for row in read_log(tmp_path)] == [3, 6, 9, 12]
+
+
 @pytest.mark.parametrize("step", [2, 5, 6, 10])
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch, images, step):
     """What lies on the disk in the middle of a run is what kill -9 leaves, with rows that the checkpoint lacks."""
@@ -417,23 +447,113 @@ def test_a_run_killed_before_its_result_was_written_writes_it(tmp_path, images):
         {"initial": True},
         {"masks": True},
         {"images": True},
+        {"precision": "bf16-mixed"},
     ],
     ids=str,
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, images, change):
     run(TINY, images, run_dir=tmp_path)
-    before = (tmp_path / "state.safetensors").read_bytes()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     options = {}
+    if "precision" in change:
+        options["fabric"] = Fabric(accelerator="cpu", devices=1, precision=change["precision"])
     if "initial" in change:
         options["initial"] = build("tiny", seed=3).state_dict()
     if "masks" in change:
         options["trainable"] = random_scores(FilterIndex.of(build("tiny", seed=0)), 0).top(20).masks()
     other = [images[0], 1 - images[1]] if "images" in change else images
-    with pytest.raises(TrainingError, match="belongs to a run with another recipe, other images") as info:
+    with pytest.raises(TrainingError, match=r"belongs to a run with another recipe, other images.* arithmetic") as info:
         run(replace(TINY, **change.get("recipe", {})), other, run_dir=tmp_path, **options)
     assert str(tmp_path / "state.safetensors") in str(info.value)
     assert "\n" not in str(info.value)
-    assert (tmp_path / "state.safetensors").read_bytes() == before
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_arithmetic_is_that_of_the_fabric(precision):
+    assert arithmetic(Fabric(accelerator="cpu", devices=1, precision=precision)) == precision
+    assert arithmetic(training.fabric_on(torch.device("cpu"), precision=precision)) == precision
+
+
+def test_the_identity_is_the_digest_of_all_that_determines_a_run(tmp_path, images):
+    initial = {name: value.to(memory_format=torch.channels_last) if value.dim() == 4 else value
+               for name, value in build("tiny", seed=3).state_dict().items()}  # fmt: skip
+    run(TINY, images, run_dir=tmp_path, initial=initial)
+    description = json.dumps({**asdict(TINY), "precision": "32-true"}, sort_keys=True).encode()
+    padded = [
+        np.pad((image[0].numpy() * 255).round().astype(np.uint8), ((0, 0), (10, 10), (10, 10)), mode="reflect")
+        for image in images
+    ]
+    content = [one.transpose(1, 2, 0).tobytes() for one in padded]
+    for name in sorted(initial):
+        content += [name.encode(), initial[name].numpy().copy(order="C").tobytes()]
+    expected = hashlib.sha256(description + b"".join(content)).hexdigest()
+    assert read_metadata(tmp_path / "state.safetensors")["identity"] == expected
+    pixels = torch.arange(12, dtype=torch.uint8).view(4, 3)
+    assert training._buffer(pixels).ctypes.data == pixels.data_ptr(), "not copied"
+
+
+# ---------------------------------------------------------------- sessions
+
+
+@pytest.fixture
+def collected(monkeypatch) -> list[dict[str, object]]:
+    """Every provenance that is collected, numbered."""
+    found: list[dict[str, object]] = []
+
+    def collect(device):
+        found.append({"number": len(found), "device": str(device)})
+        return found[-1]
+
+    monkeypatch.setattr(provenance, "collect", collect)
+    return found
+
+
+def test_sessions_are_described_before_they_begin(tmp_path, monkeypatch, images, collected):
+    expected = {"step": 0, "made_on": {"number": 0, "device": "cpu"}}
+
+    def watched():
+        assert len(collected) == 1, "before anything is read"
+        yield from images
+
+    Interrupted(monkeypatch, "learning_rate", 0, lambda: seen.append(sessions(tmp_path)))
+    seen = []
+    run(TINY, watched(), run_dir=tmp_path)
+    assert seen == [[expected]]
+    assert sessions(tmp_path) == json.loads((tmp_path / "sessions.json").read_text()) == [expected]
+    run(TINY, images, run_dir=tmp_path)
+    assert sessions(tmp_path) == [expected], "reading a finished run is no session"
+
+
+def test_the_sessions_are_those_whose_steps_are_kept(tmp_path, monkeypatch, images, collected):
+    """Interruptions in the middle of a step (ema_decay) keep the checkpoint before, which here is the session's."""
+    for where, step in (("ema_decay", 3), ("learning_rate", 4), ("ema_decay", 6), ("learning_rate", 9)):
+        with monkeypatch.context() as patch:
+            Interrupted(patch, where, step)
+            with pytest.raises(KeyboardInterrupt):
+                run(TINY, images, run_dir=tmp_path)
+    run(TINY, images, run_dir=tmp_path)
+    assert len(collected) == 5
+    assert [(one["step"], one["made_on"]["number"]) for one in sessions(tmp_path)] == [(0, 1), (4, 3), (9, 4)]
+    (tmp_path / "state.safetensors").unlink()
+    run(TINY, images, run_dir=tmp_path)
+    assert [(one["step"], one["made_on"]["number"]) for one in sessions(tmp_path)] == [(0, 5)]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}x", '[{"step": 0}]', '[{"step": "a", "made_on": {}}]', '{"a": 1}'])
+def test_damaged_sessions_are_named(tmp_path, monkeypatch, images, text):
+    Interrupted(monkeypatch, "learning_rate", 4)
+    with pytest.raises(KeyboardInterrupt):
+        run(TINY, images, run_dir=tmp_path)
+    (tmp_path / "sessions.json").write_text(text)
+    with pytest.raises(TrainingError, match=r"sessions\.json cannot be read .*; delete it to go on without it"):
+        run(TINY, images, run_dir=tmp_path)
+    (tmp_path / "sessions.json").unlink()
+    run(TINY, images, run_dir=tmp_path)
+    assert [one["step"] for one in sessions(tmp_path)] == [4]
+
+
+# ---------------------------------------------------------------- damage
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "empty"])
@@ -469,13 +589,59 @@ def test_a_damaged_log_is_named(tmp_path, images):
 def test_what_a_run_leaves_in_its_folder(tmp_path, images):
     result = run(TINY, images, run_dir=tmp_path / "deep" / "run")
     folder = tmp_path / "deep" / "run"
-    assert sorted(p.name for p in folder.iterdir()) == ["log.csv", "state.safetensors", "weights.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "log.csv",
+        "sessions.json",
+        "state.safetensors",
+        "weights.safetensors",
+    ]
     weights = load_file(folder / "weights.safetensors")
     assert set(weights) == set(build("tiny", seed=0).state_dict())
     assert all(torch.equal(weights[name], result.state[name]) for name in weights)
     rows = read_log(folder)
     assert [{name: float(value) for name, value in row.items()} for row in rows] == result.log
-    assert rows[0].keys() == {"step", "seconds", "learning_rate", "loss"}
+    assert rows[0].keys() == {"step", "seconds", "learning_rate", "loss", "iterations_per_second"}
+
+
+def test_images_may_come_one_after_the_other(images):
+    assert same(run(TINY, iter(images)).state, run(TINY, images).state)
+
+
+def test_iterations_per_second_are_those_of_steps(tmp_path, monkeypatch, images):
+    """By a clock that goes on by half a second in a step, and by much in a validation and while a file is written."""
+    now = [0.0]
+
+    def passing(name: str, seconds: float) -> None:
+        original = getattr(training, name)
+
+        def slow(*arguments):
+            now[0] += seconds
+            return original(*arguments)
+
+        monkeypatch.setattr(training, name, slow)
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=time.monotonic, perf_counter=lambda: now[0]))
+    passing("ema_decay", 0.5)
+    passing("_validate", 100)
+    passing("save_weights", 1000)
+    passing("write_rows_atomic", 10)
+    log = run(TINY, images, run_dir=tmp_path, log_every=5, checkpoint_seconds=0).log
+    assert [row["iterations_per_second"] for row in log] == [2, 2, 2]
+    assert now[0] > 12_000
+    assert [float(row["iterations_per_second"]) for row in read_log(tmp_path)] == [2, 2, 2]
+
+
+def test_a_log_of_an_earlier_version_is_continued(tmp_path, monkeypatch, images):
+    with monkeypatch.context() as patch:
+        Interrupted(patch, "learning_rate", 7)
+        with pytest.raises(KeyboardInterrupt):
+            run(TINY, images, run_dir=tmp_path)
+    earlier = [{k: v for k, v in row.items() if k != "iterations_per_second"} for row in read_log(tmp_path)]
+    training.write_rows_atomic(tmp_path / "log.csv", earlier)
+    log = run(TINY, images, run_dir=tmp_path).log
+    assert [row["step"] for row in log] == [3, 6, 9, 12]
+    assert [bool(row["iterations_per_second"]) for row in read_log(tmp_path)] == [False, False, True, True]
+    assert [{k: v for k, v in row.items() if k in earlier[0]} for row in read_log(tmp_path)][:2] == earlier
 
 
 def psnr_by_hand(network, low, truth) -> float:

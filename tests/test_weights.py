@@ -66,11 +66,15 @@ def test_shared_baselines_are_said(folder):
 
 
 def test_baselines_of_their_own_need_no_word(folder):
-    path = folder / zoo.MANIFEST
-    before = path.read_text()
-    alone = before.replace('"seed": 1', '"seed": 2').rpartition('"parent": "srresnet-baseline-seed0.safetensors"')
-    path.write_text(alone[0] + '"parent": null' + alone[2])
-    assert zoo.pairs_available(folder) == [("srresnet", 0)]
+    state = build("srresnet", seed=0).state_dict()
+    for role in ("baseline", "target"):
+        described = asdict(zoo.find(folder, "srresnet", role, 0))
+        for name in ("file", "sha256", "parent_sha256"):
+            described.pop(name)
+        parent = "srresnet-baseline-seed1.safetensors" if role == "target" else None
+        zoo.add(folder, state, {**described, "seed": 1, "parent": parent})
+    assert zoo.pairs_available(folder) == [("srresnet", 0), ("srresnet", 1)]
+    assert [zoo.pair_entries(folder, "srresnet", seed)["baseline"].seed for seed in (0, 1)] == [0, 1]
     assert weights.shared_baselines(folder) == ""
 
 
@@ -104,3 +108,14 @@ def test_a_target_and_a_baseline_judged_on_different_images_are_not_compared(fol
     manifest.write_text(json.dumps(content))
     with pytest.raises(WeightsError, match="different numbers of images of set14: 3 and all"):
         weights.quality(folder)
+
+
+def test_recipes_that_differ_by_more_than_the_seed_are_said(folder):
+    assert weights.unequal_budgets(folder) == ""
+    path = folder / zoo.MANIFEST
+    before = path.read_text()
+    first, _, last = before.rpartition('"iterations": 1000')
+    path.write_text(f'{first}"iterations": 900{last}')
+    assert "targets of SRResNet were trained by recipes that differ from seed to seed" in weights.unequal_budgets(
+        folder
+    )

@@ -88,8 +88,8 @@ def test_the_manifest_holds_what_was_said_sorted(published):
     for entry in entries:
         assert entry.file == f"{NETWORK}-{entry.role}-seed0.safetensors"
         assert entry.sha256 == sha256_file(published / entry.file)
-        expected = {**description(entry.role), "file": entry.file, "sha256": entry.sha256, "rounding": None}
-        expected["psnr_images"] = None
+        nothing = dict.fromkeys(("rounding", "psnr_images", "parent_sha256", "continued_on"))  # the target came first
+        expected = {**description(entry.role), **nothing, "file": entry.file, "sha256": entry.sha256}
         assert asdict(entry) == expected
     assert "θ" in (published / zoo.MANIFEST).read_text(encoding="utf-8"), "readable by people"
     assert sorted(path.name for path in published.iterdir()) == sorted(
@@ -120,6 +120,37 @@ def test_targets_may_share_a_baseline(models):
     assert torch.equal(pairs[0].baseline.conv_hr.weight, pairs[1].baseline.conv_hr.weight)
     assert not torch.equal(pairs[0].target.conv_hr.weight, pairs[1].target.conv_hr.weight)
     assert pairs[0].digest != pairs[1].digest
+
+
+def test_a_target_belongs_to_the_baseline_that_was_there(models):
+    baseline = zoo.find(models, NETWORK, "baseline", 0)
+    zoo.add(models, state_of(2), description("target"))
+    target = zoo.find(models, NETWORK, "target", 0)
+    assert (target.parent_sha256, baseline.parent_sha256) == (sha256_file(models / baseline.file), None)
+    zoo.add(models, state_of(1), description("baseline") | {"seconds": 9.0})
+    zoo.load_pair(models, NETWORK, 0)  # the same weights again
+
+    zoo.add(models, state_of(5), description("baseline"))
+    message = refused(lambda: zoo.load_pair(models, NETWORK, 0))
+    assert message.startswith(f"{target.file} was not trained from the {baseline.file} that {models / zoo.MANIFEST}")
+    zoo.add(models, state_of(2), description("target"))
+    zoo.load_pair(models, NETWORK, 0)
+
+
+def test_sessions_on_other_machines_are_kept(models):
+    entry = zoo.add(models, state_of(2), description("target") | {"continued_on": [{"cpu": "another"}]})
+    assert zoo.find(models, NETWORK, "target", 0) == entry
+    assert json.loads((models / zoo.MANIFEST).read_text())["models"][1]["continued_on"] == [{"cpu": "another"}]
+
+
+def test_a_manifest_of_an_earlier_version_is_read(models):
+    path = models / zoo.MANIFEST
+    listed = json.loads(path.read_text())
+    for entry in listed["models"]:
+        del entry["parent_sha256"], entry["continued_on"]
+    path.write_text(json.dumps(listed))
+    assert [(one.parent_sha256, one.continued_on) for one in zoo.entries(models)] == [(None, None)] * 2
+    zoo.load_pair(models, NETWORK, 0)
 
 
 def test_a_target_of_another_networks_baseline_is_no_pair(models):
