@@ -65,6 +65,13 @@ INVISIBLE = 0.1
 #: Share of right predictions on an image set that the thresholds were not chosen on: nearer to the paper's 96 % than to
 #: the half that guessing gets, and far enough below for the few images of a laptop's budget.
 PREDICTED = 0.9
+#: What the parts of claim (f) say, by column of :func:`faiglib.experiments.distribution.verdict`.
+PARTS: Mapping[str, str] = {
+    "back": "deblurring filters behind an even spread",
+    "behind": "deblurring filters behind denoising filters",
+    "even": "denoising filters even",
+    "cluster": "denoising filters clustered at the end",
+}
 #: Share of the paper's iterations below which a race compares how fast networks learn, not how good they become.
 FULL_SHARE = 0.1
 
@@ -155,13 +162,15 @@ def one_branch(result: one_versus_two.Verdict) -> Verdict:
     return Verdict("a", grade, f"{leads}{control}; {100 * result.share:.2g} % of the paper's iterations")
 
 
-def removed_shares(drops: pd.DataFrame, method: str = "faig", percent: float = 1) -> pd.DataFrame:
+def removed_shares(drops: pd.DataFrame, method: str = "faig", percent: float = 1, column: str = "psnr") -> pd.DataFrame:
     """Share of the target's PSNR advantage over the baseline that masking removes, by input.
 
     Args:
         drops: from :func:`faiglib.experiments.masking.drops`.
         method: whose filters.
         percent: how many.
+        column: PSNR of the masked network, or ``psnr_level`` for what it would be with the brightness put right (see
+            :func:`faiglib.experiments.masking.selectivity`).
 
     Returns:
         One row per ``network``, ``image_set`` and ``filters`` (function): ``own`` (share on the input of that function)
@@ -169,7 +178,7 @@ def removed_shares(drops: pd.DataFrame, method: str = "faig", percent: float = 1
     """
     table = masking_experiment.selectivity(drops, method)
     table = table[table["percent"] == percent]
-    share = (table["psnr_target"] - table["psnr"]) / (table["psnr_target"] - table["psnr_baseline"])
+    share = (table["psnr_target"] - table[column]) / (table["psnr_target"] - table["psnr_baseline"])
     side = (table["filters"] == table["input"].map(masking_experiment.OWN_FUNCTION)).map({True: "own", False: "other"})
     table = table.assign(share=share, side=side)
     return table.pivot_table(
@@ -190,11 +199,7 @@ def masking(drops: pd.DataFrame) -> list[Verdict]:
     change = float((chance["psnr_target"] - chance["psnr"]).abs().max())
     ranking = masking_experiment.ranking_verdict(masking_experiment.summary(drops))
     return [
-        Verdict(
-            "b",
-            selective,
-            f"own input loses {own.min():.0%} to {own.max():.0%} of its advantage, the other at most {other.max():.0%}",
-        ),
+        Verdict("b", selective, _removed_in_words(shares, removed_shares(drops, column="psnr_level"))),
         Verdict("c", _at_most(change, INVISIBLE, 3 * INVISIBLE), f"PSNR changes by at most {change:.3f} dB"),
         Verdict(
             "d",
@@ -205,6 +210,19 @@ def masking(drops: pd.DataFrame) -> list[Verdict]:
     ]
 
 
+def _removed_in_words(shares: pd.DataFrame, level: pd.DataFrame) -> str:
+    """Shares that masking removes, by network; ``level`` are those with the brightness put right."""
+    parts = []
+    for network, rows in shares.groupby("network", sort=False):
+        other, rest = (float(table.loc[table["network"] == network, "other"].max()) for table in (shares, level))
+        own = rows["own"]
+        parts.append(
+            f"{TITLES[str(network)]}: own input loses {own.min():.0%} to {own.max():.0%} of its advantage, the other "
+            f"at most {other:.0%} ({rest:.0%} with the brightness put right)"
+        )
+    return "; ".join(parts)
+
+
 def retraining(runs: pd.DataFrame) -> Verdict:
     """Claim (e) on the table of :func:`faiglib.experiments.retraining.retraining`."""
     result = retraining_experiment.verdict(retraining_experiment.final(runs))
@@ -212,7 +230,7 @@ def retraining(runs: pd.DataFrame) -> Verdict:
         "e",
         _at_least(result.won / result.cells, 1, 0.5),
         f"ahead in {result.won} of {result.cells} cases, least lead {result.least_lead:+.3f} dB; others fall below "
-        f"chance in {result.below_random} of {result.comparisons} comparisons",
+        f"chance in {result.below_random} of {result.comparisons} comparisons, by {result.deepest:.3f} dB at most",
     )
 
 
@@ -234,13 +252,14 @@ def distribution(shares: pd.DataFrame) -> Verdict:
     """Claim (f) on the table of :func:`faiglib.experiments.distribution.shares`."""
     result = distribution_experiment.verdict(shares)
     parts = result[["back", "behind", "even", "cluster"]].astype(bool)
-    failed = [name for name in parts.columns if not parts[name].all()]
+    failed = [
+        f"not for {TITLES[network]}: {', '.join(PARTS[name] for name in parts.columns if not row[name])}"
+        for network, (_, row) in zip(result["network"], parts.iterrows(), strict=True)
+        if not row.all()
+    ]
     share = float(parts.to_numpy().mean())
     return Verdict(
-        "f",
-        _at_least(share, 1, 0.5),
-        f"{parts.to_numpy().sum()} of {parts.size} parts hold"
-        + (f"; fails in some network: {', '.join(failed)}" if failed else ""),
+        "f", _at_least(share, 1, 0.5), "; ".join([f"{parts.to_numpy().sum()} of {parts.size} parts hold", *failed])
     )
 
 
@@ -276,7 +295,7 @@ def interpolation(control: pd.DataFrame) -> Verdict:
         "j",
         _at_least(count / len(control), 1, 0.5),
         f"continuous for {count} of {len(control)} knobs; {control['monotone'].min():.0%} or more of the steps go the "
-        "right way",
+        f"right way; the other input moves by up to {control['other_moved'].max():.2f} dB",
     )
 
 

@@ -145,7 +145,8 @@ def masking(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_set:
     runs = f"{first['seeds']} training run" + ("s" if first["seeds"] > 1 else "")
     caption = (
         f"{TITLES[network]}, {first['images']} images, {runs} here and 3 in the paper. Gray here; the released script "
-        "compares blue channels. ± is over training runs, 95 % a bootstrap interval over images."
+        "compares blue channels. ± is over fine-tuning runs, 95 % a bootstrap interval over images. |θ − θ̄| is the "
+        "absolute change here; the released script divides it by |θ̄|."
     )
     return table.style.hide(axis="index").set_uuid(f"masking-{network}-{image_set}").set_caption(caption)
 
@@ -199,7 +200,7 @@ def depths(centroids: pd.DataFrame) -> Styler:
     Args:
         centroids: from :func:`faiglib.experiments.distribution.centroids`, one method.
     """
-    basis = {"seeds": "t over {} seeds", "filters": "bootstrap over filters"}
+    basis = {"seeds": "t over {} fine-tuning runs", "filters": "bootstrap over filters"}
     shown = pd.DataFrame(
         {
             "network": centroids["network"].map(TITLES),

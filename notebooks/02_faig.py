@@ -67,7 +67,10 @@ display(HTML(budget(bench)))
 # Integrated gradients {cite}`sundararajan2017axiomatic` and its use on inner units {cite}`leino2018influence` keep the
 # network fixed and move the *input* from a reference to the image. That says which filters respond to the difference of
 # two images. FAIG keeps the image fixed and moves the *network*, which says which filters carry the difference of two
-# abilities. In faiglib the two stand side by side as `faiglib.attribution.faig` and `faiglib.attribution.intinf`.
+# abilities. As the paper uses it, **IG** takes the gradient of the summed output with respect to every weight, averages it
+# along the straight line from the clean to the degraded input, takes the absolute value and sums over a filter. It sees
+# neither the baseline nor the ground truth, and nothing of the other degradation is subtracted.
+# In faiglib the two stand side by side as `faiglib.attribution.faig` and `faiglib.attribution.intinf`.
 #
 # ## The two inputs of one image
 

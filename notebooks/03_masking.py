@@ -4,8 +4,8 @@
 # If the discovered filters are really the ones that remove a degradation, then taking them away must take the ability
 # away, and nothing else. The paper tests this by **masking**: at the discovered locations the target gets back the
 # filters of the baseline, all else stays. What is lost is measured on the outputs, by the mean squared difference of
-# their gradient maps, times a thousand (the **drop**). A large drop on blurry input says that the masked filters were
-# needed for deblurring. This chapter repeats supplementary Tables 3 to 6, the masking curves and the pictures.
+# their gradient maps, times a thousand (the **drop**). The paper reads a large drop on blurry input as a sign that the
+# masked filters were needed for deblurring. This chapter repeats supplementary Tables 3 to 6, the masking curves and the pictures.
 
 # %% tags=["parameters"]
 profile = "standard"
@@ -55,7 +55,7 @@ masking_figures.drop_bars(summary, shown_set, 1)
 ranking = masking.ranking_verdict(summary)
 glue("curve_images", int(bench.profile.curve_images or len(bench.image_sets[bench.test_set])), display=False)
 crop = bench.profile.discovery_crop
-glue("curve_crop", f"{crop}×{crop} pixels" if crop else "the whole image", display=False)
+glue("curve_crop", f"cropped to {crop}×{crop} pixels" if crop else "whole", display=False)
 glue("lost_cells", masking.lost_cells(summary), display=False)
 glue("cells_won", int(ranking.won), display=False)
 glue("cells_all", int(ranking.cells), display=False)
@@ -98,16 +98,15 @@ tables.selectivity(shown)
 # %% [markdown]
 # The drop compares the masked network with the *target*, so it grows with any change of the output. PSNR compares with
 # the ground truth and shows in addition whether what is lost is quality. The brightness shift (in 8-bit levels) is a side
-# effect of replacing weights without their biases. It hits the SRCNN-style network, whose output is all its own; SRResNet
-# adds its output to the enlarged input, which keeps the brightness. Where it is large, PSNR falls for a reason that has
-# nothing to do with blur or noise, and that the gradient maps of the drop do not see. {glue:text}`brightness_part:s`
+# effect of replacing weights without their biases. A network whose output is all its own, as the SRCNN-style one, is more
+# exposed to it than SRResNet, which adds its output to the enlarged input. Its part of the loss has nothing to do with blur
+# or noise, and the gradient maps of the drop do not see it. {glue:text}`brightness_part:s`
 #
 # ## From 0 to 100 %
 #
-# The curves are measured on {glue:text}`curve_images:d` image(s) with crops of {glue:text}`curve_crop:s`, fewer and smaller
-# than the tables'.
-# The further the masking goes, the closer the network comes to the baseline. How fast it gets there shows how
-# concentrated the ability is. At 100 % all filters are the baseline's and only the biases are still the target's.
+# The curves are measured on {glue:text}`curve_images:d` image(s), {glue:text}`curve_crop:s`.
+# The further the masking goes, the closer the weights come to the baseline's; the output need not follow. How soon the
+# drop rises shows how concentrated the ability is. At 100 % all filters are the baseline's and only the biases are still the target's.
 
 # %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "Drop against the proportion of masked filters, for blurry and noisy input (main Fig. 3 and supp. Fig. 1). The horizontal axis is linear up to 1 % and logarithmic beyond.", "name": "fig-masking-curves"}}
 masking_figures.masking_curves(masking.curves(bench))

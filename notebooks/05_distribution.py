@@ -65,8 +65,8 @@ distribution_figures.depth_curves(shares)
 # ## Mean depth
 #
 # Depth runs from 0, the first convolution, to 1, the last. The mean depth of a set is compared with that of an even
-# spread. Where there are several training seeds, the interval (95 %, Student's t) is over them. Where there is one,
-# it is a bootstrap over the filters of the set and says nothing about what another training run would give. The other
+# spread. Where there are several training runs of a network, the interval (95 %, Student's t) is over them; it does not
+# cover another baseline where they share one ([](10_training.ipynb)). Where there is one run, it is a bootstrap over the filters of the set and says nothing about what another training run would give. The other
 # ways of choosing filters are shown for comparison: the random ones must meet the even spread, and a method that looks
 # at the size of changes alone has one set for both functions.
 
@@ -116,6 +116,7 @@ glue("raw_overlap_most", float(100 * raw.max()), display=False)
 own = overlaps[overlaps["ranking"] == "FAIG"]["overlap"]
 glue("overlap_most", float(100 * own.max()), display=False)
 glue("percent", float(distribution.PERCENT), display=False)
+glue("largest_layer", distribution.largest_layer(shares), display=False)
 
 # %% [markdown]
 # With elimination the sets share {glue:text}`overlap_most:.1f` % of their filters. Without it,
@@ -126,11 +127,11 @@ glue("percent", float(distribution.PERCENT), display=False)
 # ## Differences from the paper
 #
 # The paper shows one map and judges it by eye; it has no number to compare with. "Towards the back", "evenly" and
-# "cluster" are therefore given limits in the code of `faiglib.experiments.distribution`, before looking at the results: at the
-# back means that the whole interval lies behind the even spread; even, that no more than a quarter of the filters would
-# have to move; a cluster, that the last two convolutions hold at least twice an even spread. The shipped networks were
-# trained for a small part of the paper's iterations, and filters that a longer training would move on may still be near
-# their start.
+# "cluster" are therefore given limits in the code of `faiglib.experiments.distribution`, set when only trial runs were
+# known: at the back means that the whole interval lies behind the even spread; even, that no more than a quarter of the filters would
+# have to move; a cluster, that the last two convolutions hold at least twice an even spread. Two things may play a
+# part where a network disagrees; neither is tested here. The shipped networks were trained for a small part of the paper's
+# iterations. And the even spread itself depends on how filters divide among the layers. {glue:text}`largest_layer:s`
 #
 # ## In short
 #

@@ -85,8 +85,8 @@ glue("stability_change", float(stability[["blur", "noise"]].abs().max().max()), 
 
 # %% [markdown]
 # The two differ by {glue:text}`candidate_difference:.3f` on average, and by at most {glue:text}`candidate_largest:.3f` in
-# the mean of a row. The integral of a single image is computed from few nodes. With four times as many, at least
-# {glue:text}`stability_common:.1f` % of a filter set stays, and no score moves by more than
+# the mean of a row. The integral of a single image is computed from {glue:text}`prediction_nodes:d` nodes. With four times as
+# many, at least {glue:text}`stability_common:.1f` % of a filter set stays, and no score moves by more than
 # {glue:text}`stability_change:.3f` (main pair, a few images).
 #
 # ## Accuracy
@@ -100,13 +100,19 @@ decided = prediction.decisions(scores)
 cells = prediction.accuracy(decided)
 headline = prediction.headline(cells, parts)
 record.keep(bench, "prediction", headline)
+glue("weakest_cell", prediction.weakest(headline), display=False)
+glue("paper_thresholds", prediction.paper_thresholds(scores), display=False)
+for degradation, published in paper.PREDICTION.items():
+    glue(f"paper_threshold_{degradation}", float(published.threshold), display=False)
 tables.prediction(headline, titles, prediction.PREDICTORS)
 
 # %% mystnb={"image": {"alt": "Accuracy against the threshold for blur and noise, on the set of the thresholds and on the tested set."}, "figure": {"caption": "Accuracy against the threshold (supp. Fig. 9), blind predictor, blurry and noisy input. Dashed: the set that thresholds are chosen on; solid: the set that accuracy is measured on. Stars: threshold and accuracy in the paper.", "name": "fig-accuracy-curve"}}
 curves = prediction.curves(scores)
 prediction_figures.accuracy_curves(curves, parts.thresholds, test_set, titles)
 # %% [markdown]
-# How the paper's own thresholds do on these networks, and thresholds carried from every set to every other:
+# Least often right is {glue:text}`weakest_cell:s`. The paper's thresholds ({glue:text}`paper_threshold_blur:g` for blur,
+# {glue:text}`paper_threshold_noise:g` for noise) belong to its networks. Of the blind scores here that should exceed them, so many
+# do: {glue:text}`paper_thresholds:s`. The table has their accuracy, and thresholds carried from every set to every other:
 
 # %%
 tables.prediction_transfer(prediction.transfer(cells), titles, prediction.PREDICTORS)

@@ -96,6 +96,10 @@ display(Markdown(f"**Finding.** {baselines.finding_sentence}"))
 display(Markdown(f"**Replacing.** {baselines.replacing_sentence}"))
 
 # %% [markdown]
+# A possible reason for differences between the networks, not tested here: SRResNet adds its output to the enlarged input, so
+# that every network on the way to random or zero weights still returns a picture, while the SRCNN-style network has
+# nothing but its own output. The comparison is made on {glue:text}`ablation_images:d` images.
+#
 # Whatever the baseline, a path must be followed finely enough. The farther the baseline is from the target, the more the
 # network changes on the way, and the fewer of its stops are sound networks. The error of completeness tells: by how much
 # the sum of all contributions misses the change of the loss, with the nodes of this run.

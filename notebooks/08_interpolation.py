@@ -71,7 +71,8 @@ interpolation_figures.curves(sweep)
 #
 # A network depends continuously on its weights, so the output cannot jump in the strict sense. What makes a usable knob is
 # that every step goes the right way and that none of them does all the work. *Steps the right way* counts the steps
-# between neighbouring λ, image by image. The *largest step* is its share of the whole change from λ = 0 to 1, *steepest ÷
+# between neighbouring λ, image by image; right is up for sharpness and down for noise, even where the noise has fallen
+# below the ground truth's. The *largest step* is its share of the whole change from λ = 0 to 1, *steepest ÷
 # even* the steepest slope in relation to one that is the same everywhere, *half at λ* the place where half of the change is
 # done, and *10 to 90 % at λ* the range in which the knob does most of its work. The last column is the price: how far the
 # PSNR of the other input moves while the knob is turned.
@@ -111,8 +112,8 @@ tables.best_lambda(summary)
 #
 # ## Both knobs at once
 #
-# An input that is blurry *and* noisy needs both abilities, and the two knobs can be set independently, because the two sets
-# of filters have no filter in common. The paper does not show this.
+# An input that is blurry *and* noisy needs both abilities. No filter is on both knobs, so that each can be turned by itself;
+# how far one moves what is the other's is the last column of the table of control above. The paper does not show this.
 
 # %% mystnb={"image": {"alt": "A grid of restorations of a blurry and noisy cat with rising lambda of the deblurring and of the denoising filters."}, "figure": {"caption": "A blurry and noisy input with both knobs: deblurring rises to the right, denoising upwards. Photograph: scikit-image.", "name": "fig-both-knobs"}}
 close_up = method.scene(bench, crop=192)
@@ -143,7 +144,7 @@ tables.both_knobs(separation)
 #
 # The paper has pictures of λ between 0 and 1 for one knob at a time and no numbers, so nothing stands beside the measured
 # values here. The curves, the values beyond 1, the choice per image and the two knobs together are additions. "Continuous"
-# is given limits in the code of `faiglib.experiments.interpolation`, before looking at the results: at least nine steps in
+# is given limits in the code of `faiglib.experiments.interpolation`, set when only trial runs were known: at least nine steps in
 # ten go the right way, and no step is steeper than five times an even slope, which is half of the change within a tenth of λ.
 #
 # ## In short

@@ -156,10 +156,11 @@ for name, (_, _, detail) in zip(("change", "rule", "absolute"), beyond.DETAILS, 
 # of images; from two places in one image; from two different images; from two image sets with the number of images in
 # the budget above; and from two training runs of the same network. By chance two sets share one percent.
 #
-# The last comparison stands apart. Training runs that start from different random weights put the same ability into
-# differently numbered filters, so that an overlap near chance is expected there, and says nothing against
-# FAIG. *Where* in the network they sit can be compared over runs, which is the matter of the chapter on
-# distribution.
+# The last comparison depends on where the runs start. Runs from one baseline ([](10_training.ipynb) says which do) keep
+# the numbering of its filters, so that an overlap far above chance is expected; it says how much of the choice is
+# fine-tuning's. Runs from different random weights put the same ability into differently numbered filters, so that chance
+# is expected, which says nothing against FAIG. *Where* in the network they sit can be compared over any runs, which is
+# the matter of the chapter on distribution.
 
 # %% mystnb={"image": {"alt": "Overlap of the top one percent filters between rankings from different noise, halves, places, images, image sets and training runs."}, "figure": {"caption": "Share of the top 1 % that two rankings have in common: mean, least and largest. Dotted: chance.", "name": "fig-stability"}}
 stable = beyond.stability_summary(beyond.stability(bench))

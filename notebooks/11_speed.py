@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Speed and its limits
 #
-# The published algorithm takes minutes for one small image on a CPU. How much faster can the same ranking be had, what
+# The published algorithm takes {glue:text}`published_seconds:.0f` seconds for an image of
+# {glue:text}`published_crop:d`×{glue:text}`published_crop:d` pixels here. How much faster can the same ranking be had, what
 # limits it, and what does it cost on larger images and networks? This page shows one recorded run of `nox -s bench`,
 # which measures both sides on the same images, weights and machine; run it to have the figures of yours. Whether few
 # gradients are enough is the matter of [](09_beyond_the_paper.ipynb).
@@ -69,6 +70,8 @@ tables.plain(
 
 # %%
 glue("published_images", int(attribution["published_images"]), display=False)
+glue("published_seconds", float(speed.rows(results, "attribution")["seconds"].iloc[0]), display=False)
+glue("published_crop", int(attribution["crop"]), display=False)
 glue("agreement", float(100 * attribution["agreement"]), display=False)
 glue("resolution", float(100 * attribution["resolution"]), display=False)
 glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
@@ -85,9 +88,13 @@ glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
 # the fewer nodes it takes to match the hundred of the published algorithm.
 
 # %% mystnb={"image": {"alt": "Share of the top one percent that a ranking misses, against the number of images that it averages over, for the published rule and for midpoint and Gauss-Legendre rules of few nodes."}, "figure": {"caption": "Missed share of the reference's top 1 % (lower is better) by the number of images averaged over. Black: the published rule.", "name": "fig-averaging"}}
-speed_figures.averaging(pd.DataFrame(attribution["averaging"]))
+averaging = pd.DataFrame(attribution["averaging"])
+glue("averaging", speed.averaging_in_words(averaging), display=False)
+speed_figures.averaging(averaging)
 
 # %% [markdown]
+# {glue:text}`averaging:s`
+#
 # How a single image converges is shown by the same comparison as in [](09_beyond_the_paper.ipynb), here with a reference of
 # {glue:text}`convergence_reference:,d` nodes and rules of up to {glue:text}`convergence_most:d`.
 

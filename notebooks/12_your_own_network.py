@@ -177,6 +177,6 @@ for name in ("row", "column", "random"):
 #
 # - Images go in one by one, `(1, channels, height, width)`; the squared error can be replaced by
 #   another loss, see {py:func}`faiglib.attribution.faig.faig`.
-# - `baseline` must have the same layers and be what `target` was trained from. A randomly initialised one finds worse
-#   filters; see [](07_baseline_ablation).
+# - `baseline` must have the same layers and be what `target` was trained from. A randomly initialised one need
+#   not find the same filters; [](07_baseline_ablation) shows when it finds worse ones.
 # - Rankings can be saved and read as text, or made from the command line: [](../reading.md).

@@ -172,6 +172,8 @@ def cells(found, shifts):
 def test_baseline_verdict_counts_and_words_what_it_counts():
     verdict = ablation.baseline_verdict(cells([(6, 2, 3), (1, 2, 1)], [(0.5, 9, 3), (0.5, 5, 0.25)]))
     assert (verdict.cells, verdict.finding_won, verdict.replacing_won) == (2, 1, 1)
+    assert verdict.by_network == {"srresnet": (1, 2)}
+    assert "(network × function): SRResNet 1 of 2." in verdict.finding_sentence
     assert (verdict.finding_least, verdict.finding_median) == (0.5, 1.25)
     assert verdict.shifts == {"bilinear": 0.5, "random": 7.0, "zero": 1.625}
     assert verdict.broken == {"bilinear": 0, "random": 2, "zero": 1}

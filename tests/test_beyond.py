@@ -17,6 +17,7 @@ from faiglib.experiments.discovery import FUNCTIONS
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.figures import beyond as figures
 from faiglib.filters import FilterIndex
+from faiglib.networks import build
 
 
 @pytest.fixture
@@ -239,13 +240,17 @@ def test_quarters_tile_the_image_and_stay_aligned(random_image):
 def test_stability_makes_every_comparison_that_is_possible(small_bench, monkeypatch):
     pair = small_bench.pair("srresnet", 0)
     twin = dataclasses.replace(pair, seed=1)
-    monkeypatch.setattr(Workbench, "pairs", lambda _: iter((pair, twin)))
+    stranger = dataclasses.replace(pair, seed=2, baseline=build("srresnet", seed=5), digest="other")
+    monkeypatch.setattr(Workbench, "pairs", lambda _: iter((pair, twin, stranger)))
     table = beyond.stability(small_bench)
     counts = table[table["seed"] == 0].groupby("comparison").size().to_dict()
-    assert counts == {"noise": 2, "halves": 2, "images": 2, "places": 4, "seeds": 2}  # one image set only
-    seeds = table[table["comparison"] == "seeds"]
-    assert (seeds["overlap"] == 1).all()  # the same weights under two seeds
-    assert seeds["which"].unique().tolist() == ["seed 0 | seed 1"]
+    expected = {"noise": 2, "halves": 2, "images": 2, "places": 4, "fine_tunings": 2, "seeds": 2}  # one image set only
+    assert counts == expected
+    tunings, seeds = (table[table["comparison"] == name] for name in beyond.BETWEEN_RUNS)
+    assert (tunings["overlap"] == 1).all()  # the same weights under two seeds
+    assert tunings["which"].unique().tolist() == ["seed 0 | seed 1"]
+    assert seeds["which"].unique().tolist() == ["seed 0 | seed 2", "seed 1 | seed 2"]
+    assert (seeds["overlap"] < 1).all()
 
     sample = small_bench.samples("skimage", 2, 48)[1]
     tops = []
@@ -261,10 +266,10 @@ def test_stability_makes_every_comparison_that_is_possible(small_bench, monkeypa
     assert row["overlap"] == pytest.approx(len(tops[0] & tops[1]) / 1519, abs=2.1 / 1519)
 
     summary = beyond.stability_summary(table)
-    assert list(summary["comparison"].unique()) == ["noise", "halves", "places", "images", "seeds"]
+    assert list(summary["comparison"].unique()) == ["noise", "halves", "places", "images", *beyond.BETWEEN_RUNS]
     places = table[(table["comparison"] == "places") & (table["filters"] == "denoising")]["overlap"]
     row = summary[(summary["comparison"] == "places") & (summary["filters"] == "denoising")].iloc[0]
-    assert row["comparisons"] == len(places) == 4
+    assert row["comparisons"] == len(places) == 6
     assert row["overlap"] == pytest.approx(places.mean())
     assert (row["least"], row["largest"]) == (places.min(), places.max())
     axis = figures.stability(summary).axes[0]
@@ -280,6 +285,9 @@ def test_stability_verdict_words_follow_the_numbers():
     other = beyond.stability_verdict(pd.DataFrame({"comparison": ["images", "image_sets"], "overlap": [0.5, 0.3]}))
     assert "does not steady" in other.sentence
     assert "only one training run" in other.sentence
+    shared = beyond.stability_verdict(pd.DataFrame({"comparison": ["images", "fine_tunings"], "overlap": [0.5, 0.6]}))
+    assert "Between fine-tunings of one baseline it is 60%, 60 times chance; 40% of a set" in shared.sentence
+    assert "only one training run" not in shared.sentence
 
 
 def test_convergence_figure_draws_each_rule_and_marks_two():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pandas as pd
 import pytest
@@ -57,6 +58,21 @@ def test_selectivity_is_judged_by_shares_of_the_targets_advantage(own, other, gr
     assert grades(drops(own, other))["b"] == grade
 
 
+def test_selectivity_is_told_by_network_with_and_without_the_shift_of_brightness():
+    table = drops(2.5, 1.0)
+    both = pd.concat([table, table.assign(network="srcnn_style", psnr=table["psnr"] - 0.5)], ignore_index=True)
+    both["luminance_shift"] = (both["network"] == "srcnn_style") * 2.0
+    (verdict, *_) = claims.masking(both)
+    assert verdict.measured.startswith(
+        "SRResNet: own input loses 50% to 50% of its advantage, the other at most 20% (20% with the brightness put"
+    )
+    # The other input is at 25 − 1.5 dB; without the 2 levels the error is smaller by 6.15e-5.
+    rest = 25 + 10 * math.log10(10**-2.35 - (2 / 255) ** 2)
+    assert f"SRCNN-style: own input loses 60% to 60% of its advantage, the other at most 30% ({rest / 5:.0%} with" in (
+        verdict.measured
+    )
+
+
 @pytest.mark.parametrize(("loss", "grade"), [(0.09, "held"), (-0.2, "partly"), (0.31, "did not hold")])
 def test_chance_is_judged_by_what_can_be_seen(loss, grade):
     assert grades(drops(3, 0, random_loss=loss))["c"] == grade
@@ -109,7 +125,7 @@ def test_elimination_is_judged_by_selectivity(won, grade):
 
 @pytest.mark.parametrize(("flags", "grade"), [((True, True), "held"), ((True, False), "partly")])
 def test_control_is_judged_by_knobs(flags, grade):
-    table = pd.DataFrame({"continuous": flags, "monotone": [1.0, 0.9]})
+    table = pd.DataFrame({"continuous": flags, "monotone": [1.0, 0.9], "other_moved": [0.1, 0.2]})
     assert claims.interpolation(table).grade == grade
 
 

@@ -165,6 +165,17 @@ def test_verdict_tells_the_claimed_network_from_the_opposite():
     assert "no cluster" in words
 
 
+def test_the_largest_layer_and_the_last_ones_are_told():
+    table = claimed()  # 3 of 16 deblurring filters lie in the layer that holds half of all, 10 of 24 denoising ones
+    sentence = distribution.largest_layer(table)
+    assert (
+        "SRResNet: layer1 with 50% of all filters, 19% of the deblurring set and 42% of the denoising set" in sentence
+    )
+    told = distribution.last_layers(distribution.spread(table), ("faig", "random"))
+    # deblurring 6/8 and 7/8, denoising 6/12 in both runs; random 4/10
+    assert told == f"SRResNet: FAIG {(13 / 16 + 1 / 2) / 2:.0%}, random 40%"
+
+
 def test_a_cluster_is_twice_an_even_spread():
     head = {(0, "random", function): (10, 50, 30, 10) for function in FUNCTIONS}
     for found, expected in (((10, 9, 40, 41), True), ((10, 11, 39, 40), False)):
@@ -189,7 +200,7 @@ def test_figures_draw_what_the_tables_hold(bench):
 
 def test_tables_say_what_the_interval_is_of():
     several = tables.depths(distribution.centroids(claimed())).to_html()
-    assert "t over 2 seeds" in several
+    assert "t over 2 fine-tuning runs" in several
     assert "deblurring − denoising" in several
     one = tables.depths(distribution.centroids(claimed(seeds=(0,)))).to_html()
     assert "bootstrap over filters" in one

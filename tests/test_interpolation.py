@@ -148,6 +148,17 @@ def test_control_of_a_knob_that_works_the_wrong_way():
     assert words.count("ends on the wrong side") == words.count("not continuous") == 2
 
 
+def test_steps_the_wrong_way_may_lead_to_the_ground_truth():
+    """Noise of one image rises from −1 to −0.5 and then to −0.3 while its ground truth has 1."""
+    table = swept(lambda lam: lam, lambda lam: lam / 2 - 2)
+    row = interpolation.control(table).set_index("filters").loc["denoising"]
+    assert (row["monotone"], row["nearer"]) == (0, 1)
+    away = interpolation.control(swept(lambda lam: lam, lambda lam: 5 + lam)).set_index("filters")
+    assert away.loc["denoising", "nearer"] == 0
+    assert math.isnan(away.loc["deblurring", "nearer"])
+    assert "(100% of the others lead nearer" in interpolation.in_words(interpolation.control(table))
+
+
 def test_best_lambda_is_where_psnr_peaks_on_the_own_input():
     table = interpolation.best(swept(lambda lam: lam, lambda lam: -lam))
     assert len(table) == 4

@@ -168,6 +168,15 @@ def test_claim_a(change, grade):
     assert ("does as well as the whole against DASR" in verdict.measured) == ("sensitive" in change)
 
 
+def test_a_half_that_is_far_ahead_tells_that_the_lead_is_a_head_start(record):
+    beside = one_versus_two.beside_the_paper(record)
+    words = one_versus_two.head_start(beside)
+    assert "over DAN the half leads by -0.20 dB, the whole by +0.02 dB" in words
+    assert "how soon" not in words
+    ahead = beside.assign(rgb=beside["rgb"].where(beside["branches"] != "two", beside["rgb"] - 2))
+    assert "how soon a network starts to learn" in one_versus_two.head_start(ahead)
+
+
 def test_cost_of_a_step_is_that_which_was_counted():
     full, cpu = PRESETS["full"], PRESETS["cpu"]
     counted = {key: training_flop(full.entrant(key), 16, 32) / 1e9 for key in ("dan", "one_dan", "dasr", "one_dasr")}

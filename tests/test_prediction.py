@@ -269,6 +269,16 @@ def test_claim_is_graded_by_the_worst_cell(table):
     assert claims.prediction(swapped, PARTS).grade == "did not hold"
 
 
+def test_the_weakest_cell_and_the_papers_thresholds_are_told(table):
+    halved = table.assign(score=table["score"].where(table["degradation"] == "noise", table["score"] / 2))
+    cells = experiment.headline(experiment.accuracy(experiment.decisions(table)), PARTS)
+    blind = cells[cells["predictor"] == "pseudo"]
+    assert f"on Kodak24, {blind['accuracy'].min():.0%} right" in experiment.weakest(cells)
+    told = experiment.paper_thresholds(halved)
+    # Own scores: 0.8, 0.7, 0.58 (three times) and 0.4 or 0.55, a seed each; for blur they are halved.
+    assert told == "SRResNet 0% for blur (mean 0.31) and 33% for noise (mean 0.62)"
+
+
 def test_words_follow_the_numbers():
     assert "equally" in experiment.comparison({"blur": 1.0}, {"blur": 0.99})
     assert experiment.comparison({"blur": 0.8, "noise": 0.99}, {"blur": 0.9, "noise": 1.0}).startswith("the plain rule")

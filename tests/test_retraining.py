@@ -92,6 +92,18 @@ def test_verdict_counts_wins_at_home_and_methods_below_chance():
     assert (verdict.cells, verdict.won) == (2, 2)
     assert verdict.least_lead == pytest.approx(1.0)
     assert (verdict.below_random, verdict.comparisons) == (4, 8)  # IG in each of four cells, |θ − θ̄| never
+    assert verdict.deepest == pytest.approx(0.3)
+
+
+def test_words_name_the_leader_and_compare_both_functions():
+    final = retraining.final(runs())
+    words = retraining.in_words(final)
+    assert words.startswith("- **SRCNN-style**: for deblurring, FAIG's filters learn most (22.50 dB)")
+    assert "FAIG's own filters learn more than its denoising ones (21.50 dB)" in words
+    home = (final["task"] == "denoising") & (final["filters"] == "denoising") & (final["method"] == "faig")
+    worse = retraining.in_words(final.assign(measured=final["measured"].where(~home, 21.0)))
+    assert "for denoising, |θ − θ̄|'s filters learn most (21.50 dB, FAIG's 21.00)" in worse
+    assert "learn no more than its deblurring ones" in worse
 
 
 def test_retraining_moves_psnr_of_the_upper_bound_and_stores_the_result(bench, monkeypatch):

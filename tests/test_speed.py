@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 
 from faiglib.errors import FaiglibError
@@ -86,6 +87,16 @@ def test_words_follow_the_numbers():
     assert "images 1.00, nodes 0.90, reached" in text
     assert "1.20 times in the same precision, not reached; 2.00 times with bfloat16, reached" in text
     assert "48.0 times (faiglib), reached" in speed.in_short(made_up(seconds=2.5))
+
+
+def test_the_distance_to_the_published_rule_is_told_by_network():
+    rows = [
+        ("srresnet", scheme, images, overlap)
+        for scheme, overlaps in (("left 100", (0.99, 0.992)), ("midpoint 16", (0.98, 0.995)))
+        for images, overlap in zip((1, 4), overlaps, strict=True)
+    ]
+    told = speed.averaging_in_words(pd.DataFrame(rows, columns=["network", "scheme", "images", "overlap"]))
+    assert "SRResNet +1.00 with 1 and -0.30 with 4 images" in told
 
 
 def test_the_recorded_run_feeds_the_whole_page():

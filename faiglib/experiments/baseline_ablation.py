@@ -18,7 +18,7 @@ from faiglib.experiments.masking import KINDS, OWN_FUNCTION, Mask, measure
 from faiglib.experiments.workbench import Workbench
 from faiglib.filters import FilterIndex, FilterScores
 from faiglib.metrics import mean_luminance, psnr
-from faiglib.networks import build
+from faiglib.networks import TITLES, build
 from faiglib.restoration import restore
 from faiglib.substitution import substitute
 from faiglib.zoo import Pair
@@ -291,6 +291,7 @@ class BaselineVerdict:
         cells: how many.
         finding_won: cells in which the filters found with θ̄_bilinear have the largest drop on their own input, all
             replaced by θ̄_bilinear.
+        by_network: {network: (cells won, cells)} of ``finding_won``.
         finding_least, finding_median: that drop over the best of the other two baselines', by cell.
         replacing_won: cells in which replacing by θ̄_bilinear shifts the brightness least, all found with θ̄_bilinear.
         shifts: {replaced by: mean absolute brightness shift on the own input, 8-bit levels}.
@@ -300,6 +301,7 @@ class BaselineVerdict:
 
     cells: int
     finding_won: int
+    by_network: dict[str, tuple[int, int]]
     finding_least: float
     finding_median: float
     replacing_won: int
@@ -318,9 +320,10 @@ class BaselineVerdict:
             )
         else:
             start = f"The trained baseline finds the filters that matter most in none of the {self.cells} cells"
+        told = ", ".join(f"{TITLES[name]} {won} of {cells}" for name, (won, cells) in self.by_network.items())
         return (
-            f"{start} (network × function). The drop of its filters is {self.finding_median:.1f} times that of the "
-            f"better of the other two in the median cell and {self.finding_least:.2g} times in the worst."
+            f"{start} (network × function): {told}. The drop of its filters is {self.finding_median:.1f} times that of "
+            f"the better of the other two in the median cell and {self.finding_least:.2g} times in the worst."
         )
 
     @property
@@ -366,8 +369,10 @@ def baseline_verdict(cells: pd.DataFrame) -> BaselineVerdict:
     ratio = found["bilinear"] / found.drop(columns="bilinear").max(axis=1)
     shift = wide("found_with", "replaced_by", "shift_own")
     lost = wide("found_with", "replaced_by", "lost_other")
+    won = (ratio >= 1).groupby(level="network", sort=False)
     return BaselineVerdict(
         cells=len(found),
+        by_network={str(name): (int(cells.sum()), len(cells)) for name, cells in won},
         finding_won=int((ratio >= 1).sum()),
         finding_least=float(ratio.min()),
         finding_median=float(ratio.median()),

@@ -310,7 +310,8 @@ class DefaultVerdict:
             where = f"in all {self.cells} cells"
         elif self.overlap_default >= self.overlap_released - TOLERANCE:
             start = (
-                f"The default ({name}) is at least as faithful as the released rule (left, 100 nodes) **on average**"
+                f"the default ({name}) is, within {TOLERANCE:.1%} of the filters, as faithful as the released rule "
+                "(left, 100 nodes) **on average**"
             )
             where = f"and in {self.as_good} of {self.cells} cells"
         else:
@@ -506,8 +507,11 @@ COMPARISONS = {
     "places": "two places in one image",
     "images": "two images",
     "image_sets": "two image sets",
-    "seeds": "two training runs",
+    "fine_tunings": "two fine-tunings of one baseline",
+    "seeds": "two training runs from the start",
 }
+#: Those that compare two networks.
+BETWEEN_RUNS = ("fine_tunings", "seeds")
 
 
 def quarter(sample: Sample, bottom: bool, right: bool) -> Sample:
@@ -532,28 +536,35 @@ def stability(bench: Workbench) -> pd.DataFrame:
 
     ``images`` compares single central crops of different images, ``places`` two crops of that size from one image (its
     top left and bottom right), ``halves`` the means over every second image, ``noise`` the means over the same images
-    with two draws of noise, ``image_sets`` the rankings that the other chapters use, ``seeds`` those of different
-    training runs of one network. Filter ids of independently trained networks do not correspond, so that chance, one
-    percent, is the expectation for the last.
+    with two draws of noise, ``image_sets`` the rankings that the other chapters use, ``fine_tunings`` those of targets
+    that share a baseline, ``seeds`` those of targets with a baseline each. Filter ids of networks from different
+    initial weights do not correspond, so that chance, one percent, is the expectation for the last.
 
     Returns:
         One row per comparison: ``network``, ``seed`` (of the first), ``comparison``, ``which`` (the two), ``filters``,
         ``overlap`` (0 to 1), ``spearman``.
     """
     rows = []
-    earlier: dict[str, list[tuple[int, str, FilterScores]]] = {}
+    earlier: dict[str, list[tuple[Pair, str, FilterScores]]] = {}
     compared = bench.over_pairs(lambda pair: (pair, list(_compared(bench, pair))))
     for pair, comparisons in compared:
         for comparison, which, function, first, second in comparisons:
             rows.append(_agreement(pair.network, pair.seed, comparison, which, function, first, second))
         rankings = discover(bench, pair, bench.test_set)
-        own = [(pair.seed, function, rankings.scores["faig", function]) for function in FUNCTIONS]
-        for (seed, before, first), (_, function, second) in itertools.product(earlier.get(pair.network, []), own):
-            if before == function:
-                which = f"seed {seed} | seed {pair.seed}"
-                rows.append(_agreement(pair.network, seed, "seeds", which, function, first, second))
+        own = [(pair, function, rankings.scores["faig", function]) for function in FUNCTIONS]
+        for (before, asked, first), (_, function, second) in itertools.product(earlier.get(pair.network, []), own):
+            if asked == function:
+                comparison = "fine_tunings" if _one_baseline(before, pair) else "seeds"
+                which = f"seed {before.seed} | seed {pair.seed}"
+                rows.append(_agreement(pair.network, before.seed, comparison, which, function, first, second))
         earlier.setdefault(pair.network, []).extend(own)
     return pd.DataFrame(rows)
+
+
+def _one_baseline(first: Pair, second: Pair) -> bool:
+    """Whether two pairs have the same baseline weights."""
+    weights = zip(first.baseline.parameters(), second.baseline.parameters(), strict=True)
+    return all(torch.equal(one, other) for one, other in weights)
 
 
 def _agreement(
@@ -717,7 +728,7 @@ class StabilityVerdict:
         """What came out, in words."""
         told = ", ".join(f"{share:.0%} ({COMPARISONS[name]})" for name, share in self.overlaps.items())
         parts = [f"On average two rankings share of their top 1 %: {told}."]
-        within = {name: share for name, share in self.overlaps.items() if name != "seeds"}
+        within = {name: share for name, share in self.overlaps.items() if name not in BETWEEN_RUNS}
         weakest = min(within, key=lambda name: within[name])
         parts.append(
             f"Within one network the least agreement is {within[weakest]:.0%} ({COMPARISONS[weakest]}), "
@@ -731,17 +742,23 @@ class StabilityVerdict:
                 else "Averaging over images does not steady the ranking: whole image sets agree no better than single "
                 "images."
             )
+        if "fine_tunings" in self.overlaps:
+            share = self.overlaps["fine_tunings"]
+            parts.append(
+                f"Between fine-tunings of one baseline it is {share:.0%}, {100 * share / PERCENT:.0f} times chance; "
+                f"{1 - share:.0%} of a set depend on the run."
+            )
         if "seeds" in self.overlaps:
             times = 100 * self.overlaps["seeds"] / PERCENT
             parts.append(
-                f"Between training runs it is {times:.1f} times chance"
+                f"Between training runs from the start it is {times:.1f} times chance"
                 + (
                     ": filter numbers mean little across runs."
                     if times < 5
-                    else ", more than numbering alone explains."
+                    else ", although their filters are numbered independently."
                 )
             )
-        else:
+        if not self.overlaps.keys() & set(BETWEEN_RUNS):
             parts.append("There is only one training run per network here, so that runs are not compared.")
         return " ".join(parts)
 
@@ -758,7 +775,7 @@ def in_short(
     """The chapter's results as a list in Markdown, worded by the numbers."""
     overlaps = detail_table.groupby("detail", sort=False)["overlap"].mean()
     change, _, absolute = (float(overlaps[detail]) for *_, detail in DETAILS)
-    within = {name: share for name, share in ranking.overlaps.items() if name != "seeds"}
+    within = {name: share for name, share in ranking.overlaps.items() if name not in BETWEEN_RUNS}
     order = (
         "never changes which method comes first"
         if metric.same_best == metric.cells

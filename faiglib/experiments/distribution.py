@@ -5,6 +5,8 @@ The *depth* of a layer is its number divided by that of the last one: 0 is the f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -115,8 +117,9 @@ def layer_shares(chosen: FilterSet) -> pd.DataFrame:
 def centroids(table: pd.DataFrame, resamples: int = 2000, level: float = 0.95) -> pd.DataFrame:
     """Mean depth of the found filters with an interval, and how far it is from that of an even spread.
 
-    With several seeds the interval is Student's t over seeds and covers new training runs. With one seed it is a
-    percentile bootstrap over the filters of the set, which only says how well so many filters fix a mean.
+    With several seeds the interval is Student's t over seeds and covers further runs of the same kind: fine-tunings of
+    one baseline where the seeds share theirs. With one seed it is a percentile bootstrap over the filters of the set,
+    which only says how well so many filters fix a mean.
 
     Args:
         table: from :func:`shares`.
@@ -310,3 +313,35 @@ def in_words(table: pd.DataFrame) -> str:
             f"{'a cluster' if row['cluster'] else 'no cluster'} by the limit of {CLUSTER:g}."
         )
     return "\n".join(items)
+
+
+def largest_layer(table: pd.DataFrame) -> str:
+    """A sentence on the layer of each network that holds most of its filters, and what FAIG's sets take of it.
+
+    Args:
+        table: from :func:`shares`.
+    """
+    parts = []
+    for network, cell in table[table["method"] == "faig"].groupby("network", sort=False):
+        layers = cell.groupby(["filters", "layer"], sort=False)[["share", "uniform"]].mean()
+        name = str(layers.loc["deblurring", "uniform"].idxmax())
+        taken = " and ".join(f"{layers.loc[(one, name), 'share']:.0%} of the {one} set" for one in FUNCTIONS)
+        parts.append(
+            f"{TITLES[str(network)]}: {name} with {layers.loc[('deblurring', name), 'uniform']:.0%} of all filters, "
+            f"{taken}"
+        )
+    return f"The layer with most filters ({'; '.join(parts)}) weighs most in the depth of an even spread."
+
+
+def last_layers(spread_table: pd.DataFrame, methods: Sequence[str] = ("faig", "intinf")) -> str:
+    """Which part of the sets of some methods lies in the last layers, mean over functions, in words by network.
+
+    Args:
+        spread_table: from :func:`spread`.
+        methods: keys of :data:`faiglib.paper.METHODS`.
+    """
+    held = spread_table.groupby(["network", "method"], sort=False)["last_share"].mean()
+    return "; ".join(
+        f"{TITLES[network]}: " + ", ".join(f"{paper.METHODS[one]} {held[network, one]:.0%}" for one in methods)
+        for network in spread_table["network"].unique()
+    )

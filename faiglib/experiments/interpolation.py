@@ -184,12 +184,13 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per ``network`` and ``filters``: ``effect`` (name of the measure), ``at_0``, ``at_1``, ``at_end``
         (largest λ) and ``truth`` (its mean over images and seeds, 8-bit levels); ``steps`` counted (step × image ×
-        seed) and ``monotone``, the share of them that goes the right way; ``curve_monotone``, whether the mean curve
-        does at every step; of the mean curve, NaN where it ends on the wrong side: ``largest_step``, the largest change
-        between neighbouring λ as a share of the whole, ``steepest``, the largest change per λ in relation to an even
-        slope, and ``started``, ``halfway`` and ``finished``, the least λ at which 10, 50 and 90 % of the change are
-        reached; ``gained`` (dB of PSNR from λ = 0 to 1);
-        ``other_moved`` (dB, largest distance of the other input's mean PSNR from that at λ = 1, for λ from 0 to 1);
+        seed) and ``monotone``, the share of them that goes the right way; ``nearer``, the share of the others that
+        leads nearer to the ground truth all the same, NaN if there are none; ``curve_monotone``, whether the mean curve
+        goes the right way at every step; of the mean curve, NaN where it ends on the wrong side: ``largest_step``, the
+        largest change between neighbouring λ as a share of the whole, ``steepest``, the largest change per λ in
+        relation to an even slope, and ``started``, ``halfway`` and ``finished``, the least λ at which 10, 50 and 90 %
+        of the change are reached; ``gained`` (dB of PSNR from λ = 0 to 1); ``other_moved`` (dB, largest distance of the
+        other input's mean PSNR from that at λ = 1, for λ from 0 to 1);
         ``continuous``, see :data:`MONOTONE` and :data:`STEEPEST`.
     """
     rows = []
@@ -200,6 +201,8 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
         wide = own.pivot_table(index="lambda", columns=["seed", "image"], values=effect)
         inner = wide.loc[:1.0]
         steps = sign * np.diff(inner.to_numpy(), axis=0)
+        truth = own.groupby(["seed", "image"])[f"{effect}_truth"].first().reindex(inner.columns)
+        nearer = np.diff((inner - truth).abs().to_numpy(), axis=0) < 0
         mean = inner.mean(axis=1)
         quality, aside = (part[part["lambda"] <= 1].groupby("lambda")["psnr"].mean() for part in (own, other))
         rows.append(
@@ -213,6 +216,7 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
                 "truth": float(own[f"{effect}_truth"].mean()),
                 "steps": steps.size,
                 "monotone": float((steps > 0).mean()),
+                "nearer": float(nearer[steps <= 0].mean()) if (steps <= 0).any() else math.nan,
                 "curve_monotone": bool((sign * np.diff(mean) > 0).all()),
                 **_shape(mean.index.to_numpy(), sign * mean.to_numpy()),
                 "gained": float(quality.loc[1.0] - quality.loc[0.0]),
@@ -339,6 +343,11 @@ def _enlarged(image: Tensor) -> Tensor:
     return torch.nn.functional.interpolate(image, scale_factor=2.0, mode="nearest").cpu()
 
 
+def _wrong_way(nearer: float) -> str:
+    """What to say of wrong-way steps that lead nearer to the ground truth, if there are any."""
+    return f" ({nearer:.0%} of the others lead nearer to the ground truth all the same)" if nearer > 0 else ""
+
+
 def in_words(table: pd.DataFrame) -> str:
     """The rows of :func:`control` as a Markdown list, one item per network and knob."""
     items = []
@@ -353,7 +362,8 @@ def in_words(table: pd.DataFrame) -> str:
         items.append(
             f"- **{TITLES[row['network']]}, {row['filters']} filters**: from λ = 0 to 1 the {measure} goes from "
             f"{row['at_0']:.2f} to {row['at_1']:.2f} levels; {row['monotone']:.0%} of {row['steps']} steps go the "
-            f"right way and {slope}. By the limits declared in the code ({MONOTONE:.0%} and {STEEPEST:g}) this control "
-            f"is {'continuous' if row['continuous'] else 'not continuous'}."
+            f"right way{_wrong_way(row['nearer'])}, and {slope}. By the limits declared in the code "
+            f"({MONOTONE:.0%} and {STEEPEST:g}) this control is "
+            f"{'continuous' if row['continuous'] else 'not continuous'}."
         )
     return "\n".join(items)

@@ -266,9 +266,10 @@ def brightness_part(selectivity_table: pd.DataFrame, percent: float = 1) -> str:
     lost = rows.assign(whole=rows["psnr_target"] - rows["psnr"], rest=rows["psnr_target"] - rows["psnr_level"])
     means = lost.groupby("network", sort=False)[["whole", "rest"]].mean()
     told = "; ".join(
-        f"{TITLES[str(name)]} {row.whole:.2f} dB, of which {row.rest:.2f}" for name, row in means.iterrows()
+        f"{TITLES[str(name)]} {row.whole:.2f} dB, {row.rest:.2f} dB of which remain when the brightness is put right"
+        for name, row in means.iterrows()
     )
-    return f"Lost by the other input at {percent:g} %, and without the shift of brightness: {told}."
+    return f"Masking {percent:g} % costs the other input, on average: {told}."
 
 
 @dataclass(frozen=True)

@@ -450,6 +450,27 @@ def beside_the_paper(record: Record) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def head_start(beside: pd.DataFrame) -> str:
+    """How far half of the one-branch network is from the two branches and from the whole, in words.
+
+    Args:
+        beside: from :func:`beside_the_paper`.
+    """
+    rgb = beside.set_index(["contest", "branches"])["rgb"]
+    told = "; ".join(
+        f"over {TITLES[name]} the half leads by {rgb[name, 'half'] - rgb[name, 'two']:+.2f} dB, the whole by "
+        f"{rgb[name, 'one'] - rgb[name, 'two']:+.2f} dB"
+        for name in CONTESTS
+    )
+    start = f"What half of the one-branch network does tells how to read the leads: {told}"
+    if all(rgb[name, "half"] - rgb[name, "two"] > rgb[name, "one"] - rgb[name, "half"] for name in CONTESTS):
+        return (
+            f"{start}. Halving costs less than the half is ahead by, so the leads measure how soon a network starts to "
+            "learn more than whether it has a second branch."
+        )
+    return f"{start}."
+
+
 def anomalies() -> dict[str, float]:
     """Figures of supp. Table 2 that do not fit together, in dB.
 

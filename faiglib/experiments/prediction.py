@@ -25,6 +25,7 @@ from faiglib.degradations import INPUTS
 from faiglib.experiments.discovery import discover
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.filters import FilterSet
+from faiglib.networks import TITLES
 from faiglib.prediction import (
     Roc,
     accuracy_curve,
@@ -619,3 +620,30 @@ def difficulty(plain: Mapping[str, float], trivial: float = 0.95) -> str:
             "information, not that it takes filters to get it"
         )
     return "a rule on pixels leaves a notable part of these inputs undecided, so the task is not a trivial one"
+
+
+def weakest(cells: pd.DataFrame) -> str:
+    """The blind cell of :func:`headline` with the least accuracy, in words."""
+    blind = cells[cells["predictor"] == "pseudo"]
+    row = blind.loc[blind["accuracy"].idxmin()]
+    return (
+        f"{row['degradation']} with {TITLES[row['network']]} on {datasets.title(row['image_set'])}, "
+        f"{row['accuracy']:.0%} right"
+    )
+
+
+def paper_thresholds(table: pd.DataFrame) -> str:
+    """How the paper's thresholds lie to the blind scores of blurry and noisy inputs here, in words by network.
+
+    Args:
+        table: from :func:`scores`.
+    """
+    blind = table[(table["predictor"] == "pseudo") & table["input"].isin(CASES["two"]) & table["present"]]
+    parts = []
+    for network, rows in blind.groupby("network", sort=False):
+        told = []
+        for degradation, published in paper.PREDICTION.items():
+            values = rows.loc[rows["degradation"] == degradation, "score"]
+            told.append(f"{(values > published.threshold).mean():.0%} for {degradation} (mean {values.mean():.2f})")
+        parts.append(f"{TITLES[str(network)]} {' and '.join(told)}")
+    return "; ".join(parts)

@@ -17,6 +17,7 @@ from faiglib.experiments.discovery import FUNCTIONS, Rankings, discover
 from faiglib.experiments.workbench import Sample, Workbench
 from faiglib.filters import FilterSet
 from faiglib.metrics import psnr
+from faiglib.networks import TITLES
 from faiglib.profiles import Profile
 from faiglib.restoration import restore
 from faiglib.training import Recipe, fabric_on, train
@@ -207,6 +208,7 @@ class Verdict:
         least_lead: smallest difference in dB to the best other method.
         below_random: cells, over both functions and tasks, in which IG or |θ − θ̄| ends below random locations.
         comparisons: cells that ``below_random`` counts in.
+        deepest: how far they end below at most, in dB; 0 if none does.
     """
 
     cells: int
@@ -214,6 +216,7 @@ class Verdict:
     least_lead: float
     below_random: int
     comparisons: int
+    deepest: float
 
 
 def verdict(final_table: pd.DataFrame) -> Verdict:
@@ -223,5 +226,30 @@ def verdict(final_table: pd.DataFrame) -> Verdict:
     )
     own = wide[wide.index.get_level_values("task") == wide.index.get_level_values("filters")]
     lead = own["faig"] - own.drop(columns="faig").max(axis=1)
-    below = wide[["intinf", "filter_change"]].lt(wide["random"], axis=0)
-    return Verdict(len(own), int((lead > 0).sum()), float(lead.min()), int(below.to_numpy().sum()), below.size)
+    gap = wide[["intinf", "filter_change"]].sub(wide["random"], axis=0).to_numpy()
+    return Verdict(
+        len(own), int((lead > 0).sum()), float(lead.min()), int((gap < 0).sum()), gap.size, float(-min(gap.min(), 0))
+    )
+
+
+def in_words(final_table: pd.DataFrame) -> str:
+    """Who leads for its own function, and whether FAIG's own filters beat those of the other function, by network."""
+    ends = final_table.set_index(["network", "task", "filters", "method"])["measured"].sort_index()
+    items = []
+    for network in final_table["network"].unique():
+        parts = []
+        for task in FUNCTIONS:
+            own = ends[network, task, task]
+            best = str(own.idxmax())
+            led = f"FAIG's filters learn most ({own['faig']:.2f} dB)"
+            if best != "faig":
+                named = "random filters" if best == "random" else f"{paper.METHODS[best]}'s filters"
+                led = f"{named} learn most ({own[best]:.2f} dB, FAIG's {own['faig']:.2f})"
+            (other,) = (name for name in FUNCTIONS if name != task)
+            crossed = ends[network, task, other, "faig"]
+            order = "more" if own["faig"] > crossed else "no more"
+            parts.append(
+                f"for {task}, {led}; FAIG's own filters learn {order} than its {other} ones ({crossed:.2f} dB)"
+            )
+        items.append(f"- **{TITLES[network]}**: {'; '.join(parts)}.")
+    return "\n".join(items)

@@ -12,6 +12,9 @@ from faiglib.networks import TITLES
 from faiglib.runs import JUDGED
 from faiglib.training import paper_recipe
 
+#: Entries of a recipe that the table of budgets shows.
+BUDGET = ("iterations", "batch", "patch", "peak_lr", "schedule")
+
 #: Least gain of a shipped target over its baseline on Set14, in dB: it has to do clearly what it is there for, and must
 #: not pay for that visibly on clean input.
 FLOOR = {"clean": -0.5, "blurry": 3.0, "noisy": 4.0}
@@ -38,8 +41,8 @@ def budgets(folder: Path) -> pd.DataFrame:
     Returns:
         One row per weight file, then one per network and role for the paper (``seed`` is "paper"): ``network``,
         ``role``, ``seed``, ``baseline_seed`` (that a target was trained from), ``iterations``, ``batch``, ``patch`` (HR
-        pixels), ``peak_lr``, ``minutes``, ``cpu``, ``gpu``, ``pixels`` (ground-truth pixels seen, in millions) and
-        ``share`` of the paper's pixels.
+        pixels), ``peak_lr``, ``schedule``, ``minutes``, ``cpu``, ``gpu``, ``pixels`` (ground-truth pixels seen, in
+        millions) and ``share`` of the paper's pixels.
     """
     rows = []
     for entry in zoo.entries(folder):
@@ -53,7 +56,7 @@ def budgets(folder: Path) -> pd.DataFrame:
                 "baseline_seed": str(zoo.pair_entries(folder, entry.network, entry.seed)["baseline"].seed)
                 if entry.role == "target"
                 else None,
-                **{name: recipe[name] for name in ("iterations", "batch", "patch", "peak_lr")},
+                **{name: recipe[name] for name in BUDGET},
                 "minutes": entry.seconds / 60,
                 "cpu": entry.made_on.get("cpu"),
                 "gpu": entry.made_on.get("gpu"),
@@ -65,7 +68,7 @@ def budgets(folder: Path) -> pd.DataFrame:
         for role in ("baseline", "target"):
             full = paper_recipe(network, role)
             pixels = full.iterations * full.batch * full.patch**2
-            values = {name: getattr(full, name) for name in ("iterations", "batch", "patch", "peak_lr")}
+            values = {name: getattr(full, name) for name in BUDGET}
             rows.append(
                 {"network": network, "role": role, "seed": "paper", **values, "pixels": pixels / 1e6, "share": 1.0}
             )
@@ -114,3 +117,18 @@ def shared_baselines(folder: Path) -> str:
     if not shared:
         return ""
     return f"To save time, {' and '.join(shared)}: there, a spread over seeds is that of fine-tuning alone."
+
+
+def unequal_budgets(folder: Path) -> str:
+    """A sentence on networks whose targets were not all trained by one recipe; empty if there are none."""
+    found: dict[str, set[tuple[object, ...]]] = {}
+    for network, seed in zoo.pairs_available(folder):
+        recipe = zoo.pair_entries(folder, network, seed)["target"].recipe
+        found.setdefault(network, set()).add(tuple(value for name, value in recipe.items() if name != "seed"))
+    mixed = [TITLES[network] for network, recipes in found.items() if len(recipes) > 1]
+    if not mixed:
+        return ""
+    return (
+        f"The targets of {' and '.join(mixed)} were trained by recipes that differ from seed to seed, so their spread "
+        "holds differences of budget besides chance."
+    )

@@ -280,7 +280,7 @@ def budget(bench: Workbench) -> str:
         "discovery": f"{amount(profile.discovery_images, profile.discovery_crop)}, "
         f"{profile.nodes} {profile.rule} nodes",
         "evaluation": amount(profile.evaluation_images, profile.evaluation_crop),
-        "in the paper": "whole images, 100 left nodes, three pairs trained for "
+        "in the paper": "whole images, 100 left nodes, three runs trained for "
         + " + ".join(f"{paper_recipe('srresnet', role).iterations:,}" for role in ("baseline", "target"))
         + " iterations",
     }
