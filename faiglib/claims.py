@@ -162,28 +162,30 @@ def one_branch(result: one_versus_two.Verdict) -> Verdict:
     return Verdict("a", grade, f"{leads}{control}; {100 * result.share:.2g} % of the paper's iterations")
 
 
-def removed_shares(drops: pd.DataFrame, method: str = "faig", percent: float = 1, column: str = "psnr") -> pd.DataFrame:
+def removed_shares(drops: pd.DataFrame, method: str = "faig", percent: float = 1) -> pd.DataFrame:
     """Share of the target's PSNR advantage over the baseline that masking removes, by input.
 
     Args:
         drops: from :func:`faiglib.experiments.masking.drops`.
         method: whose filters.
         percent: how many.
-        column: PSNR of the masked network, or ``psnr_level`` for what it would be with the brightness put right (see
-            :func:`faiglib.experiments.masking.selectivity`).
 
     Returns:
         One row per ``network``, ``image_set`` and ``filters`` (function): ``own`` (share on the input of that function)
-        and ``other`` (on the other input).
+        and ``other`` (on the other input), and ``own_level`` and ``other_level``, what they would be with the
+        brightness put right (see :func:`faiglib.experiments.masking.selectivity`).
     """
     table = masking_experiment.selectivity(drops, method)
     table = table[table["percent"] == percent]
-    share = (table["psnr_target"] - table[column]) / (table["psnr_target"] - table["psnr_baseline"])
+    lost = -table[["psnr", "psnr_level"]].sub(table["psnr_target"], axis=0)
+    shares = lost.div(table["psnr_target"] - table["psnr_baseline"], axis=0)
     side = (table["filters"] == table["input"].map(masking_experiment.OWN_FUNCTION)).map({True: "own", False: "other"})
-    table = table.assign(share=share, side=side)
-    return table.pivot_table(
-        index=["network", "image_set", "filters"], columns="side", values="share", sort=False
-    ).reset_index()
+    table = table.assign(share=shares["psnr"], level=shares["psnr_level"], side=side)
+    wide = table.pivot_table(
+        index=["network", "image_set", "filters"], columns="side", values=["share", "level"], sort=False
+    )
+    wide.columns = [place if value == "share" else f"{place}_level" for value, place in wide.columns]
+    return wide.reset_index()
 
 
 def masking(drops: pd.DataFrame) -> list[Verdict]:
@@ -199,7 +201,7 @@ def masking(drops: pd.DataFrame) -> list[Verdict]:
     change = float((chance["psnr_target"] - chance["psnr"]).abs().max())
     ranking = masking_experiment.ranking_verdict(masking_experiment.summary(drops))
     return [
-        Verdict("b", selective, _removed_in_words(shares, removed_shares(drops, column="psnr_level"))),
+        Verdict("b", selective, _removed_in_words(shares)),
         Verdict("c", _at_most(change, INVISIBLE, 3 * INVISIBLE), f"PSNR changes by at most {change:.3f} dB"),
         Verdict(
             "d",
@@ -210,17 +212,13 @@ def masking(drops: pd.DataFrame) -> list[Verdict]:
     ]
 
 
-def _removed_in_words(shares: pd.DataFrame, level: pd.DataFrame) -> str:
-    """Shares that masking removes, by network; ``level`` are those with the brightness put right."""
-    parts = []
-    for network, rows in shares.groupby("network", sort=False):
-        other, rest = (float(table.loc[table["network"] == network, "other"].max()) for table in (shares, level))
-        own = rows["own"]
-        parts.append(
-            f"{TITLES[str(network)]}: own input loses {own.min():.0%} to {own.max():.0%} of its advantage, the other "
-            f"at most {other:.0%} ({rest:.0%} with the brightness put right)"
-        )
-    return "; ".join(parts)
+def _removed_in_words(shares: pd.DataFrame) -> str:
+    """The table of :func:`removed_shares` by network."""
+    return "; ".join(
+        f"{TITLES[str(network)]}: own input loses {rows['own'].min():.0%} to {rows['own'].max():.0%} of its advantage, "
+        f"the other at most {rows['other'].max():.0%} ({rows['other_level'].max():.0%} with the brightness put right)"
+        for network, rows in shares.groupby("network", sort=False)
+    )
 
 
 def retraining(runs: pd.DataFrame) -> Verdict:
@@ -250,11 +248,10 @@ def prediction(scores: pd.DataFrame, parts: prediction_experiment.Roles) -> Verd
 
 def distribution(shares: pd.DataFrame) -> Verdict:
     """Claim (f) on the table of :func:`faiglib.experiments.distribution.shares`."""
-    result = distribution_experiment.verdict(shares)
-    parts = result[["back", "behind", "even", "cluster"]].astype(bool)
+    parts = distribution_experiment.verdict(shares).set_index("network")[list(PARTS)].astype(bool)
     failed = [
-        f"not for {TITLES[network]}: {', '.join(PARTS[name] for name in parts.columns if not row[name])}"
-        for network, (_, row) in zip(result["network"], parts.iterrows(), strict=True)
+        f"not for {TITLES[str(network)]}: {', '.join(PARTS[name] for name in PARTS if not row[name])}"
+        for network, row in parts.iterrows()
         if not row.all()
     ]
     share = float(parts.to_numpy().mean())

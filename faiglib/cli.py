@@ -5,6 +5,7 @@ Exit status: 1 for what cannot be done, 2 for a wrong command line, 128 + number
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -259,7 +260,11 @@ def train(
     if from_manifest and profile != "standard":
         raise FaiglibError(f"--from-manifest says what to train, so that --profile {profile} cannot")
     chains = [runs.plans_of(profile, network, role or (), one, from_manifest) for one in seed or [0]]
-    image_sets = {plan.name: training_images(plan, data, data_dir) for chain in chains for plan in chain}
+    wanted = dict.fromkeys(data or plan.data for chain in chains for plan in chain)
+    image_sets = {name: find_images(name, data_dir) for name in wanted}
+    if data is None:
+        for plan in itertools.chain.from_iterable(chains):
+            require_images(plan, image_sets[plan.data])
     place = choose_device(device)
     if precision == "auto":
         precision = precision_of(chains, place)
@@ -280,7 +285,7 @@ def train(
             )
             parent = out / plan.parent / "weights.safetensors" if plan.parent else None
             start = initial if number == 0 and initial else parent
-            weights = runs.run(recipe, image_sets[plan.name], out / plan.name, initial=start, fabric=fabric)
+            weights = runs.run(recipe, image_sets[data or plan.data], out / plan.name, initial=start, fabric=fabric)
             trained.add(plan.name)
             if fabric.is_global_zero:
                 typer.echo(f"Trained weights: {weights}")
@@ -406,22 +411,17 @@ def info(
                 typer.echo(f"    {layer.name:<24} {layer.filters:>7,} from id {offset:,}")
 
 
-def training_images(plan: runs.Plan, data: str | None, data_dir: Path | None) -> datasets.ImageSet:
-    """The images that were asked for, or those of the plan.
+def require_images(plan: runs.Plan, image_set: datasets.ImageSet) -> None:
+    """Refuse images that are not those of the plan.
 
     Raises:
-        DatasetError: they are not there.
         TrainingError: they are not the very images that the plan wants.
     """
-    if data is not None:
-        return find_images(data, data_dir)
-    image_set = find_images(plan.data, data_dir)
     if plan.data_digest and image_set.digest != plan.data_digest:
         raise TrainingError(
             f"the images of {image_set.title} on this machine are not those that {plan.name} was trained on, by their "
             "digest; --data trains on other images"
         )
-    return image_set
 
 
 def precision_of(chains: Sequence[Sequence[runs.Plan]], device: torch.device) -> str:

@@ -369,11 +369,13 @@ def baseline_verdict(cells: pd.DataFrame) -> BaselineVerdict:
     ratio = found["bilinear"] / found.drop(columns="bilinear").max(axis=1)
     shift = wide("found_with", "replaced_by", "shift_own")
     lost = wide("found_with", "replaced_by", "lost_other")
-    won = (ratio >= 1).groupby(level="network", sort=False)
+    won = ratio >= 1
     return BaselineVerdict(
         cells=len(found),
-        by_network={str(name): (int(cells.sum()), len(cells)) for name, cells in won},
-        finding_won=int((ratio >= 1).sum()),
+        by_network={
+            str(name): (int(cells.sum()), len(cells)) for name, cells in won.groupby(level="network", sort=False)
+        },
+        finding_won=int(won.sum()),
         finding_least=float(ratio.min()),
         finding_median=float(ratio.median()),
         replacing_won=int((shift["bilinear"] <= shift.drop(columns="bilinear").min(axis=1)).sum()),

@@ -724,11 +724,16 @@ class StabilityVerdict:
     overlaps: dict[str, float]
 
     @property
+    def within(self) -> dict[str, float]:
+        """The overlaps of rankings of one network."""
+        return {name: share for name, share in self.overlaps.items() if name not in BETWEEN_RUNS}
+
+    @property
     def sentence(self) -> str:
         """What came out, in words."""
         told = ", ".join(f"{share:.0%} ({COMPARISONS[name]})" for name, share in self.overlaps.items())
         parts = [f"On average two rankings share of their top 1 %: {told}."]
-        within = {name: share for name, share in self.overlaps.items() if name not in BETWEEN_RUNS}
+        within = self.within
         weakest = min(within, key=lambda name: within[name])
         parts.append(
             f"Within one network the least agreement is {within[weakest]:.0%} ({COMPARISONS[weakest]}), "
@@ -775,7 +780,7 @@ def in_short(
     """The chapter's results as a list in Markdown, worded by the numbers."""
     overlaps = detail_table.groupby("detail", sort=False)["overlap"].mean()
     change, _, absolute = (float(overlaps[detail]) for *_, detail in DETAILS)
-    within = {name: share for name, share in ranking.overlaps.items() if name not in BETWEEN_RUNS}
+    within = ranking.within
     order = (
         "never changes which method comes first"
         if metric.same_best == metric.cells
