@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -53,9 +54,9 @@ def bilinear(x: Tensor, scale: int) -> Tensor:
     return matrix(x.shape[-2]) @ x @ matrix(x.shape[-1]).T
 
 
-def plain_srresnet(state: dict[str, Tensor], x: Tensor, scale: int) -> Tensor:
+def plain_srresnet(state: dict[str, Tensor], x: Tensor, scale: int, blocks: int = 16) -> Tensor:
     features = lrelu(conv(state, "conv_first", x))
-    for block in range(16):
+    for block in range(blocks):
         inner = conv(state, f"body.{block}.conv1", features).clamp(min=0)
         features = features + conv(state, f"body.{block}.conv2", inner)
     for number, factor in enumerate({2: [2], 3: [3], 4: [2, 2]}[scale], start=1):
@@ -74,10 +75,17 @@ def plain_srcnn_style(state: dict[str, Tensor], x: Tensor, scale: int) -> Tensor
     return conv(state, f"features.{position + 2}", x)
 
 
-PLAIN = {"srresnet": plain_srresnet, "srcnn_style": plain_srcnn_style}
+PLAIN = {
+    "srresnet": plain_srresnet,
+    "srresnet_s": partial(plain_srresnet, blocks=8),
+    "srcnn_style": plain_srcnn_style,
+}
+
+#: First layer, two of each of 8 blocks, the layer before the pixel shuffle, the two after it.
+SMALL = 3 * 32 + 16 * 32 * 32 + 32 * 128 + 32 * 32 + 32 * 3
 
 
-@pytest.mark.parametrize(("name", "expected"), [("srcnn_style", 156_224), ("srresnet", 151_936)])
+@pytest.mark.parametrize(("name", "expected"), [("srcnn_style", 156_224), ("srresnet", 151_936), ("srresnet_s", SMALL)])
 def test_filter_counts_are_those_of_the_paper(name, expected):
     assert filters(build(name, scale=2)) == expected
 
@@ -107,7 +115,7 @@ def test_srresnet_parameter_names_and_shapes(scale, upconvs):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("name", ["srresnet", "srcnn_style"])
+@pytest.mark.parametrize("name", list(PLAIN))
 def test_forward_is_the_plain_functional_network(random_image, name, scale):
     network = build(name, seed=1, scale=scale).double()
     generator = torch.Generator().manual_seed(0)
@@ -178,7 +186,7 @@ def test_unknown_network_is_refused():
         build("srgan")
 
 
-@pytest.mark.parametrize("name", ["srresnet", "srcnn_style"])
+@pytest.mark.parametrize("name", list(PLAIN))
 @pytest.mark.parametrize("scale", [0, 1, 5, 8])
 def test_unknown_scale_is_refused(name, scale):
     with pytest.raises(NetworkError, match=f"scale must be 2, 3 or 4, not {scale}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import RLock
 
 import torch
@@ -15,16 +16,27 @@ from faiglib.networks.dasr import DASR
 from faiglib.networks.srcnn_style import SRCNNStyle
 from faiglib.networks.srresnet import SRResNet
 
-#: One-branch networks, whose filters the paper attributes.
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"srcnn_style": SRCNNStyle, "srresnet": SRResNet}
+#: One-branch networks, whose filters are attributed: the two of the paper, and an SRResNet that is small enough to be
+#: trained to convergence many times (half the blocks, half the features).
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "srcnn_style": SRCNNStyle,
+    "srresnet": SRResNet,
+    "srresnet_s": partial(SRResNet, blocks=8, features=32),
+}
 
 #: Two-branch networks (supp. Tables 1 and 2). They restore images like the others, but their filters are not
 #: attributed: no gradient of the restored image reaches the branch that estimates the degradation (DAN), or that
 #: branch is trained with a loss of its own (DASR).
 TWO_BRANCH: dict[str, Callable[..., nn.Module]] = {"dan": DAN, "dasr": DASR}
 
-#: Names as the paper prints them.
-TITLES = {"srcnn_style": "SRCNN-style", "srresnet": "SRResNet", "dan": "DAN", "dasr": "DASR"}
+#: Names as they are printed, those of the paper's networks as the paper does.
+TITLES = {
+    "srcnn_style": "SRCNN-style",
+    "srresnet": "SRResNet",
+    "srresnet_s": "SRResNet-S",
+    "dan": "DAN",
+    "dasr": "DASR",
+}
 
 
 #: Held while initial weights are drawn, which uses the state that all threads share.
