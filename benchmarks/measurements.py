@@ -16,7 +16,6 @@ from benchmarks.common import exponent, flops, gradient_pass, in_new_process, ma
 from benchmarks.sizes import Size
 from faiglib import datasets
 from faiglib.attribution import faig, random_scores
-from faiglib.attribution.engine import activation_bytes
 from faiglib.attribution.faig import ParameterPath, integrate
 from faiglib.attribution.paths import quadrature
 from faiglib.experiments import beyond
@@ -24,6 +23,7 @@ from faiglib.experiments.masking import KINDS, Mask, measure
 from faiglib.experiments.workbench import open_workbench
 from faiglib.filters import FilterIndex
 from faiglib.networks import build
+from faiglib.passes import activation_bytes
 from faiglib.training import Recipe, fabric_on, train
 
 Row = dict[str, Any]

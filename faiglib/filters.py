@@ -19,6 +19,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.prune import BasePruningMethod
 
 from faiglib.checkpoints import save_weights
 from faiglib.errors import FilterError, NetworkError
@@ -62,16 +65,14 @@ class FilterIndex:
         Raises:
             NetworkError: the network has no such convolution, or the weight of one is not a parameter.
         """
+        refuse_unusable(network)
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         layers: dict[str, Layer] = {}
         for place, module in network.named_modules():
             if isinstance(module, nn.Conv2d):
                 name = names.get(id(module.weight))
                 if name is None:
-                    raise NetworkError(
-                        f"the weight of {place or 'the network'} is computed from other parameters (weight "
-                        "normalisation?); remove the parametrisation before the analysis"
-                    )
+                    raise computed_weight(place, "parametrize.remove_parametrizations")
                 outputs, inputs, height, width = module.weight.shape
                 layers.setdefault(name, Layer(name, outputs, inputs, (height, width)))
         if not layers:
@@ -229,7 +230,16 @@ class FilterScores:
         return FilterScores(self.index, self.values - other.values)
 
     def ranking(self) -> Tensor:
-        """All ids in descending order of score; equal scores in ascending order of id. (total,) int64."""
+        """All ids in descending order of score; equal scores in ascending order of id. (total,) int64.
+
+        Raises:
+            FilterError: all scores are equal, so that nothing is ranked.
+        """
+        if self.index.total > 1 and bool((self.values == self.values[0]).all()):
+            raise FilterError(
+                "all filters have the same score, so that there is no ranking; the two networks, or the inputs of the "
+                "two degradations, are probably the same"
+            )
         return torch.sort(self.values, descending=True, stable=True).indices
 
     def top(self, percent: float) -> FilterSet:
@@ -298,6 +308,37 @@ def read_ranking(path: Path, index: FilterIndex) -> Tensor:
     if sorted(ids) != list(range(index.total)):
         raise FilterError(f"the ranking {path} does not name each of the network's {index.total} filters exactly once")
     return torch.tensor(ids)
+
+
+def refuse_unusable(network: nn.Module) -> None:
+    """Refuse a network some of whose parameters have no value, or are recomputed before every pass.
+
+    Raises:
+        NetworkError: there is such a parameter.
+    """
+    for name, parameter in network.named_parameters():
+        if is_lazy(parameter) or parameter.is_meta:
+            raise NetworkError(f"the parameter {name} of {type(network).__name__} has no values; load weights first")
+    for place, module in network.named_modules():
+        if is_parametrized(module):
+            raise computed_weight(place, "parametrize.remove_parametrizations")
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, BasePruningMethod):
+                raise computed_weight(place, "prune.remove")
+            if call := _REMOVED_BY.get(type(hook).__name__):
+                raise computed_weight(place, call)
+
+
+#: Hooks of torch.nn.utils that compute a weight before every pass, and what takes them away.
+_REMOVED_BY = {"WeightNorm": "remove_weight_norm", "SpectralNorm": "remove_spectral_norm"}
+
+
+def computed_weight(place: str, call: str) -> NetworkError:
+    """The error for a weight that is no parameter, and the call of torch.nn.utils that makes it one."""
+    return NetworkError(
+        f"the weight of {place or 'the network'} is computed from other parameters (weight normalisation, pruning?); "
+        f"remove the parametrisation with torch.nn.utils.{call} before the analysis"
+    )
 
 
 def same_layers(networks: Sequence[nn.Module]) -> FilterIndex:

@@ -3,20 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from faiglib.degradations import quantise
+from faiglib.passes import forward, out_of_memory, restoring_bytes
+from faiglib.tiling import Tiling
 
 #: Input pixels that run through a network at once: enough to keep the cores busy, 16 MiB for a layer of 64 channels.
 PIXELS = 2**16
 
 
 @torch.no_grad()
-def restore(network: nn.Module, image: Tensor) -> Tensor:
-    """Restored image, rounded to 8 bits as a saved file would be: (N, 3, h, w) → (N, 3, scale·h, scale·w) in [0, 1]."""
-    return quantise(network(image.contiguous(memory_format=torch.channels_last)).float())
+def restore(network: nn.Module, image: Tensor, memory_limit: int | None = None) -> Tensor:
+    """Restored image, rounded to 8 bits as a saved file would be: (N, 3, h, w) → (N, 3, scale·h, scale·w) in [0, 1].
+
+    Args:
+        network: that restores.
+        image: in [0, 1].
+        memory_limit: bytes that one pass may take by :func:`faiglib.passes.restoring_bytes`; a larger image is restored
+            in tiles, which gives the same up to rounding. So is one for which the memory runs out.
+
+    Raises:
+        NetworkError: the network fails, or the image has to be cut and cannot be.
+        FaiglibError: the memory does not suffice for the smallest tiles.
+    """
+    whole = image.contiguous(memory_format=torch.channels_last)
+
+    def run(inputs: Tensor) -> Tensor:
+        return forward(network, inputs.contiguous(memory_format=torch.channels_last))
+
+    tiling = Tiling(network, run, partial(restoring_bytes, network), memory_limit)
+    while True:
+        count = tiling.count(whole)
+        try:
+            return quantise((run(whole) if count == 1 else _in_tiles(tiling, whole)).float())
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        tiling.halve(whole)
+
+
+def _in_tiles(tiling: Tiling, image: Tensor) -> Tensor:
+    """The network's output, put together from tiles."""
+    cuts = tiling.cuts(image)
+    parts = [cuts.output(tiling.run, image, tile) for tile in tiling.tiles(image)]
+    height, width = max(rows.stop for _, rows, _ in parts), max(columns.stop for _, _, columns in parts)
+    result = parts[0][0].new_empty((*parts[0][0].shape[:2], height, width))
+    for output, rows, columns in parts:
+        result[..., rows, columns] = output
+    return result
 
 
 def restore_all(network: nn.Module, images: Sequence[Tensor]) -> list[Tensor]:

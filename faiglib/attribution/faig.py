@@ -7,18 +7,19 @@ its K×K weights.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from faiglib.attribution.engine import Gradients, Loss, Precision, mean_scores
+from faiglib.attribution.engine import Gradients, Loss, Precision, mean_over_images
 from faiglib.attribution.paths import Quadrature, Rule, quadrature
 from faiglib.errors import NetworkError
 from faiglib.filters import FilterIndex, FilterScores, same_layers
+from faiglib.passes import analysed, as_image, differentiating
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 #: measures rules anew.
 DEFAULT_RULE: Rule = "midpoint"
 DEFAULT_NODES = 16
+
+
+#: Share of the path integral outside all filters from which on it is told.
+LEFT_OUT = 0.1
 
 
 def squared_error(output: Tensor, ground_truth: Tensor) -> Tensor:
@@ -84,6 +89,7 @@ class ParameterPath:
         memory_limit: int | None = None,
         precision: Precision | str = "32-true",
     ) -> None:
+        self.index: FilterIndex = same_layers([target, baseline])
         shapes = [{name: p.shape for name, p in network.named_parameters()} for network in (target, baseline)]
         if shapes[0] != shapes[1]:
             raise NetworkError(
@@ -96,11 +102,7 @@ class ParameterPath:
                     f"the networks differ in the buffer {name}, which the path between their parameters does not move; "
                     "fold batch normalisation into the convolutions first"
                 )
-        self.index: FilterIndex = same_layers([target, baseline])
-        self.network = copy.deepcopy(target).eval()
-        if device is not None:
-            self.network.to(device)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = analysed(target, device)
         self.names = [name for name, _ in self.network.named_parameters()]
         self.parameters = list(self.network.parameters())
         for parameter in self.parameters:
@@ -113,6 +115,7 @@ class ParameterPath:
         places = [self.names.index(name) for name in self.index.names]
         self.weights = [self.parameters[place] for place in places]
         self.weight_direction = [self.direction[place] for place in places]
+        self.others = [name for name in self.names if name not in set(self.index.names)]
         self.gradients = Gradients(self.network, memory_limit, precision)
 
     def move_to(self, alpha: float) -> nn.Module:
@@ -121,6 +124,11 @@ class ParameterPath:
             for parameter, start, step in zip(self.parameters, self._start, self.direction, strict=True):
                 torch.add(start, step, alpha=alpha, out=parameter.data)
         return self.network
+
+    @property
+    def is_a_point(self) -> bool:
+        """Whether target and baseline have the same parameters, so that there is nothing to attribute."""
+        return not any(step.any() for step in self.direction)
 
     def loss(self, alpha: float, inputs: Tensor, ground_truth: Tensor, loss: Loss = squared_error) -> float:
         """L(γ(α), x)."""
@@ -144,7 +152,7 @@ def integrate(
         ground_truth: (1, 3, H, W).
         rule: where the gradient is evaluated.
         loss: scalar function of output and ground truth, a sum over pixels.
-        wanted: ``path.weights`` for the convolution weights alone; by default ``path.parameters``, all of them.
+        wanted: parameters of the path; by default ``path.parameters``, all of them.
 
     Raises:
         ImageError: there is more than one image, or the output has another shape than the ground truth.
@@ -157,6 +165,7 @@ def integrate(
     return total
 
 
+@differentiating
 def path_integral(
     target: nn.Module,
     baseline: nn.Module,
@@ -179,12 +188,14 @@ def path_integral(
         loss: function of the network whose change along the path is attributed.
     """
     path = ParameterPath(target, baseline)
+    inputs, ground_truth = (as_image(image, path.parameters[0]) for image in (inputs, ground_truth))
     integral = integrate(path, inputs, ground_truth, quadrature(rule, nodes), loss)
     contributions = {name: total * step for name, total, step in zip(path.names, integral, path.direction, strict=True)}
     ends = [path.loss(alpha, inputs, ground_truth, loss) for alpha in (0.0, 1.0)]
     return PathIntegral(contributions, *ends)
 
 
+@differentiating
 def faig(
     target: nn.Module,
     baseline: nn.Module,
@@ -220,23 +231,87 @@ def faig(
         progress: label of a progress bar over images; none without it.
 
     Raises:
-        NetworkError: the networks differ, or have no convolution.
+        NetworkError: the networks differ, have no convolution, or fail.
         ImageError: an input is a batch, or does not fit its ground truth.
         FilterError: a score is not finite, or there are no images.
     """
     path = ParameterPath(target, baseline, device, memory_limit, precision)
+    if path.is_a_point:
+        warnings.warn(
+            "target and baseline have the same parameters, so that every score is 0", UserWarning, stacklevel=3
+        )
     points = quadrature(rule, nodes)
-    return mean_scores(path.index, images, lambda pair: image_scores(path, *pair, points, loss), progress, fabric)
+    total = path.index.total
+    mean = mean_over_images(
+        images, lambda pair: image_scores(path, *pair, points, loss, with_others=True), progress, fabric
+    )
+    Coverage(float(mean[:total].sum()), dict(zip(path.others, mean[total:-1].tolist(), strict=True))).warn()
+    return FilterScores(path.index, mean[:total])
 
 
+@differentiating
 def image_scores(
-    path: ParameterPath, inputs: Tensor, ground_truth: Tensor, rule: Quadrature, loss: Loss = squared_error
+    path: ParameterPath,
+    inputs: Tensor,
+    ground_truth: Tensor,
+    rule: Quadrature,
+    loss: Loss = squared_error,
+    with_others: bool = False,
 ) -> Tensor:
     """FAIG of every filter on one image (paper, eq. 6): (total,) float64 on the CPU.
 
     Arguments as for :func:`integrate`, on any device.
+
+    Args:
+        path: from target to baseline.
+        inputs: (1, 3, h, w).
+        ground_truth: (1, 3, H, W).
+        rule: where the gradient is evaluated.
+        loss: scalar function of output and ground truth, a sum over pixels.
+        with_others: append for each of ``path.others`` the sum of its absolute contributions, and last the sum of all
+            contributions with their signs, which tends to L(θ̄, x) − L(θ, x) as nodes are added.
     """
     like = path.parameters[0]
-    integral = integrate(path, inputs.to(like), ground_truth.to(like), rule, loss, path.weights)
-    contributions = torch._foreach_mul(integral, path.weight_direction)
-    return path.index.gather(dict(zip(path.index.names, contributions, strict=True))).cpu()
+    wanted = path.parameters if with_others else path.weights
+    steps = path.direction if with_others else path.weight_direction
+    names = path.names if with_others else path.index.names
+    integral = integrate(path, as_image(inputs, like), as_image(ground_truth, like), rule, loss, wanted)
+    contributions = dict(zip(names, torch._foreach_mul(integral, steps), strict=True))
+    scores = path.index.gather({name: contributions[name] for name in path.index.names})
+    if not with_others:
+        return scores.cpu()
+    others = [contributions[name].double().abs().sum() for name in path.others]
+    signed = sum((one.double().sum() for one in contributions.values()), scores.new_zeros(()))
+    return torch.cat([scores, torch.stack([*others, signed])]).cpu()
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How the absolute contributions to a path integral divide between filters and other parameters.
+
+    Attributes:
+        filters: sum over all filters, that is of their scores.
+        others: sum by parameter that belongs to no filter.
+    """
+
+    filters: float
+    others: Mapping[str, float]
+
+    @property
+    def left_out(self) -> float:
+        """Share of the parameters that belong to no filter; 0 where nothing contributes."""
+        outside = sum(self.others.values())
+        return outside / (self.filters + outside) if outside else 0.0
+
+    def in_words(self) -> str:
+        """What the filters hold, and which other parameters hold most of the rest."""
+        largest = sorted(self.others, key=self.others.__getitem__, reverse=True)[:3]
+        told = f"the filters of the convolutions (nn.Conv2d) hold {1 - self.left_out:.0%} of the path integral"
+        if self.left_out < LEFT_OUT or not largest:
+            return told
+        return f"{told}; {self.left_out:.0%} lie in parameters that are not ranked, most in {', '.join(largest)}"
+
+    def warn(self) -> None:
+        """Warn if parameters that belong to no filter hold more than :data:`LEFT_OUT`."""
+        if self.left_out > LEFT_OUT:
+            warnings.warn(self.in_words(), UserWarning, stacklevel=4)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from faiglib.attribution.engine import Gradients, Precision, mean_scores
+from faiglib.attribution.engine import Gradients, Precision, mean_over_images
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.paths import Rule, quadrature
 from faiglib.filters import FilterIndex, FilterScores
+from faiglib.passes import analysed, as_image, differentiating
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+@differentiating
 def intinf(
     target: nn.Module,
     images: Iterable[tuple[Tensor, Tensor]],
@@ -52,25 +53,22 @@ def intinf(
         ImageError: an input is a batch.
         FilterError: a score is not finite, or there are no images.
     """
-    network = copy.deepcopy(target).eval()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device is not None:
-        network.to(device)
-    index = FilterIndex.of(network)
+    index = FilterIndex.of(target)
+    network = analysed(target, device)
     parameters = dict(network.named_parameters())
     weights = [parameters[name].requires_grad_(True) for name in index.names]
     points = quadrature(rule, nodes)
     gradients = Gradients(network, memory_limit, precision)
 
     def scores(pair: tuple[Tensor, Tensor]) -> Tensor:
-        clean, degraded = (tensor.to(weights[0]) for tensor in pair)
+        clean, degraded = (as_image(tensor, weights[0]) for tensor in pair)
         total = [torch.zeros_like(weight) for weight in weights]
         for alpha, share in zip(points.nodes, points.weights, strict=True):
             found = gradients(weights, torch.lerp(clean, degraded, alpha), None, output_sum)
             torch._foreach_add_(total, found, alpha=share)
         return index.gather(dict(zip(index.names, total, strict=True))).cpu()
 
-    return mean_scores(index, images, scores, progress, fabric)
+    return FilterScores(index, mean_over_images(images, scores, progress, fabric))
 
 
 def output_sum(output: Tensor, _: Tensor | None) -> Tensor:
