@@ -6,12 +6,16 @@ import csv
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from faiglib.errors import StoreError
+
+#: Seconds between attempts to rename a file.
+PAUSES = (0.01, 0.03, 0.1, 0.3)
 
 
 @contextmanager
@@ -39,11 +43,39 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") 
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(temporary, mode, **text) as file:
                 yield file
-            os.replace(temporary, path)
+                file.flush()
+                os.fsync(file.fileno())
+            _replace(temporary, path)
+            _sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename, again and again for a moment where it is denied: on Windows a virus scanner holds new files open."""
+    for pause in (*PAUSES, None):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            if pause is None:
+                raise
+            time.sleep(pause)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a rename survive a power cut, where the system can do that for a folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:

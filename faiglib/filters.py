@@ -17,14 +17,13 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 
-from faiglib.checkpoints import save_weights
-from faiglib.errors import FilterError, NetworkError
+from faiglib.checkpoints import read_tensors, save_weights
+from faiglib.errors import FaiglibError, FilterError, NetworkError
 from faiglib.files import write_text_atomic
 
 
@@ -259,13 +258,29 @@ class FilterScores:
             FilterError: the file is not such a file.
         """
         try:
-            with safe_open(str(path), framework="pt") as file:
-                rows = json.loads(file.metadata()["layers"])
-                values = file.get_tensor("scores")
-            index = FilterIndex(tuple(Layer(name, out, in_, (height, width)) for name, out, in_, height, width in rows))
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            tensors, metadata = read_tensors(path)
+            index = FilterIndex(tuple(_layer_of(row) for row in json.loads(metadata["layers"])))
+            values = tensors["scores"]
+            if not values.is_floating_point():
+                raise ValueError(f"scores of type {values.dtype}")
+            return cls(index, values)
+        except KeyError as error:
+            raise FilterError(f"{path} is not a file of filter scores: it has no {error.args[0]}") from None
+        except (FaiglibError, TypeError, ValueError, RecursionError) as error:
             raise FilterError(f"{path} is not a file of filter scores: {error}") from None
-        return cls(index, values)
+
+
+def _layer_of(row: object) -> Layer:
+    """A layer as :meth:`FilterScores.save` writes it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    match row:
+        case [str() as name, int() as outputs, int() as inputs, int() as height, int() as width]:
+            if min(outputs, inputs, height, width) > 0:
+                return Layer(name, outputs, inputs, (height, width))
+    raise ValueError(f"a layer is a name and four numbers from 1 on, not {str(row)[:60]}")
 
 
 def count_of(index: FilterIndex, percent: float) -> int:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -19,9 +18,9 @@ from faiglib import __version__, datasets
 from faiglib.attribution.engine import in_image_order
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.paths import quadrature
-from faiglib.checkpoints import save_weights
+from faiglib.checkpoints import read_tensors, save_weights
 from faiglib.degradations import Degradation, noise_generator
-from faiglib.errors import DatasetError, FaiglibError, ImageError
+from faiglib.errors import DatasetError, FaiglibError, ImageError, WeightsError
 from faiglib.files import sha256_file
 from faiglib.filters import FilterScores
 from faiglib.images import images_by_stem, match_by_name, read_image, save_image
@@ -140,11 +139,10 @@ def forget(out: Path) -> None:
 def _sums_so_far(path: Path, identity: str, total: int) -> tuple[int, dict[str, Tensor]]:
     """Number of images done and their sums, from an interrupted run of the same work; zeros otherwise."""
     try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata()
-            if metadata["identity"] == identity:
-                return json.loads(metadata["done"]), {kind: file.get_tensor(kind) for kind in ("blurry", "noisy")}
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        tensors, metadata = read_tensors(path)
+        if metadata["identity"] == identity:
+            return json.loads(metadata["done"]), {kind: tensors[kind] for kind in ("blurry", "noisy")}
+    except (WeightsError, KeyError, TypeError, ValueError):
         pass
     return 0, {kind: torch.zeros(total, dtype=torch.float64) for kind in ("blurry", "noisy")}
 

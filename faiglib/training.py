@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib import provenance
-from faiglib.checkpoints import State, fit, save_weights
+from faiglib.checkpoints import State, fit, read_tensors, save_weights
 from faiglib.degradations import BLUR_SIGMA, NOISE_SIGMA, quantise
-from faiglib.errors import TrainingError
+from faiglib.errors import TrainingError, WeightsError
 from faiglib.files import write_rows_atomic, write_text_atomic
 from faiglib.interruption import uninterrupted
 from faiglib.metrics import psnr
@@ -478,10 +477,8 @@ class _RunState:
         if not path.exists():
             return _Progress()
         try:
-            with safe_open(str(path), framework="pt", device="cpu") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError) as error:
+            tensors, metadata = read_tensors(path)
+        except WeightsError as error:
             raise TrainingError(f"the checkpoint {path} cannot be read ({error}); delete it to start afresh") from None
         if metadata.get("identity") != self.identity:
             raise TrainingError(

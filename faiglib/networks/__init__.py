@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from threading import RLock
 
 import torch
@@ -62,6 +62,23 @@ def build(name: str, *, seed: int | None = None, **options: int) -> nn.Module:
             return known[name](**options).eval()
         with seeded(seed):
             return known[name](**options).eval()
+
+
+@cache
+def _known_shapes() -> dict[str, dict[str, tuple[int, ...]]]:
+    """Shapes of the parameters of every one-branch network at every scale, by what to call it."""
+    found = {}
+    with torch.device("meta"):
+        for name, make in NETWORKS.items():
+            for scale in (2, 3, 4):
+                state = make(scale=scale).state_dict()
+                found[f"{name} at scale {scale}"] = {key: tuple(value.shape) for key, value in state.items()}
+    return found
+
+
+def looks_like(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Name and scale of the one-branch network whose parameters have these names and shapes, if there is one."""
+    return next((name for name, known in _known_shapes().items() if known == dict(shapes)), None)
 
 
 @contextmanager
