@@ -71,9 +71,12 @@ def load_weights(path: Path) -> State:
     """
     path = Path(path)
     kind = what_is(path)
-    if kind not in ("safetensors", "pickle"):
+    if kind == "pickle":
+        found = _read_pickle(path)
+    elif kind == "safetensors":
+        found = read_tensors(path)[0]
+    else:
         raise WeightsError(f"weight file {path} is {kind}")
-    found = read_tensors(path)[0] if kind == "safetensors" else _read_pickle(path)
     state = _without_prefixes(found, path)
     for name, tensor in state.items():
         _require_weight(name, tensor, path)

@@ -5,10 +5,13 @@ Exit status: 1 for what cannot be done, 2 for a wrong command line, 128 + number
 
 from __future__ import annotations
 
+import io
 import itertools
+import math
 import os
 import signal
 import sys
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,8 +31,10 @@ from faiglib.checkpoints import load_network, load_weights, save_weights
 from faiglib.degradations import Degradation
 from faiglib.devices import choose_device
 from faiglib.errors import DatasetError, FaiglibError, TrainingError, WeightsError
+from faiglib.files import expanded
 from faiglib.filters import FilterIndex, read_ranking, top_of, write_ranking
 from faiglib.networks import NETWORKS, build
+from faiglib.passes import out_of_memory
 from faiglib.substitution import substitute
 from faiglib.training import ROLES, Schedule, fabric_on
 
@@ -64,12 +69,31 @@ def one_of(names: Iterable[str]) -> dict[str, Any]:
     return {"parser": parse, "metavar": "|".join(known)}
 
 
+def number(least: float) -> dict[str, Any]:
+    """What makes an option a finite number of at least ``least``."""
+
+    def parse(value: str) -> float:
+        found = float(value)
+        if not (math.isfinite(found) and found >= least):
+            raise typer.BadParameter(f"{value!r} is not a finite number of at least {least:g}.")
+        return found
+
+    return {"parser": parse, "metavar": "NUMBER"}
+
+
+#: Largest limit of memory in GiB; more is a slip of the pen.
+MOST_MEMORY = 2**20
+
 NetworkOption = Annotated[str, typer.Option("--network", help="Architecture of the weights.", **one_of(NETWORKS))]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 DevicesOption = Annotated[int, typer.Option(min=1, help="Processes; more than one on a CPU uses gloo.")]
 ScaleOption = Annotated[int, typer.Option(help="Super-resolution factor: 2, 3 or 4.")]
 BaselineOption = Annotated[Path, typer.Option(help="Weights of the baseline network (.safetensors or released .pth).")]
 TargetOption = Annotated[Path, typer.Option(help="Weights of the target network (.safetensors or released .pth).")]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option(help="GiB for the activations of one pass; larger images are cut into tiles, which gives the same."),
+]
 InputOption = Annotated[Path, typer.Option("--input", help="Folder of images.")]
 OutputOption = Annotated[Path, typer.Option("--output", help="Folder for the results, PNG under the same names.")]
 
@@ -81,7 +105,7 @@ def common(
 ) -> None:
     """Handle options that come before any command."""
     if version:
-        typer.echo(f"faiglib {__version__}")
+        say(f"faiglib {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -101,19 +125,15 @@ def attribute(
     scale: ScaleOption = 2,
     device: DeviceOption = "auto",
     devices: DevicesOption = 1,
-    memory: Annotated[
-        float | None,
-        typer.Option(help="GiB for the activations of one gradient; larger images are cut into tiles, exactly."),
-    ] = None,
+    memory: MemoryOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an unfinished run of other work away.")] = False,
 ) -> None:
     """Rank all filters by FAIG for deblurring and for denoising.
 
     Writes blur_index.txt and noise_index.txt (all filter ids, best first, one per line, numbered as released) and
     the scores behind them as blur_scores.safetensors and noise_scores.safetensors. An interrupted run goes on where
-    it stopped. The released code is --rule left --nodes 100.
+    it stopped; one of other work in the same folder is refused. The released code is --rule left --nodes 100.
     """
-    if memory is not None and memory <= 0:
-        raise FaiglibError(f"--memory is a positive number of GiB, not {memory:g}")
     target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
     triples = folders.triples(gt, blur, noise, scale)
     fabric = several(choose_device(device), devices)
@@ -124,8 +144,10 @@ def attribute(
         out,
         rule=rule,
         nodes=nodes,
-        memory_limit=None if memory is None else int(memory * 2**30),
+        memory_limit=bytes_of(memory),
         fabric=fabric,
+        overwrite=overwrite,
+        say=say if fabric.is_global_zero else lambda _: None,
     )
     if not fabric.is_global_zero:
         return
@@ -134,7 +156,7 @@ def attribute(
     write_ranking(out / "blur_index.txt", deblurring.ranking())
     write_ranking(out / "noise_index.txt", denoising.ranking())
     folders.forget(out)
-    typer.echo(f"Ranked {deblurring.index.total:,} filters on {len(triples)} images; see {out}.")
+    say(f"Ranked {deblurring.index.total:,} filters on {len(triples)} images; see {out}.")
 
 
 @app.command()
@@ -148,6 +170,7 @@ def mask(
     percent: Annotated[float, typer.Option(help="Proportion of filters to replace, 0 to 100.")] = 1.0,
     scale: ScaleOption = 2,
     device: DeviceOption = "auto",
+    memory: MemoryOption = None,
 ) -> None:
     """Restore images with some of the target's filters replaced.
 
@@ -158,8 +181,8 @@ def mask(
     index = FilterIndex.of(target_net)
     chosen = top_of(index, read_ranking(filters, index), percent)
     masked = substitute(target_net, baseline_net, chosen).to(place)
-    typer.echo(f"Replaced {len(chosen):,} of {index.total:,} filters.")
-    typer.echo(f"Wrote {folders.restore(masked, input_, output, place)} images to {output}.")
+    say(f"Replaced {len(chosen):,} of {index.total:,} filters.")
+    say(f"Wrote {folders.restore(masked, input_, output, place, bytes_of(memory))} images to {output}.")
 
 
 @app.command()
@@ -170,11 +193,13 @@ def restore(
     output: OutputOption,
     scale: ScaleOption = 2,
     device: DeviceOption = "auto",
+    memory: MemoryOption = None,
 ) -> None:
     """Restore and upsample the images of a folder."""
     place = choose_device(device)
-    restored = folders.restore(load_network(weights, network, scale=scale).to(place), input_, output, place)
-    typer.echo(f"Wrote {restored} images to {output}.")
+    restorer = load_network(weights, network, scale=scale).to(place)
+    restored = folders.restore(restorer, input_, output, place, bytes_of(memory))
+    say(f"Wrote {restored} images to {output}.")
 
 
 @app.command()
@@ -182,21 +207,24 @@ def degrade(
     input_: InputOption,
     output: OutputOption,
     blur: Annotated[
-        float, typer.Option(min=0, help="Standard deviation of the 21x21 blur in pixels; 0 is none.")
+        float, typer.Option(help="Standard deviation of the 21x21 blur in pixels; 0 is none.", **number(least=0))
     ] = 0.0,
     noise: Annotated[
-        float, typer.Option(min=0, help="Standard deviation of the noise, scale 0 to 1; 0 is none.")
+        float, typer.Option(help="Standard deviation of the noise, scale 0 to 1; 0 is none.", **number(least=0))
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the noise.")] = 0,
     scale: Annotated[int, typer.Option(min=1, help="Downsampling factor.")] = 2,
+    crop: Annotated[
+        bool, typer.Option("--crop", help="Cut images that do not divide by the scale; otherwise they are refused.")
+    ] = False,
 ) -> None:
     """Make network inputs from ground-truth images.
 
     In this order: blur, bilinear downsampling, noise, 8-bit rounding. The paper uses --blur 2 for blurry and
-    --noise 0.1 for noisy input.
+    --noise 0.1 for noisy input. All images are looked at before the first result is written.
     """
-    count = folders.degrade(Degradation(blur, noise, scale), input_, output, seed)
-    typer.echo(f"Wrote {count} images to {output} (blur σ {blur:g}, noise σ {noise:g}, ÷{scale}, seed {seed}).")
+    count = folders.degrade(Degradation(blur, noise, scale), input_, output, seed, crop)
+    say(f"Wrote {count} images to {output} (blur σ {blur:g}, noise σ {noise:g}, ÷{scale}, seed {seed}).")
 
 
 @app.command()
@@ -288,7 +316,7 @@ def train(
             weights = runs.run(recipe, image_sets[data or plan.data], out / plan.name, initial=start, fabric=fabric)
             trained.add(plan.name)
             if fabric.is_global_zero:
-                typer.echo(f"Trained weights: {weights}")
+                say(f"Trained weights: {weights}")
 
 
 @app.command("race")
@@ -317,7 +345,7 @@ def race_(
     fabric = fabric_on(choose_device(device), precision=budget.precision)
     fabric.launch()
     race.run(budget, find_images(data, data_dir), find_images(test, data_dir), out, record, fabric)
-    typer.echo(f"The record of the race is in {record}.")
+    say(f"The record of the race is in {record}.")
 
 
 @app.command()
@@ -358,7 +386,7 @@ def import_weights(
     state = load_weights(source)
     fit_weights(build(network, scale=scale), state, f"weight file {source}")
     save_weights(out, state, {"network": network, "scale": str(scale), "source": source.name})
-    typer.echo(f"Wrote {out}.")
+    say(f"Wrote {out}.")
 
 
 @app.command()
@@ -375,7 +403,7 @@ def fetch(
     """
     for name in names:
         image_set = datasets.fetch(name, data_dir)
-        typer.echo(f"{image_set.title}: {len(image_set)} images in {image_set.paths[0].parent}")
+        say(f"{image_set.title}: {len(image_set)} images in {image_set.paths[0].parent}")
 
 
 @app.command()
@@ -387,28 +415,58 @@ def info(
     ] = None,
 ) -> None:
     """Show versions, device, image sets, weights and filters."""
-    typer.echo(f"faiglib {__version__}, torch {torch.__version__}, device {choose_device('auto')}")
-    typer.echo("\nImage sets")
+    say(f"faiglib {__version__}, torch {torch.__version__}, device {choose_device('auto')}")
+    say("")
+    say("Image sets")
     chosen = data_dir or os.environ.get("FAIGLIB_DATA")
-    if chosen and not Path(chosen).expanduser().is_dir():
-        typer.echo(f"  the data folder {chosen} does not exist")
+    if chosen and not expanded(chosen).is_dir():
+        say(f"  the data folder {chosen} does not exist")
     for name in datasets.NAMES:
-        typer.echo(f"  {name:<12} {folders.presence(name, data_dir)}")
-    typer.echo("\nTrained weights")
+        say(f"  {name:<12} {folders.presence(name, data_dir)}")
+    say("")
+    say("Trained weights")
     try:
         folder = zoo.models_dir(models_dir)
         for entry in zoo.entries(folder):
             quality = ", ".join(f"{kind} {value:.2f}" for kind, value in entry.psnr.get("set14", {}).items())
-            typer.echo(f"  {entry.file:<40} Set14 PSNR (dB): {quality or 'not measured'}")
+            say(f"  {entry.file:<40} Set14 PSNR (dB): {quality or 'not measured'}")
     except FaiglibError as error:
-        typer.echo(f"  none: {error}")
-    typer.echo("\nFilters at scale 2")
+        say(f"  none: {error}")
+    say("")
+    say("Filters at scale 2")
     for name in NETWORKS:
         index = FilterIndex.of(build(name))
-        typer.echo(f"  {name:<12} {index.total:,} in {len(index.layers)} layers")
+        say(f"  {name:<12} {index.total:,} in {len(index.layers)} layers")
         if network is not None and network == name:
             for layer, offset in zip(index.layers, index.offsets, strict=False):
-                typer.echo(f"    {layer.name:<24} {layer.filters:>7,} from id {offset:,}")
+                say(f"    {layer.name:<24} {layer.filters:>7,} from id {offset:,}")
+
+
+def bytes_of(gib: float | None) -> int | None:
+    """A limit of memory in bytes.
+
+    Raises:
+        FaiglibError: it is not positive, no number, or larger than any memory.
+    """
+    if gib is not None and not 0 < gib <= MOST_MEMORY:
+        raise FaiglibError(f"--memory is a positive number of GiB, at most {MOST_MEMORY:,}, not {gib:g}")
+    return None if gib is None else max(1, int(gib * 2**30))
+
+
+def say(text: str) -> None:
+    """Print a line, with what would steer a terminal written out."""
+    typer.echo(printable(text))
+
+
+def printable(text: str) -> str:
+    """Text in one line for a terminal: control characters, and what names from elsewhere hold of no encoding, escaped.
+
+    Args:
+        text: perhaps with names of files, which may hold anything.
+    """
+    return "".join(
+        repr(letter)[1:-1] if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co") else letter for letter in text
+    )
 
 
 def require_images(plan: runs.Plan, image_set: datasets.ImageSet) -> None:
@@ -471,11 +529,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: the command failed or was interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an encoding without σ or a name's letters never costs the work
+            stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: tqdm.write(f"faiglib: warning: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_, **__: tqdm.write(
+            f"faiglib: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr
+        )
         status, message = outcome(arguments)
     if message:
-        print("faiglib:", " ".join(message.split()), file=sys.stderr)
+        print("faiglib:", printable(" ".join(message.split())), file=sys.stderr)
     if status:
         sys.exit(status)
 
@@ -491,10 +554,8 @@ def outcome(arguments: Sequence[str] | None) -> tuple[int, str]:
             return 1, str(error)
         except OSError as error:
             return 1, f"{error.filename or 'input/output'}: {error.strerror or error}"
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            return 1, f"out of memory: {error}"
         except Exception as error:
-            if "can't allocate memory" in str(error):  # torch on the CPU
+            if out_of_memory(error):
                 return 1, f"out of memory: {error}"
             if isinstance(error, _USAGE_ERROR):
                 return 2, error.format_message()

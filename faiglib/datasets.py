@@ -24,8 +24,9 @@ from urllib.parse import quote
 from torch import Tensor
 
 from faiglib.errors import DatasetError, ImageError
-from faiglib.files import sha256_file
-from faiglib.images import center_crop, crop_to_multiple, images_by_stem, read_image
+from faiglib.files import expanded, sha256_file
+from faiglib.image_folders import images_by_stem
+from faiglib.images import center_crop, crop_to_multiple, read_image
 
 if TYPE_CHECKING:
     import pooch
@@ -119,7 +120,7 @@ class ImageSet:
     def digest(self) -> str:
         """SHA-256 over the file names and the hashes of their contents, wherever the files lie."""
         lines = (f"{path.name} {sha256_file(path)}\n" for path in self.paths)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def select(self, limit: int | None = None) -> tuple[Path, ...]:
         """At most ``limit`` of the files, evenly spaced; all of them without a limit.
@@ -188,7 +189,7 @@ def registered_files(name: str) -> tuple[RegisteredFile, ...]:
 def cache_folder() -> Path:
     """The folder of downloads: ``FAIGLIB_CACHE`` if set, else the operating system's place for caches."""
     if chosen := os.environ.get("FAIGLIB_CACHE"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     import pooch
 
     return Path(pooch.os_cache("faiglib"))
@@ -256,7 +257,7 @@ def fetch(
     files = registered_files(name)
     if not files:
         raise DatasetError(f"{title(name)} is not downloaded by faiglib; {_remedy(name)}")
-    folder = cache_folder() if data_dir is None else Path(data_dir).expanduser()
+    folder = cache_folder() if data_dir is None else expanded(data_dir)
     import pooch
     from tqdm.auto import tqdm
 
@@ -339,7 +340,7 @@ def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Whe
     """The folders to look in, in this order."""
     origin = "" if data_dir is not None else " (from FAIGLIB_DATA)"
     if chosen := data_dir if data_dir is not None else os.environ.get("FAIGLIB_DATA"):
-        folder = Path(chosen).expanduser()
+        folder = expanded(chosen)
         if not folder.is_dir():
             raise DatasetError(f"data folder {folder}{origin} does not exist or is not a folder")
         yield folder, "folder"

@@ -50,12 +50,31 @@ def blur(image: Tensor, sigma: float = BLUR_SIGMA, size: int = KERNEL_SIZE) -> T
         ImageError: the image is smaller than the kernel reaches (reflection needs size // 2 + 1 pixels).
     """
     reach = size // 2
-    if min(image.shape[-2:]) <= reach:
-        raise ImageError(
-            f"an image of {image.shape[-1]}x{image.shape[-2]} pixels is too small for the {size}x{size} "
-            f"blur kernel: both sides must exceed {reach} pixels"
-        )
+    require_kernel_fits(image.shape[-2], image.shape[-1], size)
     return blur_valid(F.pad(image, (reach, reach, reach, reach), mode="reflect"), gaussian_window(sigma, size))
+
+
+def require_kernel_fits(height: int, width: int, size: int = KERNEL_SIZE) -> None:
+    """Refuse an image that the reflection at its border does not suffice for.
+
+    Raises:
+        ImageError: a side is not longer than the kernel reaches.
+    """
+    if min(height, width) <= size // 2:
+        raise ImageError(
+            f"an image of {width}x{height} pixels is too small for the {size}x{size} blur kernel: both sides must "
+            f"exceed {size // 2} pixels"
+        )
+
+
+def require_multiple(height: int, width: int, scale: int) -> None:
+    """Refuse an image that cannot be reduced by a scale.
+
+    Raises:
+        ImageError: a side is not a multiple of it.
+    """
+    if height % scale or width % scale:
+        raise ImageError(f"an image of {width}x{height} pixels does not divide by the scale {scale}; crop it first")
 
 
 def downsample(image: Tensor, scale: int = 2) -> Tensor:
@@ -67,8 +86,7 @@ def downsample(image: Tensor, scale: int = 2) -> Tensor:
         ImageError: a side is not a multiple of ``scale``.
     """
     height, width = image.shape[-2:]
-    if height % scale or width % scale:
-        raise ImageError(f"an image of {width}x{height} pixels does not divide by the scale {scale}; crop it first")
+    require_multiple(height, width, scale)
     return F.interpolate(image, size=(height // scale, width // scale), mode="bilinear", align_corners=False)
 
 
@@ -99,6 +117,16 @@ class Degradation:
     blur_sigma: float = 0.0
     noise_sigma: float = 0.0
     scale: int = 2
+
+    def require(self, height: int, width: int) -> None:
+        """Refuse a size that cannot be degraded.
+
+        Raises:
+            ImageError: the image is too small for the kernel or does not divide by the scale.
+        """
+        if self.blur_sigma:
+            require_kernel_fits(height, width)
+        require_multiple(height, width, self.scale)
 
     def __call__(self, ground_truth: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Degrade (N, 3, H, W) to (N, 3, H/scale, W/scale), 8-bit values in [0, 1].

@@ -36,8 +36,9 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") 
         StoreError: The file cannot be written (folder not writable, disk full, ...).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(8)}.tmp")
-    text: dict[str, Any] = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
+    start = os.fsencode(path.name)[:64].decode("utf-8", "ignore")  # names have a limit in bytes
+    temporary = path.with_name(f".{start}.{secrets.token_hex(8)}.tmp")
+    text: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""} if mode == "w" else {}
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +99,18 @@ def write_rows_atomic(path: str | os.PathLike[str], rows: Sequence[Mapping[str, 
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with ``~`` replaced by the home folder.
+
+    Raises:
+        StoreError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise StoreError(f"the home folder that {os.fspath(path)} begins with is not known; write it out") from None
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import os
 import warnings
+from io import BytesIO
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from faiglib.errors import DatasetError, ImageError
+from faiglib.errors import ImageError
 from faiglib.files import atomic_write
 
-SUFFIXES = frozenset({".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".png", ".bmp", ".dib", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp"})
 """Endings, in lower case, of the files that count as images."""
 
-_FORMATS = ("PNG", "BMP", "JPEG", "TIFF", "WEBP")
+_FORMATS = ("PNG", "BMP", "DIB", "JPEG", "TIFF", "WEBP")
 _RAW_GRAY_16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF
+
+#: Levels by which a colour profile may move a colour and still count as sRGB, whose profiles differ in rounding.
+SAME_COLOURS = 2
 
 
 def read_image(path: str | os.PathLike[str], *, warn: bool = True) -> Tensor:
     """Read an image file as a tensor.
 
     8-bit RGB is read as it is, palettes are looked up, and an orientation in the EXIF data is applied.
-    Converted with a warning: gray (repeated to three channels), 16 bits per channel (the upper 8 are kept),
-    and an alpha channel that is opaque everywhere (dropped).
+    Converted with a warning: gray (repeated to three channels), 16 bits per channel (the upper 8 are kept), an alpha
+    channel that is opaque everywhere (dropped), the colours of another profile than sRGB. Damaged EXIF data or colour
+    profiles are left out, with a warning.
 
     Args:
         path: A PNG, BMP, JPEG, TIFF or WebP file.
@@ -43,6 +49,8 @@ def read_image(path: str | os.PathLike[str], *, warn: bool = True) -> Tensor:
     """
     path = Path(path)
     if not path.exists():
+        if path.is_symlink():
+            raise ImageError(f"image {path} is a link to {os.readlink(path)}, which does not exist")
         raise ImageError(f"image {path} does not exist")
     if not path.is_file():
         raise ImageError(f"image {path} is not a file")
@@ -56,13 +64,13 @@ def read_image(path: str | os.PathLike[str], *, warn: bool = True) -> Tensor:
         raise ImageError(f"{path} is not a PNG, BMP, JPEG, TIFF or WebP image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"image {path} is refused because it has more than {Image.MAX_IMAGE_PIXELS:,} pixels"
+            f"image {path} is refused because it has more than {Image.MAX_IMAGE_PIXELS:,} pixels; cut it into parts"
         ) from error
     except Exception as error:  # decoders meet damaged files with errors of any kind
         raise ImageError(f"image {path} cannot be read: {str(error).rstrip('.') or repr(error)}") from error
     if warn and conversions:
         warnings.warn(f"image {path} was converted: {', '.join(conversions)}", UserWarning, stacklevel=2)
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().float() / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().float().div_(255)
 
 
 #: Held while the filters of warnings are changed, which all threads share.
@@ -71,17 +79,24 @@ _FILTERING = Lock()
 
 def _decode(path: Path) -> tuple[np.ndarray, list[str]]:
     """Pixels (H, W, 3) in 8 bits, and what had to be converted to get them."""
-    conversions = []
+    conversions: list[str] = []
     with _FILTERING, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=_FORMATS) as opened:
-            if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
+            if _has_pages(path, opened):
                 raise ImageError(f"image {path} holds several pages; one was expected")
             raw_mode = _raw_mode(opened)
-            image = ImageOps.exif_transpose(opened)
+            profile = opened.info.get("icc_profile")
+            negative = opened.format == "TIFF" and opened.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
+            opened.load()
+            image = _upright(opened, conversions)
         if raw_mode in _RAW_GRAY_16 and not image.has_transparency_data:
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            levels = np.asarray(image)
+            if negative:  # Pillow turns 8 bits the right way round, and 16 not
+                levels = 65535 - levels
+                conversions.append("white is zero in it")
+            image = Image.fromarray((levels >> 8).astype(np.uint8))
         if image.mode not in _MODES:
             raise ImageError(
                 f"image {path} has pixels of the kind {image.mode}; 8-bit or 16-bit RGB or gray was expected"
@@ -95,7 +110,69 @@ def _decode(path: Path) -> tuple[np.ndarray, list[str]]:
             if image.getchannel("A").getextrema() != (255, 255):
                 raise ImageError(f"image {path} has transparent pixels; an opaque image was expected")
             conversions.append("opaque alpha channel dropped")
-        return np.array(image.convert("RGB")), conversions
+        gray = image.mode in {"1", "L", "LA"}
+        return np.array(_in_srgb(image.convert("RGB"), gray, profile, conversions)), conversions
+
+
+def _has_pages(path: Path, image: Image.Image) -> bool:
+    """Whether there is a second page; a TIFF is not searched for all of its pages, which may be thousands."""
+    if image.format == "MPO":  # a phone's photo, whose first picture counts
+        return False
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1) > 1
+    with Image.open(path, formats=_FORMATS) as other:
+        try:
+            other.seek(1)
+        except EOFError:
+            return False
+    return True
+
+
+def _upright(image: Image.Image, conversions: list[str]) -> Image.Image:
+    """The image turned as its EXIF data say; as it is where these are damaged."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # whatever the data hold, the pixels are sound
+        conversions.append("damaged EXIF data left out")
+        return image.copy()
+
+
+def _in_srgb(image: Image.Image, gray: bool, data: bytes | None, conversions: list[str]) -> Image.Image:
+    """An RGB image in sRGB, which a file without a profile is in."""
+    if not data:
+        return image
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(data))
+        if gray and profile.profile.xcolor_space.strip() == "GRAY":
+            levels = np.asarray(image)[..., 0]
+            moved = ImageCms.profileToProfile(Image.fromarray(levels), profile, _SRGB, outputMode="RGB")
+            ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+            moved_ramp = ImageCms.profileToProfile(ramp, profile, _SRGB, outputMode="RGB")
+            same = _near(moved_ramp, ramp.convert("RGB"))
+        else:
+            moved = ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+            same = _near(ImageCms.profileToProfile(_COLOURS, profile, _SRGB, outputMode="RGB"), _COLOURS)
+    except Exception:  # whatever the profile holds, the pixels are sound
+        conversions.append("damaged or unsuitable colour profile left out")
+        return image
+    if moved is None or same:
+        return image
+    name = " ".join((profile.profile.profile_description or "an unnamed profile").split())
+    conversions.append(f"colours of {name[:60]} to sRGB")
+    return moved
+
+
+def _near(first: Image.Image | None, second: Image.Image) -> bool:
+    """Whether two images differ by no more than the rounding of colour profiles."""
+    if first is None:
+        return False
+    difference = np.asarray(first).astype(np.int16) - np.asarray(second).astype(np.int16)
+    return int(np.abs(difference).max()) <= SAME_COLOURS
+
+
+_SRGB = ImageCms.createProfile("sRGB")
+#: 729 colours, spread evenly.
+_COLOURS = Image.fromarray(np.stack(np.meshgrid(*[np.linspace(0, 255, 9).astype(np.uint8)] * 3), -1).reshape(27, 27, 3))
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -147,69 +224,6 @@ def save_image(path: str | os.PathLike[str], image: Tensor) -> None:
         raise ImageError(f"the image to be saved as {path} has values that are NaN or infinite") from error
     with atomic_write(path) as file:
         Image.fromarray(pixels).save(file, format="PNG")
-
-
-def list_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """The image files of a folder (not of its subfolders), sorted by name; hidden files are ignored.
-
-    Raises:
-        DatasetError: The folder is missing, is not a folder, or holds no image.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        raise DatasetError(f"folder {folder} does not exist")
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder")
-    try:
-        paths = sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
-    except OSError as error:
-        raise DatasetError(f"folder {folder} cannot be read: {error.strerror or error}") from error
-    if not paths:
-        raise DatasetError(f"folder {folder} holds no image (png, bmp, jpg, tif or webp)")
-    return paths
-
-
-def images_by_stem(folder: str | os.PathLike[str]) -> dict[str, Path]:
-    """The images of a folder by their name without ending, sorted by that name.
-
-    Raises:
-        DatasetError: As :func:`list_images`, or two images differ in nothing but their ending.
-    """
-    stems: dict[str, Path] = {}
-    for path in list_images(folder):
-        if path.stem in stems:
-            raise DatasetError(
-                f"folder {folder} holds both {stems[path.stem].name} and {path.name}; names without ending must differ"
-            )
-        stems[path.stem] = path
-    return dict(sorted(stems.items()))
-
-
-def match_by_name(**folders: str | os.PathLike[str]) -> list[dict[str, Path]]:
-    """Pair the images of several folders that have the same name without its ending.
-
-    Args:
-        **folders: The folders, each under the keyword that the result uses for it.
-
-    Returns:
-        One dictionary, keyword to path, per name, sorted by name.
-
-    Raises:
-        DatasetError: A folder is missing or empty, or a name is not in all of the folders.
-    """
-    stems = {keyword: images_by_stem(folder) for keyword, folder in folders.items()}
-    for stem in sorted(set().union(*stems.values())):
-        for keyword, found in stems.items():
-            if stem not in found:
-                having = next(other[stem] for other in stems.values() if stem in other)
-                raise DatasetError(
-                    f"folder {folders[keyword]} ({keyword}) has no image named {stem}, but {having} exists"
-                )
-    return [{keyword: found[stem] for keyword, found in stems.items()} for stem in next(iter(stems.values()), {})]
 
 
 def crop_to_multiple(image: Tensor, multiple: int) -> Tensor:

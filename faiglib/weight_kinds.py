@@ -47,6 +47,8 @@ def what_is(path: Path) -> str:
                 missing = max(0, int.from_bytes(head[:8], "little") + 8 - len(head))
                 _require_sound_header(path, head + file.read(missing))
                 return "safetensors"
+            if _is_safetensors(head, 100 * 2**20):
+                raise WeightsError(f"weight file {path} is not a readable safetensors file: it is cut short")
     except OSError as error:
         raise WeightsError(f"weight file {path} cannot be read: {error.strerror or error}") from None
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):

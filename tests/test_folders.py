@@ -62,11 +62,11 @@ def scored(monkeypatch) -> Callable[..., list[Tensor]]:
     def install(stop_before: int | None = None, error: type[BaseException] = KeyboardInterrupt) -> list[Tensor]:
         inputs: list[Tensor] = []
 
-        def image_scores(path, image, *rest):
+        def image_scores(path, image, *rest, **options):
             if stop_before is not None and len(inputs) == stop_before:
                 raise error
             inputs.append(image)
-            return genuine(path, image, *rest)
+            return genuine(path, image, *rest, **options)
 
         monkeypatch.setattr(folders, "image_scores", image_scores)
         return inputs
@@ -168,7 +168,13 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
         with pytest.raises(KeyboardInterrupt):
             run()
         inputs = scored()
-        found = run(**changes)
+        before = (tmp_path / "out" / PARTIAL).read_bytes()
+        with pytest.raises(FaiglibError, match=r"2 images of an unfinished run of other work .* --overwrite"):
+            run(**changes)
+        assert (tmp_path / "out" / PARTIAL).read_bytes() == before
+        assert not inputs
+        found = run(**changes, overwrite=True)
+        folders.forget(tmp_path / "out")
         assert len(inputs) == 2 * len(changes.get("images", scenes))
         assert values(found) == values(run(**changes, out=tmp_path / "afresh"))
         folders.forget(tmp_path / "afresh")
@@ -186,7 +192,7 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
     height, width = SIZES["a"]
     write(scenes[0].blurry, height // 2, width // 2, 999)
     inputs = scored()
-    found = run()
+    found = run(overwrite=True)
     assert len(inputs) == 6
     assert values(found) == values(run(out=tmp_path / "afresh"))
     scored(stop_before=4)
@@ -195,7 +201,7 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
         run()
     monkeypatch.setattr(torch, "__version__", "1.0")
     inputs = scored()
-    run()
+    run(overwrite=True)
     assert len(inputs) == 6, "another torch may give other bits"
 
 

@@ -11,11 +11,10 @@ import torch
 from PIL import Image
 
 from faiglib.errors import DatasetError, ImageError
+from faiglib.image_folders import list_images, match_by_name
 from faiglib.images import (
     center_crop,
     crop_to_multiple,
-    list_images,
-    match_by_name,
     read_image,
     save_image,
     to_uint8,

@@ -20,6 +20,7 @@ from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
 from faiglib.devices import choose_device
 from faiglib.errors import DatasetError
+from faiglib.files import expanded
 from faiglib.networks import TITLES
 from faiglib.profiles import Profile
 from faiglib.profiles import get as get_profile
@@ -253,7 +254,7 @@ def open_workbench(
 def store_folder() -> Path:
     """Where results are kept: FAIGLIB_STORE, else ``build/store`` of the checkout, else below the cache folder."""
     if chosen := os.environ.get("FAIGLIB_STORE"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "noxfile.py").is_file():
         return checkout / "build" / "store"
