@@ -8,22 +8,19 @@ from __future__ import annotations
 import io
 import itertools
 import math
-import os
 import signal
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import torch
 import typer
 from tqdm import tqdm
 
-from faiglib import __version__, datasets, folders, publishing, race, runs, zoo
+from faiglib import __version__, datasets, environment, folders, publishing, race, runs, zoo
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.paths import RULES
 from faiglib.checkpoints import fit as fit_weights
@@ -33,6 +30,7 @@ from faiglib.devices import choose_device
 from faiglib.errors import DatasetError, FaiglibError, TrainingError, WeightsError
 from faiglib.files import expanded
 from faiglib.filters import FilterIndex, read_ranking, top_of, write_ranking
+from faiglib.interruption import interruptible
 from faiglib.networks import NETWORKS, build
 from faiglib.passes import out_of_memory
 from faiglib.substitution import substitute
@@ -418,7 +416,7 @@ def info(
     say(f"faiglib {__version__}, torch {torch.__version__}, device {choose_device('auto')}")
     say("")
     say("Image sets")
-    chosen = data_dir or os.environ.get("FAIGLIB_DATA")
+    chosen = data_dir or environment.folder("FAIGLIB_DATA")
     if chosen and not expanded(chosen).is_dir():
         say(f"  the data folder {chosen} does not exist")
     for name in datasets.NAMES:
@@ -545,7 +543,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def outcome(arguments: Sequence[str] | None) -> tuple[int, str]:
     """Exit status and message of a command; when it returns, the frames of a failed one and its bars are gone."""
-    with interruptible() as signals:
+    signals: list[int] = []
+    with interruptible(signals):
         try:
             status = app(args=arguments, prog_name="faiglib", standalone_mode=False) or 0
         except (KeyboardInterrupt, typer.Abort):
@@ -561,30 +560,6 @@ def outcome(arguments: Sequence[str] | None) -> tuple[int, str]:
                 return 2, error.format_message()
             raise
     return (128 + signals[0], "interrupted") if signals else (status, "")
-
-
-@contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """Let the signals that end a program raise KeyboardInterrupt, and list them.
-
-    A signal that is ignored, such as Ctrl-C for a program that a shell script started in the background, stays so.
-    """
-    received: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        for number in numbers:
-            if before[number] is not signal.SIG_IGN:
-                signal.signal(number, interrupt)
-        yield received
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from urllib.parse import quote
 
 from torch import Tensor
 
-from faiglib.errors import DatasetError, ImageError
+from faiglib import environment
+from faiglib.errors import DatasetError, ImageError, PlaceError
 from faiglib.files import expanded, sha256_file
 from faiglib.image_folders import images_by_stem
 from faiglib.images import center_crop, crop_to_multiple, read_image
@@ -188,11 +189,14 @@ def registered_files(name: str) -> tuple[RegisteredFile, ...]:
 
 def cache_folder() -> Path:
     """The folder of downloads: ``FAIGLIB_CACHE`` if set, else the operating system's place for caches."""
-    if chosen := os.environ.get("FAIGLIB_CACHE"):
-        return expanded(chosen)
+    if chosen := environment.folder("FAIGLIB_CACHE"):
+        return chosen
     import pooch
 
-    return Path(pooch.os_cache("faiglib"))
+    found = Path(pooch.os_cache("faiglib"))
+    if not found.is_absolute():  # what begins with ~ where there is no home
+        raise PlaceError("there is no home folder for a cache of images; let FAIGLIB_CACHE name one")
+    return found
 
 
 def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
@@ -339,10 +343,9 @@ def _expected(name: str) -> list[tuple[str, int | None]]:
 def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Where]]:
     """The folders to look in, in this order."""
     origin = "" if data_dir is not None else " (from FAIGLIB_DATA)"
-    if chosen := data_dir if data_dir is not None else os.environ.get("FAIGLIB_DATA"):
-        folder = expanded(chosen)
+    if folder := expanded(data_dir) if data_dir is not None else environment.folder("FAIGLIB_DATA"):
         if not folder.is_dir():
-            raise DatasetError(f"data folder {folder}{origin} does not exist or is not a folder")
+            raise PlaceError(f"data folder {folder}{origin} does not exist or is not a folder")
         yield folder, "folder"
     yield cache_folder(), "cache"
 

@@ -19,6 +19,10 @@ class DatasetError(FaiglibError):
     """A set of images is missing, incomplete, unknown, or could not be fetched."""
 
 
+class PlaceError(DatasetError):
+    """A folder that was named does not exist, which is never the same as a set that is not here."""
+
+
 class NetworkError(FaiglibError):
     """A network is unknown, or cannot be analysed."""
 

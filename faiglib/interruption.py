@@ -4,10 +4,49 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+@contextmanager
+def interruptible(received: list[int]) -> Iterator[None]:
+    """Let the signals that end a program raise KeyboardInterrupt, and list them.
+
+    A signal that is ignored, such as Ctrl-C for a program that a shell script started in the background, stays so.
+
+    Args:
+        received: gets the numbers of the signals, in their order.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        for number in SIGNALS:
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, interrupt)
+        yield
+    finally:
+        for number in SIGNALS:
+            signal.signal(number, before[number])
+
+
+def ended_by_signals(program: Callable[[], int]) -> int:
+    """Exit status of a program: its own, or 128 + the number of the signal that ended it after it had cleaned up."""
+    received: list[int] = []
+    try:
+        with interruptible(received):
+            return program()
+    except KeyboardInterrupt:
+        return 128 + (received[0] if received else signal.SIGINT)
 
 
 @contextmanager

@@ -18,7 +18,8 @@ import torch
 import faiglib
 
 _PACKAGE = Path(__file__).resolve().parent
-_NOT_COMPUTING = ("claims.py", "cli.py", "figures/", "paper.py", "source.py", "tables.py")
+#: The shell, and what only shows. All else may decide what is stored, the paper's numbers included.
+_NOT_COMPUTING = ("cli.py", "figures/", "source.py", "tables.py")
 
 
 def collect(device: str | torch.device | None = None, **extra: Any) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def collect(device: str | torch.device | None = None, **extra: Any) -> dict[str,
 
 @cache
 def source_digest() -> str:
-    """SHA-256 over the sources that compute: not the command line, claims, figures, tables, paper's numbers.
+    """SHA-256 over the sources that compute: not the command line, figures and tables.
 
     It is taken once per process, so an edit counts from the next start of Python.
     """
@@ -78,21 +79,26 @@ def _git_state() -> tuple[str | None, bool | None]:
 
     As the digest of the sources, taken once per process: what is committed later is not the code that runs.
     """
-    top = _git("rev-parse", "--show-toplevel")
+    top = git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != _PACKAGE.parent:
         return None, None
-    commit = _git("rev-parse", "--verify", "HEAD")
-    changes = _git("status", "--porcelain")
+    commit = git("rev-parse", "--verify", "HEAD")
+    changes = git("status", "--porcelain")
     return commit, None if changes is None else bool(changes)
 
 
-def _git(*arguments: str) -> str | None:
-    """Output of a git command run where faiglib lies, or None where that fails."""
+def git(*arguments: str, folder: Path | None = None) -> str | None:
+    """Output of a git command run in a folder, or None where that fails: no git, no repository, not trusted, too slow.
+
+    Args:
+        *arguments: of git.
+        folder: by default where faiglib lies.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         return subprocess.run(
             ["git", *arguments],
-            cwd=_PACKAGE,
+            cwd=folder or _PACKAGE,
             env={**environment, "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +88,16 @@ TABLES: Mapping[str, Table] = {
 RECORDED = Path(__file__).parents[1] / "results"
 
 
+def results_below(build: Path) -> Path:
+    """Where the tables of all profiles lie below the folder of everything generated: a folder a profile."""
+    return build / "results"
+
+
 def measured_folder(bench: Workbench) -> Path:
-    """Where a run of the notebooks writes its tables: beside the store of its results."""
-    return bench.store.root.parent / "results" / bench.profile.name
+    """Where a run of the notebooks writes its tables."""
+    from faiglib.experiments.workbench import build_folder
+
+    return results_below(build_folder()) / bench.profile.name
 
 
 def keep(bench: Workbench, name: str, table: pd.DataFrame) -> None:
@@ -125,12 +132,13 @@ def keep(bench: Workbench, name: str, table: pd.DataFrame) -> None:
     write_text_atomic(folder / f"{name}.json", json.dumps(made_by, indent=1, ensure_ascii=False) + "\n")
 
 
-def compare(measured: Path, recorded: Path) -> pd.DataFrame:
+def compare(measured: Path, recorded: Path, tables: Collection[str] = tuple(TABLES)) -> pd.DataFrame:
     """Every number of a run beside the record's, as far as both come from the same weights, images and seed.
 
     Args:
         measured: folder of the run.
         recorded: folder of the record, of the same profile.
+        tables: which of :data:`TABLES`.
 
     Returns:
         One row per number: ``table``, ``quantity`` (title), ``where`` (its keys in words), ``measured``, ``recorded``
@@ -143,6 +151,8 @@ def compare(measured: Path, recorded: Path) -> pd.DataFrame:
 
     rows: list[dict[str, object]] = []
     for name, kind in TABLES.items():
+        if name not in tables:
+            continue
         ours, theirs = _read(measured, name), _read(recorded, name)
         if ours is None or theirs is None or ours[1]["seed"] != theirs[1]["seed"]:
             continue

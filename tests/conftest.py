@@ -190,4 +190,5 @@ def bench(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work
     """A workbench on the CPU with the tiny pair, scikit-image's photographs only, and a store of its own."""
     monkeypatch.delenv("FAIGLIB_DATA", raising=False)
     monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FAIGLIB_BUILD", str(tmp_path / "build"))
     return Workbench(TINY, torch.device("cpu"), 0, None, models, Store(tmp_path / "store"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -55,7 +56,9 @@ def test_the_front_page_has_places_for_both_tables():
 
 @pytest.fixture
 def made(tmp_path):
-    (tmp_path / "manifest.json").write_text('{"models": [{"file": "a.safetensors", "sha256": "12345678ffff"}]}')
+    listed = json.loads((PROJECT / "models" / "manifest.json").read_text())["models"][0]
+    listed |= {"file": "a.safetensors", "sha256": "12345678ffff"}
+    (tmp_path / "manifest.json").write_text(json.dumps({"models": [listed]}))
     return colophon.made_with("cpu", {"set14": "87654321ffff"}, tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_git_is_not_needed(package, monkeypatch):
 def test_source_digest_follows_the_sources_that_compute(package):
     digest = provenance.source_digest()
     assert digest == provenance.source_digest()
-    for name in ("claims.py", "cli.py", "figures/common.py", "paper.py", "notes.txt"):
+    for name in ("cli.py", "figures/common.py", "source.py", "tables.py", "notes.txt"):
         (package / name).write_text("z = 3\n")
     (package / "metrics.py").write_bytes(b"x = 1\r\n")  # as checked out on Windows
     assert provenance.source_digest() == digest

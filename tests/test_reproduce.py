@@ -160,15 +160,25 @@ def test_every_ingredient_counts(root, capsys, part):
     assert f"executing (changed: {part})" in capsys.readouterr().out
 
 
-def keep_table(root: Path, drop: float) -> None:
-    """What a chapter leaves when it has measured something."""
-    folder = root / "build" / "results" / "quick"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "masking.csv").write_text(
-        f"network,image_set,input,percent,method,measured\nsrresnet,set14,blurry,1,faig,{drop}\n"
-    )
-    made_by = {"seed": 0, "weights": {"srresnet": {"0": "a"}}, "image_sets": {"set14": "b"}}
-    (folder / "masking.json").write_text(json.dumps(made_by))
+MEASURING = """
+import json, os
+from pathlib import Path
+folder = Path(os.environ["FAIGLIB_BUILD"]) / "results" / "quick"
+folder.mkdir(parents=True, exist_ok=True)
+header, values = {table!r}
+(folder / "{name}.csv").write_text(header + "\\n" + values.format({drop}) + "\\n")
+made_by = dict(seed=0, weights=dict(srresnet={{"0": "a"}}), image_sets=dict(set14="b"))
+(folder / "{name}.json").write_text(json.dumps(made_by))
+"""
+CELLS = {
+    "masking": ("network,image_set,input,percent,method,measured", "srresnet,set14,blurry,1,faig,{}"),
+    "centroids": ("network,method,filters,centroid", "srresnet,faig,deblurring,{}"),
+}
+
+
+def keep_table(root: Path, drop: float, notebook: str = "01_one", name: str = "masking") -> None:
+    """Let a chapter measure something."""
+    write_notebook(root, notebook, code=MEASURING.format(table=CELLS[name], drop=drop, name=name))
 
 
 @pytest.mark.usefixtures("_no_html")

@@ -13,6 +13,7 @@ from bookmaker import browser, offline
 from bookmaker.check import complaints
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib import interruption
 
 
 def main() -> int:
@@ -36,4 +37,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruption.ended_by_signals(main))

@@ -10,6 +10,7 @@ import filelock
 from bookmaker import browser, pdf
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib import interruption
 from faiglib.errors import FaiglibError
 
 
@@ -21,7 +22,7 @@ def main() -> int:
         if program is None:
             raise BookError(f"no Chromium or Chrome was found; {browser.VARIABLE} can name one")
         layout.build.mkdir(exist_ok=True)
-        with filelock.FileLock(layout.build / ".reproduce.lock", timeout=0), browser.Browser(program) as opened:
+        with filelock.FileLock(layout.lock, timeout=0), browser.Browser(program) as opened:
             pdf.make(layout, opened)
     except filelock.Timeout:
         print("Another run is making this book at the moment; wait until it has ended.", file=sys.stderr)
@@ -34,4 +35,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interruption.ended_by_signals(main))

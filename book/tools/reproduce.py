@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from bookmaker.driver import main
 
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(main())

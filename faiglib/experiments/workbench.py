@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from faiglib import datasets, provenance, zoo
+from faiglib import datasets, environment, provenance, zoo
 from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
 from faiglib.devices import choose_device
-from faiglib.errors import DatasetError
-from faiglib.files import expanded
+from faiglib.errors import DatasetError, PlaceError
 from faiglib.networks import TITLES
 from faiglib.profiles import Profile
 from faiglib.profiles import get as get_profile
@@ -93,6 +91,8 @@ class Workbench:
     def _is_here(self, name: str) -> bool:
         try:
             datasets.find(name, self.data_dir)
+        except PlaceError:
+            raise
         except DatasetError:
             return False
         return True
@@ -105,10 +105,7 @@ class Workbench:
     @cached_property
     def training_set(self) -> ImageSet:
         """The set that networks are trained on: BSD400, or scikit-image's photographs where that is not here."""
-        try:
-            return datasets.find("bsd400", self.data_dir)
-        except DatasetError:
-            return datasets.find("skimage")
+        return datasets.find("bsd400" if self._is_here("bsd400") else "skimage", self.data_dir)
 
     def training_images(self, limit: int | None) -> list[Tensor]:
         """Ground truth to train on, at most ``limit`` images."""
@@ -252,13 +249,16 @@ def open_workbench(
 
 
 def store_folder() -> Path:
-    """Where results are kept: FAIGLIB_STORE, else ``build/store`` of the checkout, else below the cache folder."""
-    if chosen := os.environ.get("FAIGLIB_STORE"):
-        return expanded(chosen)
+    """Where results are kept: FAIGLIB_STORE, else ``store`` in the :func:`build_folder`."""
+    return environment.folder("FAIGLIB_STORE") or build_folder() / "store"
+
+
+def build_folder() -> Path:
+    """Where everything generated lies: FAIGLIB_BUILD, else ``build`` of the checkout, else the cache folder."""
+    if chosen := environment.folder("FAIGLIB_BUILD"):
+        return chosen
     checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "noxfile.py").is_file():
-        return checkout / "build" / "store"
-    return datasets.cache_folder() / "store"
+    return checkout / "build" if (checkout / "noxfile.py").is_file() else datasets.cache_folder()
 
 
 def budget(bench: Workbench) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import json
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ def made_with(device: str, images: Mapping[str, str], models: Path) -> dict[str,
     Raises:
         BookError: If there is no such device.
     """
-    from faiglib import provenance
+    from faiglib import provenance, zoo
     from faiglib.devices import choose_device
     from faiglib.errors import FaiglibError
 
@@ -36,9 +34,8 @@ def made_with(device: str, images: Mapping[str, str], models: Path) -> dict[str,
         chosen = choose_device(device)
     except FaiglibError as error:
         raise BookError(f"--device: {error}") from None
-    manifest = models / "manifest.json"
-    listed = json.loads(manifest.read_text(encoding="utf-8"))["models"] if manifest.is_file() else []
-    weights = {entry["file"]: entry["sha256"] for entry in listed}
+    listed = zoo.entries(models) if (models / zoo.MANIFEST).is_file() else []
+    weights = {entry.file: entry.sha256 for entry in listed}
     return provenance.collect(chosen, images=dict(images), weights=weights)
 
 
@@ -97,11 +94,10 @@ def _box(rows: Mapping[str, str], more: str) -> str:
 
 def _binder(root: Path, path: str, commit: str | None) -> str:
     """A button that opens the notebook on mybinder.org, where the project's origin is on GitHub."""
-    asked = subprocess.run(
-        ["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, text=True, check=False
-    )
-    match = GITHUB.fullmatch(asked.stdout.strip())
-    if asked.returncode or not match or not commit:
+    from faiglib import provenance
+
+    match = GITHUB.fullmatch(provenance.git("remote", "get-url", "origin", folder=root) or "")
+    if not match or not commit:
         return ""
     address = BINDER.format(repository=match.group(1), commit=commit, path=path)
     return f'<p><a href="{html.escape(address)}">Open this chapter on mybinder.org</a></p>'

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bookmaker import places
+from bookmaker import places, staleness
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,35 +19,89 @@ PAGE = "record.md"
 PLACE = "<!-- this run beside the record: book/tools/bookmaker/drift.py -->"
 
 
-def measured(layout: Layout) -> Path | None:
-    """The folder of the tables of the latest run, or None if no notebook has written one."""
-    folders = [folder for folder in (layout.build / "results").glob("*") if any(folder.glob("*.json"))]
-    return max(folders, key=lambda folder: max(file.stat().st_mtime_ns for file in folder.iterdir()), default=None)
+@dataclass(frozen=True)
+class Measured:
+    """The tables of the notebooks as they were last executed.
+
+    Attributes:
+        profile: of the latest execution; others count not.
+        chapters: files of each notebook, by its name, with their sha256.
+    """
+
+    profile: str
+    chapters: Mapping[str, Mapping[str, str]]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """All files, with their sha256."""
+        return {file: digest for files in self.chapters.values() for file, digest in files.items()}
 
 
-def keep(layout: Layout, profile: str) -> Path:
-    """Make the run of a profile the recorded one.
+def measured(layout: Layout) -> Measured | None:
+    """What the notebooks have measured, or None if none has measured anything."""
+    records = {name: staleness.read_record(layout, name) for name in layout.notebooks()}
+    found = {name: record for name, record in records.items() if record and record["tables"]}
+    if not found:
+        return None
+    profile = max(found.values(), key=lambda record: record["finished"])["profile"]
+    return Measured(profile, {name: one["tables"] for name, one in found.items() if one["profile"] == profile})
+
+
+def _sound_files(layout: Layout, found: Measured) -> dict[str, str]:
+    """The measured files, which must be those that the notebooks wrote.
 
     Raises:
-        BookError: If there is none.
+        BookError: one was changed since, or is gone.
     """
-    source, target = layout.build / "results" / profile, layout.root / "results" / profile
-    if not source.is_dir():
-        raise BookError(f"there is nothing to record: {source} does not exist")
-    new = target.with_name(f".{profile}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(source, new)
-    shutil.rmtree(target, ignore_errors=True)
-    new.rename(target)
+    there = staleness.tables_of(layout, found.profile)
+    for name, files in found.chapters.items():
+        for file, digest in files.items():
+            if there.get(file) != digest:
+                raise BookError(
+                    f"{layout.results / found.profile / file} is not what {name} measured; remove "
+                    f"{layout.executed / name}.json to execute that chapter again"
+                )
+    return found.files
+
+
+def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, complete: bool = False) -> Path:
+    """Make what notebooks measured the recorded run of a profile; what they did not measure stays as it is.
+
+    Args:
+        layout: The project.
+        profile: Of the run.
+        chapters: Names of the notebooks that belong to the run, all of them by default.
+        complete: Whether these are all chapters, so that recorded tables that none of them measures are outdated.
+
+    Raises:
+        BookError: If they have measured nothing in this profile, or a table was changed since.
+    """
+    found = measured(layout)
+    if found and chapters is not None:
+        found = Measured(found.profile, {name: one for name, one in found.chapters.items() if name in chapters})
+    if found is None or found.profile != profile or not found.files:
+        raise BookError(f"there is nothing to record: no chapter of this run has measured a table in profile {profile}")
+    files = _sound_files(layout, found)
+    target = layout.root / "results" / profile
+    for file in files:
+        with atomic_write(target / file) as copy:
+            copy.write((layout.results / profile / file).read_bytes())
+    if complete:
+        for old in target.iterdir():
+            if old.name not in files and not old.name.startswith("."):
+                old.unlink()
     return target
 
 
 def numbers(layout: Layout) -> pd.DataFrame | None:
-    """The comparison of the latest run with the record of its profile, or None if nothing has been measured."""
+    """The comparison of the notebooks' tables with the record of their profile, or None if nothing was measured."""
     from faiglib import record
 
-    folder = measured(layout)
-    return None if folder is None else record.compare(folder, layout.root / "results" / folder.name)
+    found = measured(layout)
+    if found is None:
+        return None
+    tables = {Path(file).stem for file in _sound_files(layout, found)}
+    return record.compare(layout.results / found.profile, layout.root / "results" / found.profile, tables)
 
 
 def report(layout: Layout) -> str:
@@ -77,16 +133,16 @@ def section(layout: Layout) -> str:
     """The comparison in Markdown."""
     from faiglib import record
 
-    folder, table = measured(layout), numbers(layout)
-    if folder is None or table is None:
+    found, table = measured(layout), numbers(layout)
+    if found is None or table is None:
         return "No chapter has been executed here yet, so that there is nothing to compare."
     if table.empty:
         return (
-            f"There is no record of the profile `{folder.name}` with the seed, weights and images of this run, so that "
-            "there is nothing to compare."
+            f"There is no record of the profile `{found.profile}` with the seed, weights and images of this run, so "
+            "that there is nothing to compare."
         )
     rows = record.drift(table)
-    parts = [f"Profile `{folder.name}`: {in_words(table)}.", _markdown(rows)]
+    parts = [f"Profile `{found.profile}`: {in_words(table)}.", _markdown(rows)]
     drifted = table[~table["within"]]
     if len(drifted):
         parts += ["The numbers out of tolerance:", _markdown(drifted.drop(columns=["within", "difference"]))]

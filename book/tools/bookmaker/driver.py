@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
-import os
+import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import filelock
 from bookmaker import colophon, data, drift, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
+from faiglib import environment, interruption
 from faiglib.errors import FaiglibError
+from faiglib.files import expanded
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -69,14 +72,16 @@ def main(arguments: Sequence[str] | None = None, sets: data.Sets | None = None) 
         sets: Where image sets come from; faiglib's unless given.
 
     Returns:
-        Exit code: 0 when the book is there, 1 when it could not be made, 130 when interrupted.
+        Exit code: 0 when the book is there, 1 when it could not be made, 128 + number of the signal when interrupted.
     """
+    received: list[int] = []
     try:
-        options = parse(arguments)
-        layout = options.layout
-        layout.build.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(layout.build / ".reproduce.lock", timeout=0):
-            run(options, sets or data.FaiglibSets(options.parameters()["data_dir"]))
+        with interruption.interruptible(received):
+            options = parse(arguments)
+            layout = options.layout
+            layout.build.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(layout.lock, timeout=0), _one_world(layout):
+                run(options, sets or data.FaiglibSets(options.parameters()["data_dir"]))
     except filelock.Timeout:
         return _fail("another run is making this book at the moment; wait until it has ended")
     except (BookError, FaiglibError) as error:
@@ -85,8 +90,17 @@ def main(arguments: Sequence[str] | None = None, sets: data.Sets | None = None) 
         return _fail(os_error_sentence(error))
     except KeyboardInterrupt:
         print("\nInterrupted. The next run goes on with the notebook that was being executed.", file=sys.stderr)
-        return 130
+        return 128 + (received[0] if received else signal.SIGINT)
     return 0
+
+
+@contextlib.contextmanager
+def _one_world(layout: Layout) -> Iterator[None]:
+    """Let the kernels, which run in another folder, see the folders that this process sees."""
+    named = {variable: environment.folder(variable) for variable in environment.FOLDERS}
+    named["FAIGLIB_BUILD"] = layout.build
+    with execute.environment({variable: str(path) for variable, path in named.items() if path}):
+        yield
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
@@ -110,8 +124,8 @@ def parse(arguments: Sequence[str] | None) -> Options:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (%(default)s)")
-    parser.add_argument("--data-dir", type=Path, help="folder with the image sets (otherwise FAIGLIB_DATA, cache)")
-    parser.add_argument("--models-dir", type=Path, help="folder with the trained weights (otherwise models/)")
+    parser.add_argument("--data-dir", type=expanded, help="folder with the image sets (otherwise FAIGLIB_DATA, cache)")
+    parser.add_argument("--models-dir", type=expanded, help="folder with the trained weights (otherwise models/)")
     parser.add_argument("--offline", action="store_true", help="download no images")
     parser.add_argument("--no-execute", action="store_true", help="build from notebooks as last executed")
     parser.add_argument("--record", action="store_true", help="make this run the recorded one, in results/")
@@ -119,10 +133,10 @@ def parse(arguments: Sequence[str] | None) -> Options:
     given = parser.parse_args(arguments)
     if given.profile not in PROFILES:
         raise BookError(f"there is no profile '{given.profile}'; choose one of {', '.join(PROFILES)}")
-    from_shell = os.environ.get("FAIGLIB_DATA")
+    must_exist = [variable for variable, needed in environment.FOLDERS.items() if needed]
     for option, folder in (
         ("--data-dir", given.data_dir),
-        ("FAIGLIB_DATA", Path(from_shell).expanduser() if from_shell else None),
+        *((variable, environment.folder(variable)) for variable in must_exist),
         ("--models-dir", given.models_dir),
     ):
         if folder and not folder.is_dir():
@@ -177,7 +191,9 @@ def run(options: Options, sets: data.Sets) -> None:
         found = data.prepare((*profile.image_sets, *profile.other_sets), sets, offline=options.offline)
         strict = _execute_stale(options, found)
     if options.record:
-        print(f"record: {drift.keep(layout, options.profile)}", flush=True)
+        chapters = options.only or layout.notebooks()
+        kept = drift.keep(layout, options.profile, chapters, complete=strict and not options.only)
+        print(f"record: {kept}", flush=True)
     without_results = stage.stage(layout)
     for name in without_results:
         print(f"{name}: has never been executed here, its page says so", flush=True)
@@ -221,6 +237,7 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
 
 def _execute_one(options: Options, name: str, made_of: staleness.Ingredients, made_with: Mapping[str, Any]) -> float:
     start = time.monotonic()
+    before = _stamps(options)
     try:
         execute.execute(options.layout, name, options.parameters())
     except BookError:
@@ -228,8 +245,19 @@ def _execute_one(options: Options, name: str, made_of: staleness.Ingredients, ma
         raise
     seconds = time.monotonic() - start
     finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    staleness.remember(options.layout, name, made_of, seconds, finished, made_with)
+    written = {file for file, stamp in _stamps(options).items() if before.get(file) != stamp}
+    tables = {
+        file: digest for file, digest in staleness.tables_of(options.layout, options.profile).items() if file in written
+    }
+    staleness.remember(options.layout, name, made_of, seconds, finished, made_with, options.profile, tables)
     return seconds
+
+
+def _stamps(options: Options) -> dict[str, tuple[int, int]]:
+    """Time and file number of every measured table, which a notebook changes by writing it."""
+    folder = options.layout.results / options.profile
+    files = folder.iterdir() if folder.is_dir() else ()
+    return {file.name: (file.stat().st_mtime_ns, file.stat().st_ino) for file in files}
 
 
 def duration(seconds: float) -> str:

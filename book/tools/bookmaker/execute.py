@@ -36,6 +36,13 @@ def kernel_of_this_python(layout: Layout) -> Iterator[None]:
     write_text_atomic(kernels / "kernels" / KERNEL / "kernel.json", json.dumps(spec))
     # JUPYTER_PATH is searched before anything else; figures go inline even where the shell sets MPLBACKEND.
     wanted = {"JUPYTER_PATH": str(kernels), "MPLBACKEND": None, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    with environment(wanted):
+        yield
+
+
+@contextlib.contextmanager
+def environment(wanted: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables, and remove those that are None, while the block lasts."""
     before = {name: os.environ.get(name) for name in wanted}
     _set_environment(wanted)
     try:
@@ -106,8 +113,8 @@ def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
     write_notebook(given, read_notebook(text))
     try:
         papermill.execute_notebook(
-            given,
-            partial,
+            _literal(given),
+            _literal(partial),
             parameters=dict(parameters),
             cwd=str(text.parent),
             progress_bar={"leave": False} if sys.stderr.isatty() else False,
@@ -128,6 +135,11 @@ def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
         given.unlink(missing_ok=True)
     staleness.forget(layout, name)
     os.replace(partial, final)
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which takes braces in it for places to be filled."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def failed_path(layout: Layout, name: str) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +34,19 @@ class Layout:
     def executed(self) -> Path:
         """The executed notebooks, ``NAME.ipynb``, each with a record ``NAME.json`` of what made it."""
         return self.build / "notebooks"
+
+    @property
+    def results(self) -> Path:
+        """The tables that notebooks have measured, a folder a profile."""
+        from faiglib.record import results_below
+
+        return results_below(self.build)
+
+    @property
+    def lock(self) -> Path:
+        """What a run holds; outside the build folder, which may be removed meanwhile."""
+        name = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:24]
+        return Path(tempfile.gettempdir()) / f"faiglib-book-{name}.lock"
 
     @property
     def source(self) -> Path:

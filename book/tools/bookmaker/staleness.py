@@ -1,8 +1,8 @@
 """Says whether an executed notebook still stands for its text, the library, its parameters and its data.
 
-The record of an execution, ``NAME.json`` beside ``NAME.ipynb``, is written last. A notebook without a
-record, or with another one, is executed again; so an interrupted run leaves nothing that a later one could
-mistake for done.
+The record of an execution, ``NAME.json`` beside ``NAME.ipynb``, is written last. It vouches for the notebook by its
+sha256, and names the tables that the execution measured. A notebook without a record, or with one that does not fit,
+is executed again; so an interrupted run leaves nothing that a later one could mistake for done.
 """
 
 from __future__ import annotations
@@ -82,13 +82,38 @@ def with_notebook(ingredients: Ingredients, notebook: Path) -> Ingredients:
 
 def read_record(layout: Layout, name: str) -> dict[str, Any] | None:
     """The record of the last complete execution of a notebook, or None if there is none."""
-    if not (layout.executed / f"{name}.ipynb").is_file():
-        return None
     try:
         record = json.loads((layout.executed / f"{name}.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        content = (layout.executed / f"{name}.ipynb").read_bytes()
+    except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("made_of"), dict) else None
+    if not isinstance(record, dict) or any(not isinstance(record.get(key), kind) for key, kind in FIELDS.items()):
+        return None
+    whole = record["sha256"] == hashlib.sha256(content).hexdigest()
+    return record if whole and _are_words(record["made_of"]) and _are_words(record["tables"]) else None
+
+
+#: What a record holds.
+FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "made_of": dict,
+    "seconds": (int, float),
+    "finished": str,
+    "made_with": dict,
+    "sha256": str,
+    "profile": str,
+    "tables": dict,
+}
+
+
+def _are_words(values: Mapping[Any, Any]) -> bool:
+    return all(isinstance(value, str) for value in values.values())
+
+
+def tables_of(layout: Layout, profile: str) -> dict[str, str]:
+    """Sha256 of every file in a profile's folder of measured tables, by its name."""
+    folder = layout.results / profile
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
 
 def reason_to_execute(layout: Layout, name: str, made_of: Ingredients) -> str | None:
@@ -107,8 +132,23 @@ def forget(layout: Layout, name: str) -> None:
 
 
 def remember(
-    layout: Layout, name: str, made_of: Ingredients, seconds: float, finished: str, made_with: Mapping[str, Any]
+    layout: Layout,
+    name: str,
+    made_of: Ingredients,
+    seconds: float,
+    finished: str,
+    made_with: Mapping[str, Any],
+    profile: str,
+    tables: Mapping[str, str],
 ) -> None:
     """Writes the record of a complete execution; call it last."""
-    record = {"made_of": made_of, "seconds": round(seconds, 1), "finished": finished, "made_with": dict(made_with)}
+    record = {
+        "made_of": made_of,
+        "seconds": round(seconds, 1),
+        "finished": finished,
+        "made_with": dict(made_with),
+        "sha256": hashlib.sha256((layout.executed / f"{name}.ipynb").read_bytes()).hexdigest(),
+        "profile": profile,
+        "tables": dict(tables),
+    }
     write_text_atomic(layout.executed / f"{name}.json", json.dumps(record, indent=1))
