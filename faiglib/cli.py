@@ -492,7 +492,10 @@ def precision_of(chains: Sequence[Sequence[runs.Plan]], device: torch.device) ->
             f"the manifest has runs in {' and in '.join(wanted)}; train them one by one (--role, --seed), or choose "
             "with --precision"
         )
-    return wanted[0] if wanted else "bf16-mixed" if device.type == "cuda" else "32-true"
+    if wanted:
+        return wanted[0]
+    # bfloat16 is arithmetic of the hardware from compute capability 8.0 on; before, it is imitated, slowly.
+    return "bf16-mixed" if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else "32-true"
 
 
 def several(device: torch.device, processes: int, precision: str | None = None, hosts: int = 1) -> Fabric:

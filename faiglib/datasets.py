@@ -28,6 +28,7 @@ from faiglib.errors import DatasetError, ImageError, PlaceError
 from faiglib.files import expanded, sha256_file
 from faiglib.image_folders import images_by_stem
 from faiglib.images import center_crop, crop_to_multiple, read_image
+from faiglib.pace import Pace, seconds_asked_for
 
 if TYPE_CHECKING:
     import pooch
@@ -42,6 +43,9 @@ TIMEOUT_SECONDS = (5.0, 30.0)
 
 _FINAL_STATUS = frozenset(range(400, 500)) - {408, 429}
 """Answers that asking again would not change."""
+
+_BUSY_STATUS = frozenset({429, 503})
+"""Answers that may say when to ask again."""
 
 _REGISTRY = Path(__file__).with_name("registry.csv")
 _FOLDERS = {
@@ -282,7 +286,8 @@ def fetch(
     logger.setLevel(logging.WARNING)
     executor = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
     try:
-        jobs = [executor.submit(_download, source, file, base_url) for file in files]
+        pace = Pace()
+        jobs = [executor.submit(_download, source, file, base_url, pace) for file in files]
         for job in tqdm(as_completed(jobs), title(name), len(jobs), unit="file", disable=not progress):
             job.result()
     finally:
@@ -397,7 +402,7 @@ def _embedded() -> ImageSet:
     return ImageSet(name="skimage", title=title("skimage"), paths=paths, where="embedded")
 
 
-def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str) -> None:
+def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str, pace: Pace) -> None:
     """Fetch one file into the folder of ``source`` unless it is there already."""
     import pooch
     import requests
@@ -406,12 +411,20 @@ def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str) -> None:
     http = pooch.HTTPDownloader(chunk_size=1 << 16, timeout=TIMEOUT_SECONDS)
 
     def download(url: str, output_file: str, source: pooch.Pooch) -> None:
-        try:
-            http(url, output_file, source)
-        except requests.HTTPError as error:
-            if error.response is not None and error.response.status_code in _FINAL_STATUS:
-                raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
-            raise
+        for attempt in range(RETRIES + 1):
+            pace.wait()
+            try:
+                return http(url, output_file, source)
+            except requests.HTTPError as error:
+                if error.response is None:
+                    raise
+                status, asked = error.response.status_code, error.response.headers.get("Retry-After")
+                asked_often = status in _BUSY_STATUS and asked is not None and attempt == RETRIES
+                if status in _FINAL_STATUS or asked_often:
+                    raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
+                if status not in _BUSY_STATUS or asked is None:
+                    raise  # and let pooch try again in its own way
+                pace.slow_down(seconds_asked_for(asked), url)
 
     try:
         source.fetch(file.path, downloader=download)

@@ -7,17 +7,55 @@ random state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faiglib.datasets import ImageSet
 from faiglib.degradations import KERNEL_SIZE, blur_valid, downsample, gaussian_window, quantise
 from faiglib.errors import TrainingError
 
 MARGIN = KERNEL_SIZE // 2
+
+
+def require_room(which: str, height: int, width: int, patch: int) -> None:
+    """Refuse a training image that no patch fits into.
+
+    Args:
+        which: of the images it is.
+        height: of the image.
+        width: of the image.
+        patch: side of a patch in HR pixels.
+
+    Raises:
+        TrainingError: a side is too short.
+    """
+    least = max(patch, MARGIN + 1)
+    if min(height, width) < least:
+        raise TrainingError(
+            f"training image {which} has {width}x{height} pixels, but both sides must be at least {least} for patches "
+            f"of {patch}"
+        )
+
+
+def large_enough(image_set: ImageSet, patch: int, limit: int | None = None) -> Iterator[Tensor]:
+    """The images of a set to take patches from, each (1, 3, H, W).
+
+    Args:
+        image_set: of ground truth.
+        patch: side of a patch in HR pixels.
+        limit: at most so many images.
+
+    Raises:
+        TrainingError: a file is too small for a patch.
+        ImageError: a file cannot be read.
+    """
+    for path, (_, image) in zip(image_set.select(limit), image_set.load(limit), strict=True):
+        require_room(str(path), image.shape[-2], image.shape[-1], patch)
+        yield image
 
 
 @dataclass(frozen=True)
@@ -45,16 +83,11 @@ class PatchSource:
         Raises:
             TrainingError: there are no images, or one is smaller than the patch.
         """
-        least = max(patch, MARGIN + 1)
         flat = bytearray()  # grows in place, so that the pixels are never held twice
         offsets, widths, rows, columns = [], [], [], []
         for number, image in enumerate(images):
             height, width = image.shape[-2:]
-            if min(height, width) < least:
-                raise TrainingError(
-                    f"training image number {number} has {width}x{height} pixels, "
-                    f"but both sides must be at least {least} for patches of {patch}"
-                )
+            require_room(f"number {number}", height, width, patch)
             levels = (image.cpu() * 255).round().clamp(0, 255)
             padded = F.pad(levels, (MARGIN,) * 4, mode="reflect").to(torch.uint8)
             offsets.append(len(flat) // 3)

@@ -29,6 +29,7 @@ from faiglib.errors import FaiglibError
 from faiglib.files import sha256_file, write_rows_atomic, write_text_atomic
 from faiglib.metrics import psnr, psnr_y
 from faiglib.networks import build
+from faiglib.patches import large_enough
 from faiglib.restoration import restore
 from faiglib.training import Fabric, TrainingResult, train
 from faiglib.two_branch_degradations import DASR_SIGMA, GAUSSIAN8, SCALE, degrade
@@ -346,7 +347,7 @@ def run(
     Raises:
         TrainingError: ``out`` holds another race, or see :func:`faiglib.training.train`.
     """
-    images = [image for _, image in training_set.load(preset.training_images)]
+    images = list(large_enough(training_set, preset.patch, preset.training_images))
     tests = TestImages.of(test_set, preset.images, preset.crop)
     measured: list[Row] = []
     curves: list[Row] = []

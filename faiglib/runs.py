@@ -24,7 +24,8 @@ from faiglib.degradations import INPUTS, noise_generator
 from faiglib.errors import TrainingError, WeightsError
 from faiglib.files import sha256_file, write_text_atomic
 from faiglib.networks import build
-from faiglib.training import Fabric, Recipe, arithmetic, paper_recipe, sessions, train
+from faiglib.patches import large_enough
+from faiglib.training import Fabric, Recipe, arithmetic, fabric_on, paper_recipe, sessions, train
 
 #: Names of the profiles of training.
 PROFILES = ("standard", "paper", "quick")
@@ -158,7 +159,7 @@ def run(
         TrainingError: the folder cannot be created; and see :func:`faiglib.training.train`.
         WeightsError: the initial weights cannot be used.
     """
-    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    fabric = fabric or fabric_on(torch.device("cpu"))
     weights = folder / "weights.safetensors"
     start = load_weights(initial) if initial else None
     asked = _asked(recipe, image_set, initial, fabric)
@@ -170,7 +171,7 @@ def run(
         raise TrainingError(f"the folder {folder} of the run cannot be created: {error.strerror}") from None
     result = train(
         recipe,
-        (image for _, image in image_set.load()),
+        large_enough(image_set, recipe.patch),
         initial=start,
         run_dir=folder,
         validation=validation_crops(recipe.scale),

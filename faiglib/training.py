@@ -12,7 +12,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast, get_args
@@ -34,8 +35,13 @@ from faiglib.patches import PatchSource, TrainingDegradation
 
 try:
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 except ModuleNotFoundError:  # the same code ships inside the package "lightning"
     from lightning.fabric import Fabric  # type: ignore[no-redef]
+    from lightning.fabric.plugins.environments import (  # type: ignore[no-redef]
+        LightningEnvironment,
+        TorchElasticEnvironment,
+    )
 
 Schedule = Literal["one-cycle", "two-cycles", "cosine-restarts"]
 
@@ -96,7 +102,7 @@ class RecipeBase:
         if self.schedule not in get_args(Schedule):
             raise TrainingError(f"unknown schedule {self.schedule!r}; known: {', '.join(get_args(Schedule))}")
         for name in ("iterations", "batch", "patch", "peak_lr", "period"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise TrainingError(f"{name} must be positive, not {getattr(self, name)}")
         if self.patch % self.scale:
             raise TrainingError(f"the patch of {self.patch} pixels does not divide by the scale {self.scale}")
@@ -147,7 +153,16 @@ def fabric_on(device: torch.device, processes: int = 1, precision: str | None = 
         hosts: how many machines take part.
     """
     chosen = [device.index] if device.type != "cpu" and device.index is not None else processes
-    return Fabric(accelerator=device.type, devices=chosen, num_nodes=hosts, precision=precision)  # type: ignore[arg-type]
+    # Where nobody asked for several hosts, what a scheduler (SLURM, LSF, MPI) has set is about something else.
+    alone = hosts == 1 and (processes == 1 or not TorchElasticEnvironment.detect())
+    environment = LightningEnvironment() if alone else None
+    return Fabric(
+        accelerator=device.type,
+        devices=chosen,
+        num_nodes=hosts,
+        precision=precision,  # type: ignore[arg-type]
+        plugins=environment,
+    )
 
 
 def arithmetic(fabric: Fabric) -> str:
@@ -240,7 +255,7 @@ def train(
         TrainingError: the images or the processes do not fit, a mask names no parameter, the run directory holds
             another run, the hosts hold different checkpoints, or the loss is not finite.
     """
-    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    fabric = fabric or fabric_on(torch.device("cpu"))
     made_on = provenance.collect(fabric.device) if run_dir and fabric.is_global_zero else {}
     if recipe.batch % fabric.world_size:
         raise TrainingError(f"a batch of {recipe.batch} does not divide over {fabric.world_size} processes")
@@ -281,11 +296,8 @@ def train(
     if run_dir and fabric.is_global_zero:
         _note_session(run_dir, done.step, made_on)
 
-    compiling = (
-        fabric.device.type == "cuda" and not run_state.kept
-    )  # a model of fixed or self-made state stays as it is
-    compiled = torch.compile(model, mode="reduce-overhead") if compiling else model
-    module, wrapped = fabric.setup(cast("nn.Module", compiled), optimizer)
+    compiled = Compiled(model) if should_compile(fabric, run_state) else model
+    module, wrapped = fabric.setup(compiled, optimizer)
     generator = torch.Generator(fabric.device)
     share = slice(fabric.global_rank, None, fabric.world_size)
     started, saved, losses = (
@@ -368,6 +380,53 @@ def train(
     finally:
         bar.close()
     return result(time.monotonic() - started)
+
+
+def should_compile(fabric: Fabric, run_state: _RunState) -> bool:
+    """Whether to compile: on a GPU, and a model that has no fixed or self-made state, which would stay as it is."""
+    return fabric.device.type == "cuda" and not run_state.kept
+
+
+class Compiled(nn.Module):
+    """A model that is compiled if that works here, and otherwise runs as it is, with one warning.
+
+    Whether it works shows at the first step: it takes Triton and a C compiler, which may be missing or too old.
+
+    Args:
+        model: whose parameters these are.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        # In a list, so that the parameters are not there twice.
+        self._fast: list[Callable[..., Any]] = [torch.compile(model, mode="reduce-overhead")]
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """What the model returns."""
+        if self._fast:
+            try:
+                return self._fast[0](*inputs)
+            except Exception as error:
+                if not cannot_compile(error):
+                    raise
+                self._fast.clear()
+                reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
+                warnings.warn(
+                    f"the model cannot be compiled here and runs as it is: {reason}", UserWarning, stacklevel=2
+                )
+        return self.model(*inputs)
+
+
+def cannot_compile(error: BaseException) -> bool:
+    """Whether an error comes from the compiler, not from the model or from a lack of memory."""
+    causes: list[BaseException] = []
+    while error not in causes:
+        causes.append(error)
+        error = error.__cause__ or error.__context__ or error
+    if any(isinstance(one, torch.OutOfMemoryError) for one in causes):
+        return False
+    return any(type(one).__module__.startswith(("torch._dynamo", "torch._inductor", "triton")) for one in causes)
 
 
 def _masks(trained: Mapping[str, Tensor], trainable: Mapping[str, Tensor] | None) -> list[Tensor | None]:
