@@ -24,12 +24,12 @@ JUPYTEXT_IN_LAB = {"@jupyterlab/docmanager-extension:plugin": {"defaultViewers":
 shared_bin: Path | None = None
 
 
-def run(session: nox.Session, program: str, *arguments: str) -> None:
-    """Runs a program of the shared environment."""
+def run(session: nox.Session, program: str, *arguments: str, **variables: str) -> None:
+    """Runs a program of the shared environment, with some environment variables."""
     assert shared_bin is not None
     suffix = ".exe" if os.name == "nt" else ""
     path = os.pathsep.join([str(shared_bin), os.environ.get("PATH", "")])
-    session.run(str(shared_bin / (program + suffix)), *arguments, external=True, env={"PATH": path})
+    session.run(str(shared_bin / (program + suffix)), *arguments, external=True, env={"PATH": path, **variables})
 
 
 def options(session: nox.Session) -> list[str]:
@@ -78,6 +78,26 @@ def pdf(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Runs the tests with a coverage report; options after -- go to pytest."""
     run(session, "python", "-m", "pytest", "-n", "auto", "--cov", "--cov-report=term", *options(session))
+
+
+#: What makes libraries choose other kernels, as other processors do.
+KERNELS = (
+    {"MKL_CBWR": "COMPATIBLE"},
+    {"MKL_CBWR": "AVX2"},
+    {"ATEN_CPU_CAPABILITY": "default"},
+    {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    {"FAIGLIB_TEST_THREADS": "2"},
+)
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def portability(session: nox.Session) -> None:
+    """Repeats the numeric tests with numbers moved by one unit in the last place, and with other kernels."""
+    numeric = ("-m", "pytest", "-n", "auto", "-q", "-m", "numeric", *options(session))
+    run(session, "python", *numeric, "--ulp-seeds=10")
+    for kernels in KERNELS:
+        session.log(f"Numeric tests with {kernels}")
+        run(session, "python", *numeric, **kernels)
 
 
 @nox.session(venv_backend="venv", reuse_venv=True, python=["3.11", "3.12", "3.13"])

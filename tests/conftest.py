@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import os
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,15 +24,86 @@ from faiglib.experiments.workbench import Workbench
 from faiglib.networks import build
 from faiglib.store import Store
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("FAIGLIB_TEST_THREADS", "1")))
 settings.register_profile("faiglib", derandomize=True, deadline=None, database=None)  # the same examples everywhere
 settings.load_profile("faiglib")
 
 Make = Callable[[], nn.Module]
 
 
+#: Files whose tests compare what torch computes with references, for ``nox -s portability``.
+NUMERIC = (
+    "attribution_paths", "dan", "dasr", "degradations", "faig", "filter_change", "intinf", "metrics", "networks",
+    "substitution", "two_branch_degradations", "two_branch_training",
+)  # fmt: skip
+
+#: Parts of the names of tests in them that take long and are about something else, or in double precision throughout.
+NOT_NUMERIC = ("interrupted", "is_the_published_algorithm", "learns_to_tell", "processes", "progress", "random_basis")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let all random numbers be moved by one unit in the last place."""
+    parser.addoption("--ulp-seeds", type=int, default=0, help="repeat numeric tests in so many ways moved by one unit")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat numeric tests as often as --ulp-seeds says."""
+    seeds = metafunc.config.getoption("--ulp-seeds")
+    if seeds and metafunc.module.__name__.rpartition("test_")[2] in NUMERIC:
+        most = 2 if "published" in metafunc.fixturenames else seeds  # its reference takes half a minute
+        metafunc.parametrize("_moved_by_one_unit", range(min(seeds, most)), indirect=True, scope="session")
+
+
+@pytest.fixture
+def _interruptions() -> Iterator[None]:
+    """Python's own SIGINT handler: for what a script starts in the background the signal is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _moved_by_one_unit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Move whatever is drawn at random by one unit in the last place: a test that then fails is fitted to one machine.
+
+    The direction follows from the value and the seed, so that equal draws stay equal.
+    """
+    seed = getattr(request, "param", None)
+    if seed is None:
+        yield
+        return
+
+    def moved(value: Tensor) -> Tensor:
+        if not value.is_floating_point() or value.dtype not in (torch.float32, torch.float64):
+            return value
+        bits = value.detach().contiguous().view(torch.int32 if value.dtype == torch.float32 else torch.int64)
+        up = ((bits.long() * 2654435761 + seed * 40503) >> 13) % 2 == 0
+        towards = torch.where(up, torch.inf, -torch.inf).to(value)
+        return torch.where(value == 0, value, torch.nextafter(value.detach(), towards))
+
+    def drawing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def draw(*arguments: object, **options: object) -> Tensor:
+            drawn = function(*arguments, **options)
+            with torch.no_grad():
+                return drawn.copy_(moved(drawn)) if isinstance(drawn, nn.Parameter) else moved(drawn)
+
+        return draw
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("rand", "randn", "randn_like", "rand_like"):
+            patch.setattr(torch, name, drawing(getattr(torch, name)))
+        for name in ("kaiming_normal_", "kaiming_uniform_", "uniform_", "normal_"):
+            patch.setattr(nn.init, name, drawing(getattr(nn.init, name)))
+        from_numpy = torch.from_numpy
+        patch.setattr(torch, "from_numpy", lambda array: moved(from_numpy(array)))
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Mark the numeric tests; skip what needs a GPU where there is none."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in NUMERIC and not any(part in item.name for part in NOT_NUMERIC):
+            item.add_marker("numeric")
     if not torch.cuda.is_available():
         for item in items:
             if "gpu" in item.keywords:

@@ -123,7 +123,9 @@ def test_nox_has_its_sessions():
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.decorator_list
     }
-    assert sessions.keys() == {"env", "reproduce", "tests", "compat", "lint", "book", "pdf", "lab", "train", "bench"}
+    assert sessions.keys() == {
+        "env", "reproduce", "tests", "portability", "compat", "lint", "book", "pdf", "lab", "train", "bench",
+    }  # fmt: skip
     assert all("requires" in keywords for name, keywords in sessions.items() if name not in ("env", "compat"))
 
 

@@ -346,6 +346,7 @@ def test_a_run_interrupted_at_every_step(tmp_path, images, monkeypatch):
     assert [row["step"] for row in read_log(tmp_path)] == ["3", "6", "9", "12"]
 
 
+@pytest.mark.usefixtures("_interruptions")
 @pytest.mark.parametrize("name", ["_validate", "ema_decay"])
 def test_a_step_that_counts_has_its_row(tmp_path, monkeypatch, images, name):
     """Ctrl-C while a row is made, or in the step that it belongs to."""
