@@ -810,12 +810,16 @@ class _Launched:
 def test_training_runs_where_it_is_told(call, training_images, tmp_path, monkeypatch, device, devices, expected, nodes):
     monkeypatch.setattr(cli, "choose_device", torch.device)
     monkeypatch.setattr(training, "Fabric", _Launched)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 0))
     assert call(*train(training_images, tmp_path, device=device, devices=devices, nodes=nodes)).status == 130
+    environment = _Launched.asked.pop("plugins")
+    assert (type(environment).__name__ == "LightningEnvironment") == (nodes == ()), "a scheduler counts for hosts only"
     assert _Launched.asked == expected | {"num_nodes": nodes or 1}
 
 
 def test_one_device_for_two_processes(fails, training_images, tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "choose_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 0))
     assert "'cuda:1'" in fails(*train(training_images, tmp_path, device="cuda:1", devices=2))
 
 
