@@ -296,7 +296,7 @@ def train(
     if run_dir and fabric.is_global_zero:
         _note_session(run_dir, done.step, made_on)
 
-    compiled = Compiled(model) if should_compile(fabric, run_state) else model
+    compiled = Compiled(model) if _should_compile(fabric, run_state) else model
     module, wrapped = fabric.setup(compiled, optimizer)
     generator = torch.Generator(fabric.device)
     share = slice(fabric.global_rank, None, fabric.world_size)
@@ -382,7 +382,7 @@ def train(
     return result(time.monotonic() - started)
 
 
-def should_compile(fabric: Fabric, run_state: _RunState) -> bool:
+def _should_compile(fabric: Fabric, run_state: _RunState) -> bool:
     """Whether to compile: on a GPU, and a model that has no fixed or self-made state, which would stay as it is."""
     return fabric.device.type == "cuda" and not run_state.kept
 

@@ -124,7 +124,7 @@ def test_a_failed_compilation_changes_no_result(monkeypatch, images):
         raise error
 
     monkeypatch.setattr(torch, "compile", lambda model, **_: broken)
-    monkeypatch.setattr(training, "should_compile", lambda *_: True)
+    monkeypatch.setattr(training, "_should_compile", lambda *_: True)
     with pytest.warns(UserWarning, match="cannot be compiled"):
         found = train(recipe, images, progress=False).state
     assert all(torch.equal(found[name], expected[name]) for name in expected)
