@@ -23,6 +23,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 
 from faiglib.checkpoints import read_tensors, save_weights
+from faiglib.documents import parse_json
 from faiglib.errors import FaiglibError, FilterError, NetworkError
 from faiglib.files import write_text_atomic
 
@@ -259,14 +260,14 @@ class FilterScores:
         """
         try:
             tensors, metadata = read_tensors(path)
-            index = FilterIndex(tuple(_layer_of(row) for row in json.loads(metadata["layers"])))
+            index = FilterIndex(tuple(_layer_of(row) for row in parse_json(metadata["layers"], list[list[str | int]])))
             values = tensors["scores"]
             if not values.is_floating_point():
                 raise ValueError(f"scores of type {values.dtype}")
             return cls(index, values)
         except KeyError as error:
             raise FilterError(f"{path} is not a file of filter scores: it has no {error.args[0]}") from None
-        except (FaiglibError, TypeError, ValueError, RecursionError) as error:
+        except (FaiglibError, TypeError, ValueError) as error:
             raise FilterError(f"{path} is not a file of filter scores: {error}") from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,12 +14,13 @@ from faiglib.attribution import faig
 from faiglib.checkpoints import State, fit, load_weights
 from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
+from faiglib.documents import DocumentError, parse_csv, read_json, read_text
 from faiglib.errors import TrainingError
 from faiglib.files import write_text_atomic
 from faiglib.metrics import psnr
 from faiglib.networks import build
 from faiglib.restoration import restore
-from faiglib.runs import JUDGED, validation_crops
+from faiglib.runs import JUDGED, Description, validation_crops
 from faiglib.training import Recipe
 
 #: Largest change of PSNR by half precision with which weights are published, in dB.
@@ -65,16 +65,18 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
         WeightsError: its weights cannot be read.
     """
     try:
-        description = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        log = (folder / "log.csv").read_text(encoding="utf-8")
-        recipe = Recipe(**description["recipe"])
-        kept = ("parent", "seconds", "precision", "data", "data_digest", "made_on")
-        details = {name: description[name] for name in kept}
-        details["continued_on"] = description.get("continued_on")
+        described = read_json(folder / "run.json", Description)
+        log = read_text(folder / "log.csv")
+        parse_csv(log)
+        recipe = described.recipe
+        kept = ("parent", "seconds", "precision", "data", "data_digest", "made_on", "continued_on")
+        details = {name: getattr(described, name) for name in kept}
     except OSError as error:
         raise TrainingError(f"{folder} holds no finished training run: there is no {error.filename}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{folder / 'run.json'} does not describe a training run: {error!r}") from None
+    except DocumentError as error:
+        raise TrainingError(
+            f"{folder / 'run.json'} does not describe a training run, or log.csv beside it is no log: {error}"
+        ) from None
     full = load_weights(folder / "weights.safetensors")
     half = _halved(full)
     network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")

@@ -11,7 +11,6 @@ interrupted at any time and goes on where it stopped. What it finds is written i
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from faiglib import datasets, provenance
 from faiglib.checkpoints import State, fit, save_weights
 from faiglib.datasets import ImageSet
+from faiglib.documents import DocumentError, MadeOn, parse_csv, read_text
 from faiglib.errors import FaiglibError
 from faiglib.files import sha256_file, write_rows_atomic, write_text_atomic
 from faiglib.metrics import psnr, psnr_y
@@ -386,16 +386,25 @@ def _measured_once(entrant: Entrant, state: State, tests: TestImages, folder: Pa
     return read_csv(path)
 
 
+@dataclass(frozen=True)
+class Description:
+    """What ``race.json`` says of a race: sets are name, digest, number of images; seconds by training run."""
+
+    preset: Preset
+    complete: bool
+    training_set: tuple[str, str, int]
+    test_set: tuple[str, str, int]
+    seconds: dict[str, float]
+    made_on: MadeOn
+
+
 def read_csv(path: Path) -> list[Row]:
     """The rows of a file of the record; numbers are numbers, an empty field is left out."""
-    text = {"entrant", "phase", "image"}
-    whole = {"seed", "step"}
-
-    def value(name: str, cell: str) -> object:
-        return cell if name in text else int(cell) if name in whole else float(cell)
-
+    kinds = {"entrant": str, "phase": str, "image": str, "seed": int, "step": int}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{name: value(name, cell) for name, cell in row.items() if cell} for row in csv.DictReader(file)]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+        text = read_text(path)
+        names = text.partition("\n")[0].strip().split(",")
+        rows = parse_csv(text, {name: kinds.get(name, float) for name in names})
+        return [{name: cell for name, cell in row.items() if cell == cell and cell != ""} for row in rows]
+    except (OSError, DocumentError) as error:
         raise FaiglibError(f"the record {path} of the race cannot be read: {error}") from None

@@ -6,7 +6,6 @@ lies in the same form below ``results/PROFILE``. Rows are compared where weights
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -15,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faiglib import provenance, zoo
+from faiglib.documents import DocumentError, parse_csv, read_json, read_text
 from faiglib.errors import StoreError
 from faiglib.files import write_text_atomic
+from faiglib.networks import NETWORKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +84,22 @@ TABLES: Mapping[str, Table] = {
     "elimination": Table(("network", "method", "percent", "filters"), {"drop_own": "drop", "drop_other": "drop"}),
     "control": Table(("network", "filters"), {"gained": "psnr", "other_moved": "psnr"}),
 }
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """What a recorded table depends on, from the JSON file beside it.
+
+    Attributes:
+        seed: of the run.
+        weights: sha256 of the targets, by network and seed.
+        image_sets: digests, by name.
+    """
+
+    seed: int
+    weights: dict[str, dict[str, str]]
+    image_sets: dict[str, str]
+
 
 #: Folder of the recorded runs in a checkout.
 RECORDED = Path(__file__).parents[1] / "results"
@@ -154,7 +171,7 @@ def compare(measured: Path, recorded: Path, tables: Collection[str] = tuple(TABL
         if name not in tables:
             continue
         ours, theirs = _read(measured, name), _read(recorded, name)
-        if ours is None or theirs is None or ours[1]["seed"] != theirs[1]["seed"]:
+        if ours is None or theirs is None or ours[1].seed != theirs[1].seed:
             continue
         (table, made_by), (reference, recorded_by) = ours, theirs
         found = table.set_index(list(kind.keys))
@@ -169,12 +186,12 @@ def compare(measured: Path, recorded: Path, tables: Collection[str] = tuple(TABL
     return pd.DataFrame(rows, columns=columns)
 
 
-def _comparable(cell: Mapping[str, Any], all_sets: bool, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+def _comparable(cell: Mapping[str, Any], all_sets: bool, ours: MadeBy, theirs: MadeBy) -> bool:
     """Whether a row comes from the same weights and images in both runs."""
-    networks = ours["weights"] if cell["network"] == "none" else [cell["network"]]
-    sets = theirs["image_sets"] if all_sets or "image_set" not in cell else [cell["image_set"]]
-    return all(ours["weights"].get(one) == theirs["weights"].get(one) for one in networks) and all(
-        ours["image_sets"].get(one) == theirs["image_sets"].get(one) for one in sets
+    networks = ours.weights if cell["network"] == "none" else [cell["network"]]
+    sets = theirs.image_sets if all_sets or "image_set" not in cell else [cell["image_set"]]
+    return all(ours.weights.get(one) == theirs.weights.get(one) for one in networks) and all(
+        ours.image_sets.get(one) == theirs.image_sets.get(one) for one in sets
     )
 
 
@@ -187,7 +204,9 @@ def _difference(
     return {
         "table": name,
         "quantity": quantity.title,
-        "where": ", ".join(str(value) for value in [*cell.values(), column]),
+        "where": ", ".join(
+            f"{value:g}" if isinstance(value, float) else str(value) for value in [*cell.values(), column]
+        ),
         "measured": now,
         "recorded": then,
         "difference": difference,
@@ -221,20 +240,23 @@ def drift(numbers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["table", "quantity", "numbers", "drifted", "largest ÷ allowed", "where"])
 
 
-def _read(folder: Path, name: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:
+def _read(folder: Path, name: str) -> tuple[pd.DataFrame, MadeBy] | None:
     """A recorded table and what made it, or None if there is none."""
     import pandas as pd
 
     paths = folder / f"{name}.csv", folder / f"{name}.json"
     try:
-        text, made_by = (path.read_text(encoding="utf-8") for path in paths)
-        table = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
-        parsed = json.loads(made_by)
-        missing = {"weights", "image_sets", "seed"} - set(parsed)
-        if missing or not {*TABLES[name].keys, *TABLES[name].values} <= set(table.columns):
-            raise ValueError("something is missing in it")
+        kind = TABLES[name]
+        columns = {key: float if key == "percent" else str for key in kind.keys} | dict.fromkeys(kind.values, float)
+        table = pd.DataFrame(parse_csv(read_text(paths[0]), columns), columns=list(columns))
+        made_by = read_json(paths[1], MadeBy)
+        if table.duplicated(list(kind.keys)).any():
+            raise DocumentError("two rows have the same keys")
+        unknown = set(table["network"]) - {*NETWORKS, "none"}
+        if unknown:
+            raise DocumentError(f"no network is called {min(unknown)[:60]!r}")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, DocumentError) as error:
         raise StoreError(f"the results {paths[0]} cannot be read: {error}") from None
-    return table, parsed
+    return table, made_by

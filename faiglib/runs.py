@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from faiglib import datasets, zoo
 from faiglib.checkpoints import load_weights, read_metadata
 from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
+from faiglib.documents import DocumentError, FileName, Flat, conform, read_json
 from faiglib.errors import TrainingError, WeightsError
 from faiglib.files import sha256_file, write_text_atomic
 from faiglib.networks import build
@@ -97,9 +98,16 @@ def plan_of(profile: str, network: str, role: str, seed: int, models: Path | Non
 def _plan_from(entry: zoo.Entry) -> Plan:
     """The plan that repeats a run of the manifest."""
     try:
-        recipe = Recipe(**entry.recipe)
-    except TypeError as error:
-        raise WeightsError(f"the manifest's recipe of {entry.file} is not complete: {error}") from None
+        strange = {field.name for field in fields(Recipe)} ^ set(entry.recipe)
+        if strange:
+            raise DocumentError(f"{min(strange)} is unknown or missing")
+        recipe = conform(entry.recipe, Recipe)
+    except DocumentError as error:
+        raise WeightsError(f"the manifest's recipe of {entry.file} is none: {error}") from None
+    if (recipe.network, recipe.role, recipe.seed) != (entry.network, entry.role, entry.seed):
+        raise WeightsError(
+            f"the manifest's recipe of {entry.file} is that of {zoo.name_of(recipe.network, recipe.role, recipe.seed)}"
+        )
     parent = Path(entry.parent).stem if entry.parent else None
     return Plan(recipe, parent, entry.data, entry.data_digest, entry.precision)
 
@@ -186,6 +194,20 @@ def run(
     return weights
 
 
+@dataclass(frozen=True)
+class Description:
+    """What ``run.json`` in the folder of a finished run says of it."""
+
+    recipe: Recipe
+    data: str
+    data_digest: str
+    precision: str
+    parent: FileName | None
+    seconds: float
+    made_on: Flat
+    continued_on: list[Flat] | None = None
+
+
 def _asked(recipe: Recipe, image_set: ImageSet, initial: Path | None, fabric: Fabric) -> dict[str, Any]:
     """What is asked of a run, as ``run.json`` says it."""
     return {
@@ -211,10 +233,10 @@ def _made_on(folder: Path) -> dict[str, Any]:
 def _is_finished(folder: Path, asked: dict[str, Any]) -> bool:
     """Whether the folder holds the result of the very run that is asked for, trained to its end."""
     try:
-        described = json.loads((folder / "run.json").read_bytes())
+        described = read_json(folder / "run.json", dict[str, Any])
         steps = read_metadata(folder / "state.safetensors")["step"]
         same = all(described.get(name) == value for name, value in asked.items())
-    except (OSError, ValueError, AttributeError, KeyError, WeightsError):
+    except (OSError, DocumentError, KeyError, WeightsError):
         return False
     return same and steps == str(asked["recipe"]["iterations"]) and (folder / "weights.safetensors").is_file()
 

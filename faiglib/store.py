@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from faiglib import provenance
+from faiglib.documents import parse_json
 from faiglib.errors import StoreError
 from faiglib.files import atomic_write, write_text_atomic
 
@@ -168,15 +169,23 @@ def _read(path: Path) -> bytes | None:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+@dataclass(frozen=True)
+class Vouched:
+    """What the record of an entry says of its payload."""
+
+    fingerprint: str
+    sha256: str
+    dtypes: list[str]
+
+
 def _believed(record: bytes, identity: str, payload: bytes) -> list[str] | None:
     """Column types from a record that belongs to this entry and to these bytes, else None."""
     try:
-        content = json.loads(record)
-        dtypes = [str(dtype) for dtype in content["dtypes"]]
-        genuine = content["fingerprint"] == identity and content["sha256"] == hashlib.sha256(payload).hexdigest()
-    except (ValueError, TypeError, KeyError):
+        content = parse_json(record.decode(), Vouched)
+    except ValueError:
         return None
-    return dtypes if genuine else None
+    genuine = content.fingerprint == identity and content.sha256 == hashlib.sha256(payload).hexdigest()
+    return content.dtypes if genuine else None
 
 
 def _tensors_to_bytes(tensors: Mapping[str, Tensor]) -> bytes:

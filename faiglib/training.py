@@ -7,7 +7,6 @@ at any point goes on from its last checkpoint.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -16,15 +15,17 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib import provenance
 from faiglib.checkpoints import State, fit, read_tensors, save_weights
 from faiglib.degradations import BLUR_SIGMA, NOISE_SIGMA, quantise
+from faiglib.documents import DocumentError, Flat, parse_csv, read_json, read_text
 from faiglib.errors import TrainingError, WeightsError
 from faiglib.files import write_rows_atomic, write_text_atomic
 from faiglib.interruption import uninterrupted
@@ -483,6 +484,14 @@ def _require_same_step(fabric: Fabric, step: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Session:
+    """One stretch of a run: the step at its start, and the provenance of what ran."""
+
+    step: Annotated[int, Field(ge=0)]
+    made_on: Flat
+
+
 def sessions(run_dir: Path) -> list[dict[str, Any]]:
     """The sessions, in order, whose steps are in the checkpoint of a run: ``step`` at their start, and ``made_on``.
 
@@ -495,9 +504,9 @@ def sessions(run_dir: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [{"step": int(one["step"]), "made_on": dict(one["made_on"])} for one in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise TrainingError(f"{path} cannot be read ({error!r}); delete it to go on without it") from None
+        return [asdict(one) for one in read_json(path, list[Session])]
+    except (OSError, DocumentError) as error:
+        raise TrainingError(f"{path} cannot be read ({error}); delete it to go on without it") from None
 
 
 def _note_session(run_dir: Path, step: int, made_on: dict[str, Any]) -> None:
@@ -592,8 +601,9 @@ def _read_log(run_dir: Path | None, until: int) -> list[dict[str, float]]:
     if path is None or not path.exists():
         return []
     try:
-        with path.open(newline="") as file:
-            rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+        rows = [
+            {name: value for name, value in row.items() if not math.isnan(value)} for row in parse_csv(read_text(path))
+        ]
         return [row | {"step": int(row["step"])} for row in rows if row["step"] <= until]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise TrainingError(f"the log {path} cannot be read ({error!r}); delete it to go on without it") from None
+    except (OSError, DocumentError, KeyError) as error:
+        raise TrainingError(f"the log {path} cannot be read ({error}); delete it to go on without it") from None

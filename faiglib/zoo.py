@@ -10,17 +10,43 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import AfterValidator, ConfigDict, Field
 from torch import nn
 
 from faiglib.checkpoints import State, fit, load_weights, save_weights
+from faiglib.documents import DocumentError, FileName, Flat, Sha256, read_json
 from faiglib.errors import WeightsError
 from faiglib.files import sha256_file, write_text_atomic
-from faiglib.networks import TITLES, build
+from faiglib.networks import NETWORKS, SCALES, TITLES, build
 
 MANIFEST = "manifest.json"
+
+
+def _registered(network: str) -> str:
+    if network not in NETWORKS:
+        raise ValueError(f"no network is called {network[:60]!r}; known: {', '.join(NETWORKS)}")
+    return network
+
+
+def _complete(recipe: dict[str, Any]) -> dict[str, Any]:
+    """What pages and :func:`load_pair` read of a recipe must be there, as numbers that a training can have."""
+    for name in ("iterations", "batch", "patch", "scale"):
+        number = recipe.get(name)
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ValueError(f"{name!r} is a number from 1 on")
+    rate = recipe.get("peak_lr")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not isinstance(recipe.get("schedule"), str):
+        raise ValueError("'peak_lr' is a number and 'schedule' a word")
+    if recipe["scale"] not in SCALES:
+        raise ValueError(f"the scale is one of {', '.join(map(str, SCALES))}")
+    return recipe
+
+
+Network = Annotated[str, AfterValidator(_registered)]
+Decibels = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -47,23 +73,39 @@ class Entry:
         continued_on: provenance of sessions that went on with the run under other circumstances, or None.
     """
 
-    file: str
-    network: str
-    role: str
-    seed: int
-    parent: str | None
-    recipe: dict[str, Any]
+    file: FileName
+    network: Network
+    role: Literal["baseline", "target"]
+    seed: Annotated[int, Field(ge=0)]
+    parent: FileName | None
+    recipe: Annotated[Flat, AfterValidator(_complete)]
     precision: str
     data: str
     data_digest: str
-    made_on: dict[str, Any]
+    made_on: Flat
     seconds: float
-    psnr: dict[str, dict[str, float]]
-    sha256: str
+    psnr: Decibels
+    sha256: Sha256
     rounding: dict[str, float] | None = None
     psnr_images: dict[str, int] | None = None
-    parent_sha256: str | None = None
-    continued_on: list[dict[str, Any]] | None = None
+    parent_sha256: Sha256 | None = None
+    continued_on: list[Flat] | None = None
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the file :data:`MANIFEST` of a folder holds."""
+
+    models: list[Entry]
+
+    def __post_init__(self) -> None:
+        """Refuse two entries of one name."""
+        files = [entry.file for entry in self.models]
+        twice = [file for file in files if files.count(file) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]} is listed twice")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +153,8 @@ def entries(folder: Path) -> list[Entry]:
     """
     path = folder / MANIFEST
     try:
-        found = [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["models"]]
-        for entry in found:
-            if not isinstance(entry.psnr, dict) or not isinstance(entry.recipe["scale"], int):
-                raise ValueError(f"the entry of {entry.file} is not complete")
-            if not entry.file or entry.file != Path(entry.file).name:
-                raise ValueError(f"{entry.file!r} names no file of this folder")
-        return found
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return read_json(path, Manifest).models
+    except (OSError, DocumentError) as error:
         raise WeightsError(f"the manifest {path} cannot be read: {error}") from None
 
 

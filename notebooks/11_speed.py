@@ -26,7 +26,7 @@ from faiglib.figures import speed as speed_figures
 
 figures.style()
 recorded = speed.load()
-results = recorded["results"]
+results = recorded.results
 attribution, memory, masking, training = (results[name] for name in ("attribution", "memory", "masking", "training"))
 display(Markdown(speed.machine(recorded)))
 

@@ -243,7 +243,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     details = {
         "network": "srresnet",
         "seed": 0,
-        "recipe": {"scale": 2, "iterations": 1},
+        "recipe": {"scale": 2, "iterations": 1, "batch": 1, "patch": 48, "peak_lr": 1e-4, "schedule": "one-cycle"},
         "precision": "32-true",
         "data": "none",
         "data_digest": "",

@@ -251,7 +251,7 @@ def test_a_store_killed_anywhere_believes_whole_entries_only(tmp_path):
 DESCRIPTION = {
     "network": "srresnet",
     "parent": None,
-    "recipe": {"scale": 2},
+    "recipe": {"scale": 2, "iterations": 1, "batch": 1, "patch": 48, "peak_lr": 1e-4, "schedule": "one-cycle"},
     "precision": "32-true",
     "data": "none",
     "data_digest": "",

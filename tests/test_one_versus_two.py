@@ -28,7 +28,7 @@ from faiglib.experiments.one_versus_two import (
     training_flop,
 )
 from faiglib.figures import one_versus_two as figures
-from faiglib.race import CONTESTS, PRESETS, WIDTHS
+from faiglib.race import CONTESTS, PRESETS, WIDTHS, Description
 
 SEEDS, IMAGES = 3, 40
 LEVELS = {"dan": 24.0, "one_dan": 24.02, "half_dan": 23.8, "dasr": 26.0, "one_dasr": 25.5, "half_dasr": 25.4}
@@ -49,13 +49,8 @@ def record(tmp_path_factory) -> Record:
                     rows.append(row | {"rgb": rgb, "y": rgb + 1.3})
     preset = dataclasses.replace(PRESETS["quick"], seeds=(0, 1, 2))
     seconds = {f"{one.key}-seed{seed}-restoration": 60.0 for one in preset.entrants for seed in range(3)}
-    description = {
-        "complete": True,
-        "seconds": seconds,
-        "training_set": ["skimage", "", 5],
-        "test_set": ["mine", "", IMAGES],
-        "made_on": provenance.collect("cpu"),
-    }
+    made_on = provenance.collect("cpu")
+    description = Description(preset, True, ("skimage", "", 5), ("mine", "", IMAGES), seconds, made_on)
     curves = pd.DataFrame(
         {"entrant": key, "seed": seed, "phase": "restoration", "step": step, "psnr_blurry": 20.0 + step}
         for key in LEVELS
@@ -255,7 +250,8 @@ def test_a_record_is_read_back_and_measured_again(bench, monkeypatch):
     html = one_versus_two.budget(bench, record)
     assert "run for this page" in html
     assert "2 iterations of" in html
-    elsewhere = dataclasses.replace(record, description=record.description | {"test_set": ["bsd100", "0", 2]})
+    moved = dataclasses.replace(record.description, test_set=("bsd100", "0", 2))
+    elsewhere = dataclasses.replace(record, description=moved)
     assert one_versus_two.remeasured(bench, elsewhere).empty
     path = record.folder / "weights" / "dan.safetensors"
     save_weights(path, {name: torch.zeros_like(tensor) for name, tensor in load_weights(path).items()})

@@ -101,9 +101,9 @@ def test_the_distance_to_the_published_rule_is_told_by_network():
 
 def test_the_recorded_run_feeds_the_whole_page():
     recorded = speed.load()
-    results = recorded["results"]
+    results = recorded.results
     assert speed.machine(recorded).startswith("Recorded on ")
-    assert ("quick run" in speed.machine(recorded)) == (recorded["size"] != "full")
+    assert ("quick run" in speed.machine(recorded)) == (recorded.size != "full")
     assert speed.in_short(results).count("\n") == 4
     account = speed.accounting(results)
     assert account.fewer_passes * account.faster_passes * account.no_rebuilding == pytest.approx(account.ratio)

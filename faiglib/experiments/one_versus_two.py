@@ -11,12 +11,11 @@ The rules of the race were declared before any network was trained:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -25,6 +24,7 @@ from faiglib import datasets, paper, provenance, race
 from faiglib.checkpoints import load_weights
 from faiglib.complexity import macs, parameters
 from faiglib.datasets import ImageSet
+from faiglib.documents import DocumentError, read_json
 from faiglib.errors import DatasetError, FaiglibError
 from faiglib.experiments.workbench import Workbench, budget_box
 from faiglib.networks import TITLES, build
@@ -58,7 +58,7 @@ class Record:
         preset: its budget, by the names of :class:`faiglib.race.Preset`.
         psnr: dB by ``entrant``, ``seed``, ``image`` and ``width``: ``rgb`` and ``y``.
         curves: logs of the training runs.
-        description: the rest of ``race.json``.
+        description: ``race.json``.
         folder: where it lies.
         fresh: whether it was run for this page rather than recorded before.
     """
@@ -66,7 +66,7 @@ class Record:
     preset: Preset
     psnr: pd.DataFrame
     curves: pd.DataFrame
-    description: dict[str, Any]
+    description: race.Description
     folder: Path
     fresh: bool
 
@@ -83,16 +83,13 @@ def load(folder: Path, fresh: bool = False) -> Record:
         FaiglibError: there is none, or it cannot be read.
     """
     try:
-        description = json.loads((folder / "race.json").read_text(encoding="utf-8"))
-        budget = description.pop("preset")
-        entrants = tuple(Entrant(**one) for one in budget.pop("entrants"))
-        preset = Preset(**budget | {"entrants": entrants, "seeds": tuple(budget["seeds"])})
+        description = read_json(folder / "race.json", race.Description)
     except OSError:
         raise FaiglibError(f"{folder} holds no race; `faiglib race` runs it") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise FaiglibError(f"{folder / 'race.json'} does not describe a race: {error!r}") from None
+    except DocumentError as error:
+        raise FaiglibError(f"{folder / 'race.json'} does not describe a race: {error}") from None
     psnr, curves = (pd.DataFrame(race.read_csv(folder / f"{name}.csv")) for name in ("psnr", "curves"))
-    return Record(preset, psnr, curves, description, folder, fresh)
+    return Record(description.preset, psnr, curves, description, folder, fresh)
 
 
 def open_race(bench: Workbench) -> Record:
@@ -110,10 +107,10 @@ def open_race(bench: Workbench) -> Record:
 
 def budget(bench: Workbench, record: Record) -> str:
     """HTML that says on a page which race it shows, and what the race was made with."""
-    preset, made = record.preset, record.description["made_on"]
-    minutes = sum(record.description["seconds"].values()) / 60
-    seeds = f"{len(preset.seeds)} seeds" if record.description["complete"] else "not all seeds yet"
-    training, images = record.description["training_set"], record.description["test_set"]
+    preset, made = record.preset, record.description.made_on
+    minutes = sum(record.description.seconds.values()) / 60
+    seeds = f"{len(preset.seeds)} seeds" if record.description.complete else "not all seeds yet"
+    training, images = record.description.training_set, record.description.test_set
     commit = f", commit {made['commit'][:8]}" if made["commit"] else ""
     return budget_box(
         bench,
@@ -259,7 +256,7 @@ def verdict(record: Record, table: pd.DataFrame) -> Verdict:
         {name: float(one.loc[name, "lead"]) for name in CONTESTS},
         {name: bool(half.loc[name, "low"] > 0) for name in CONTESTS},
         min(record.preset.iterations / one.iterations for one in paper.RACE_TRAINING.values()),
-        bool(record.description["complete"]),
+        bool(record.description.complete),
         int(table["seeds"].min()),
     )
 
@@ -282,7 +279,7 @@ def budgets(record: Record) -> pd.DataFrame:
         primary test: ``psnr`` (mean over seeds), ``least``, ``most``.
     """
     rows = []
-    seconds = record.description["seconds"]
+    seconds = record.description.seconds
     for entrant in record.preset.entrants:
         contest = contest_of(entrant)
         network = build(entrant.network, scale=SCALE, **entrant.options)
@@ -409,7 +406,7 @@ class Spending:
 
 def spending(record: Record) -> Spending:
     """Compare the race with the paper's, by counted FLOP."""
-    seconds = sum(record.description["seconds"].values())
+    seconds = sum(record.description.seconds.values())
     spent = race_flop(record)
     full = PAPER_RUNS * 1e15 * float(full_cost()["pflop"].sum())
     day = 24 * 3600
@@ -517,7 +514,7 @@ def remeasured(bench: Workbench, record: Record, images: int = 4) -> pd.DataFram
 
 def _test_set(bench: Workbench, record: Record) -> ImageSet | None:
     """The images that the race was judged on, if they are on this machine."""
-    name, digest, _ = record.description["test_set"]
+    name, digest, _ = record.description.test_set
     try:
         found = datasets.find(name, bench.data_dir)
     except DatasetError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE
+from faiglib.documents import DocumentError, MadeOn, read_json
 from faiglib.errors import FaiglibError
 from faiglib.experiments.beyond import RELEASED, TOLERANCE
 from faiglib.networks import TITLES
@@ -28,19 +28,30 @@ LINEAR = 1.1
 Results = Mapping[str, Any]
 
 
-def load(path: Path = RECORDED) -> dict[str, Any]:
-    """The recorded benchmark: ``size``, ``note``, ``settings``, ``results``, ``seconds`` and ``made_on``.
+@dataclass(frozen=True)
+class Recorded:
+    """A recorded run of ``nox -s bench``; what the measurements hold is described beside each of them."""
+
+    size: str
+    note: str
+    settings: dict[str, Any]
+    results: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+    made_on: MadeOn
+
+
+def load(path: Path = RECORDED) -> Recorded:
+    """The recorded benchmark.
 
     Raises:
         FaiglibError: there is none, or it is no such file.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found["results"], found["made_on"], found["size"], found["note"]
+        found = read_json(path, Recorded)
     except FileNotFoundError:
         raise FaiglibError(f"there is no recorded benchmark at {path}; nox -s bench -- --out {path}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FaiglibError(f"{path} is not a recorded benchmark: {error!r}") from None
+    except (OSError, DocumentError) as error:
+        raise FaiglibError(f"{path} is not a recorded benchmark: {error}") from None
     return found
 
 
@@ -49,16 +60,16 @@ def rows(results: Results, measurement: str) -> pd.DataFrame:
     return pd.DataFrame(results[measurement]["rows"])
 
 
-def machine(recorded: Mapping[str, Any]) -> str:
+def machine(recorded: Recorded) -> str:
     """On what the recorded run was made, in one sentence."""
-    made = recorded["made_on"]
+    made = recorded.made_on
     commit = f", commit {made['commit'][:8]}{' with changes' if made['dirty'] else ''}" if made["commit"] else ""
-    small = "" if recorded["size"] == "full" else " **This is a quick run on tiny images, which says little.**"
+    small = "" if recorded.size == "full" else " **This is a quick run on tiny images, which says little.**"
     return (
         f"Recorded on {made['cpu']}, {made['cores']} cores, {made['torch_threads']} thread(s), PyTorch "
-        f"{made['torch']}, {made['time_utc'][:10]}, faiglib {made['faiglib']}{commit}; size {recorded['size']}, "
-        f"{sum(recorded['seconds'].values()) / 60:.0f} minutes.{small}"
-        f"{' **' + recorded['note'] + '**' if recorded['note'] else ''}"
+        f"{made['torch']}, {made['time_utc'][:10]}, faiglib {made['faiglib']}{commit}; size {recorded.size}, "
+        f"{sum(recorded.seconds.values()) / 60:.0f} minutes.{small}"
+        f"{' **' + recorded.note + '**' if recorded.note else ''}"
     )
 
 

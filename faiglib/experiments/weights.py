@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from faiglib import zoo
+from faiglib.documents import DocumentError, parse_csv, read_text
 from faiglib.errors import WeightsError
 from faiglib.networks import TITLES
 from faiglib.runs import JUDGED
@@ -24,14 +25,18 @@ def logs(folder: Path) -> dict[str, pd.DataFrame]:
     """The training log of every shipped weight file, by its name without ending.
 
     Raises:
-        WeightsError: a log that belongs to the manifest is missing.
+        WeightsError: a log that belongs to the manifest is missing, or cannot be read.
     """
     found = {}
     for entry in zoo.entries(folder):
         path = folder / "logs" / Path(entry.file).with_suffix(".csv").name
-        if not path.is_file():
-            raise WeightsError(f"the training log {path} is missing")
-        found[Path(entry.file).stem] = pd.read_csv(path)
+        try:
+            rows = parse_csv(read_text(path))
+        except FileNotFoundError:
+            raise WeightsError(f"the training log {path} is missing") from None
+        except (OSError, DocumentError) as error:
+            raise WeightsError(f"the training log {path} cannot be read: {error}") from None
+        found[Path(entry.file).stem] = pd.DataFrame(rows)
     return found
 
 
@@ -46,7 +51,7 @@ def budgets(folder: Path) -> pd.DataFrame:
     """
     rows = []
     for entry in zoo.entries(folder):
-        recipe, full = entry.recipe, paper_recipe(entry.network, entry.role)  # type: ignore[arg-type]
+        recipe, full = entry.recipe, paper_recipe(entry.network, entry.role)
         pixels = recipe["iterations"] * recipe["batch"] * recipe["patch"] ** 2
         rows.append(
             {
@@ -83,7 +88,7 @@ def quality(folder: Path) -> pd.DataFrame:
         and ``target`` (dB), ``gain`` (dB).
 
     Raises:
-        WeightsError: a target was judged on other images than its baseline.
+        WeightsError: a target was judged on other images than its baseline, or not on all inputs.
     """
     rows = []
     for network, seed in zoo.pairs_available(folder):
@@ -97,7 +102,13 @@ def quality(folder: Path) -> pd.DataFrame:
                 )
             (images,) = counts
             for kind in JUDGED:
-                base, target = (pair[role].psnr[image_set][kind] for role in ("baseline", "target"))
+                try:
+                    base, target = (pair[role].psnr[image_set][kind] for role in ("baseline", "target"))
+                except KeyError:
+                    raise WeightsError(
+                        f"the manifest lacks the PSNR of {network} seed {seed}, or of its baseline, on {kind} input of "
+                        f"{image_set[:60]}"
+                    ) from None
                 rows.append((network, seed, image_set, images, kind, base, target, target - base))
     columns = ["network", "seed", "image_set", "images", "input", "baseline", "target", "gain"]
     return pd.DataFrame(rows, columns=columns)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from faiglib.errors import NetworkError
+from faiglib.networks.common import SCALES
 from faiglib.networks.dan import DAN
 from faiglib.networks.dasr import DASR
 from faiglib.networks.srcnn_style import SRCNNStyle
@@ -70,7 +71,7 @@ def _known_shapes() -> dict[str, dict[str, tuple[int, ...]]]:
     found = {}
     with torch.device("meta"):
         for name, make in NETWORKS.items():
-            for scale in (2, 3, 4):
+            for scale in SCALES:
                 state = make(scale=scale).state_dict()
                 found[f"{name} at scale {scale}"] = {key: tuple(value.shape) for key, value in state.items()}
     return found

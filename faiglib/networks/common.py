@@ -10,6 +10,9 @@ from torch import nn
 
 from faiglib.errors import NetworkError
 
+#: Pixel-shuffle factors of the scales that the networks enlarge by.
+SCALES = {2: (2,), 3: (3,), 4: (2, 2)}
+
 
 def shuffle_factors(scale: int) -> tuple[int, ...]:
     """Pixel-shuffle factors whose product is ``scale``: (2,) for 2, (3,) for 3, (2, 2) for 4.
@@ -17,10 +20,9 @@ def shuffle_factors(scale: int) -> tuple[int, ...]:
     Raises:
         NetworkError: the scale is not 2, 3 or 4.
     """
-    known = {2: (2,), 3: (3,), 4: (2, 2)}
-    if scale not in known:
+    if scale not in SCALES:
         raise NetworkError(f"scale must be 2, 3 or 4, not {scale}")
-    return known[scale]
+    return SCALES[scale]
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ def made_with(device: str, images: Mapping[str, str], models: Path) -> dict[str,
         models: Folder of weights.
 
     Raises:
-        BookError: If there is no such device.
+        BookError: If there is no such device, or the manifest of the weights cannot be read.
     """
     from faiglib import provenance, zoo
     from faiglib.devices import choose_device
@@ -34,7 +34,10 @@ def made_with(device: str, images: Mapping[str, str], models: Path) -> dict[str,
         chosen = choose_device(device)
     except FaiglibError as error:
         raise BookError(f"--device: {error}") from None
-    listed = zoo.entries(models) if (models / zoo.MANIFEST).is_file() else []
+    try:
+        listed = zoo.entries(models) if (models / zoo.MANIFEST).is_file() else []
+    except FaiglibError as error:
+        raise BookError(str(error)) from None
     weights = {entry.file: entry.sha256 for entry in listed}
     return provenance.collect(chosen, images=dict(images), weights=weights)
 
