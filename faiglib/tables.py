@@ -10,6 +10,7 @@ from pandas.io.formats.style import Styler
 
 from faiglib import datasets, paper
 from faiglib.complexity import TableOneRow
+from faiglib.escaping import as_html
 from faiglib.networks import TITLES
 from faiglib.source import with_source
 
@@ -27,6 +28,13 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     return "–" if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
+def styled(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "", uuid: str = "t") -> Styler:
+    """A table without row numbers in which words are words: cells, heads and caption are escaped."""
+    made = table.style.hide(axis="index").format(formats or {}, na_rep="–", escape="html").set_uuid(uuid)
+    made = made.format_index(escape="html", axis=1)
+    return made.set_caption(as_html(caption)) if caption else made
+
+
 @with_source
 def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "") -> Styler:
     """A table as it is, with number formats by column, without row numbers, and with printed names for keys."""
@@ -36,8 +44,7 @@ def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: s
             table = table.assign(**{column: table[column].map(lambda key, title=title: title(key) or key)})
     table = table.rename(columns=lambda name: str(name).replace("_", " "))
     formats = {name.replace("_", " "): text for name, text in (formats or {}).items()}
-    styled = table.style.hide(axis="index").format(formats or {}, na_rep="–").set_uuid("t")
-    return styled.set_caption(caption) if caption else styled
+    return styled(table, formats, caption)
 
 
 @with_source
@@ -71,7 +78,7 @@ def complexity(rows: list[TableOneRow]) -> Styler:
         }
     )
     caption = "One input of 120×120 pixels, ×4. Printed under “FLOPs”; rows without the paper's figures are added here."
-    return shown.style.hide(axis="index").set_uuid("complexity").set_caption(caption)
+    return styled(shown, caption=caption, uuid="complexity")
 
 
 @with_source
@@ -148,7 +155,7 @@ def masking(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_set:
         "compares blue channels. ± is over fine-tuning runs, 95 % a bootstrap interval over images. |θ − θ̄| is the "
         "absolute change here; the released script divides it by |θ̄|."
     )
-    return table.style.hide(axis="index").set_uuid(f"masking-{network}-{image_set}").set_caption(caption)
+    return styled(table, caption=caption, uuid=f"masking-{network}-{image_set}")
 
 
 @with_source

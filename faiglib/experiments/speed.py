@@ -12,6 +12,7 @@ import pandas as pd
 from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.documents import DocumentError, MadeOn, read_json
 from faiglib.errors import FaiglibError
+from faiglib.escaping import as_markdown
 from faiglib.experiments.beyond import RELEASED, TOLERANCE
 from faiglib.networks import TITLES
 
@@ -65,12 +66,12 @@ def machine(recorded: Recorded) -> str:
     made = recorded.made_on
     commit = f", commit {made['commit'][:8]}{' with changes' if made['dirty'] else ''}" if made["commit"] else ""
     small = "" if recorded.size == "full" else " **This is a quick run on tiny images, which says little.**"
-    return (
+    sentence = (
         f"Recorded on {made['cpu']}, {made['cores']} cores, {made['torch_threads']} thread(s), PyTorch "
         f"{made['torch']}, {made['time_utc'][:10]}, faiglib {made['faiglib']}{commit}; size {recorded.size}, "
-        f"{sum(recorded.seconds.values()) / 60:.0f} minutes.{small}"
-        f"{' **' + recorded.note + '**' if recorded.note else ''}"
+        f"{sum(recorded.seconds.values()) / 60:.0f} minutes."
     )
+    return f"{as_markdown(sentence)}{small}{f' **{as_markdown(recorded.note)}**' if recorded.note else ''}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from faiglib.datasets import ImageSet
 from faiglib.degradations import INPUTS, noise_generator
 from faiglib.devices import choose_device
 from faiglib.errors import DatasetError, PlaceError
+from faiglib.escaping import as_html
 from faiglib.networks import TITLES
 from faiglib.profiles import Profile
 from faiglib.profiles import get as get_profile
@@ -298,5 +298,5 @@ def budget_box(bench: Workbench, here: dict[str, str]) -> str:
     )
     if bench.missing:
         here["not on this machine"] = f"{', '.join(bench.missing)}; therefore not on this page"
-    rows = "".join(f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in here.items())
+    rows = "".join(f"<tr><th>{name}</th><td>{as_html(value)}</td></tr>" for name, value in here.items())
     return f'<details class="budget" open><summary>Budget of this page</summary><table>{rows}</table></details>'

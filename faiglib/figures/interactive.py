@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import pandas as pd
 import torch
@@ -18,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from faiglib.errors import FaiglibError
+from faiglib.escaping import as_html, as_json
 from faiglib.figures.common import FUNCTION_COLOURS, as_picture
 
 #: Of the WebP pictures; high, because their noise is what readers look at.
@@ -32,19 +31,14 @@ class Interactive:
     """
 
     def __init__(self, kind: str, content: str, caption: str, data: object = None) -> None:
-        script = f'<script type="application/json">{_json(data)}</script>' if data is not None else ""
+        script = f'<script type="application/json">{as_json(data)}</script>' if data is not None else ""
         self.html = (
             f'<figure class="interactive" data-kind="{kind}" hidden>{content}'
-            f"<figcaption>{escape(caption)}</figcaption>{script}</figure>"
+            f"<figcaption>{as_html(caption)}</figcaption>{script}</figure>"
         )
 
     def _repr_html_(self) -> str:
         return self.html
-
-
-def _json(data: object) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
 
 
 def picture(image: Tensor) -> str:
@@ -94,14 +88,14 @@ def frames(
     if set(settings) != set(images) or start not in images:
         raise FaiglibError("a picture is needed for every setting of the sliders and for the one at the start")
     pictures = [picture(images[setting]) for setting in settings]
-    titles = "".join(f"<span>{escape(head)}</span>" for head in heads)
+    titles = "".join(f"<span>{as_html(head)}</span>" for head in heads)
     sliders = "".join(
-        f'<label>{escape(name)} <input type="range" min="0" max="{len(axis) - 1}" step="1" '
+        f'<label>{as_html(name)} <input type="range" min="0" max="{len(axis) - 1}" step="1" '
         f'value="{axis.index(value)}"> <output></output></label>'
         for name, axis, value in zip(names, values, start, strict=True)
     )
     content = (
-        f'<div class="heads">{titles}</div><div class="stage"><img alt="{escape(alt)}" '
+        f'<div class="heads">{titles}</div><div class="stage"><img alt="{as_html(alt)}" '
         f'src="{pictures[settings.index(start)]}"></div>{sliders}'
     )
     axes = [{"name": name, "values": axis} for name, axis in zip(names, values, strict=True)]
@@ -118,13 +112,13 @@ def compare(images: Mapping[str, Tensor], caption: str) -> Interactive:
         raise FaiglibError(f"before and after are two pictures, not {len(images)}")
     (left, first), (right, second) = images.items()
     content = (
-        f'<div class="heads"><span>{escape(left)}</span>'
-        f'<span class="end">{escape(right)}</span></div>'
+        f'<div class="heads"><span>{as_html(left)}</span>'
+        f'<span class="end">{as_html(right)}</span></div>'
         f'<div class="stage">'
-        f'<img alt="{escape(left)}" src="{picture(first)}">'
-        f'<img class="over" alt="{escape(right)}" src="{picture(second)}"></div>'
+        f'<img alt="{as_html(left)}" src="{picture(first)}">'
+        f'<img class="over" alt="{as_html(right)}" src="{picture(second)}"></div>'
         f'<input type="range" min="0" max="100" value="50" '
-        f'aria-label="Share of the picture that shows {escape(left)}">'
+        f'aria-label="Share of the picture that shows {as_html(left)}">'
     )
     return Interactive("compare", content, caption)
 
@@ -145,7 +139,7 @@ def filter_map(table: pd.DataFrame, layers: Sequence[str], function: str, captio
     ]
     label = f"Map of the {function} filters; the arrow keys walk through them from the highest score down"
     content = (
-        f'<canvas tabindex="0" role="img" aria-label="{escape(label)}"></canvas><output aria-live="polite"></output>'
+        f'<canvas tabindex="0" role="img" aria-label="{as_html(label)}"></canvas><output aria-live="polite"></output>'
     )
     data = {"layers": list(layers), "filters": filters, "colour": FUNCTION_COLOURS[function]}
     return Interactive("map", content, caption, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib.escaping import as_html
 
 BINDER = "https://mybinder.org/v2/gh/{repository}/{commit}?urlpath=lab/tree/{path}"
 GITHUB = re.compile(r"(?:https://|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?")
@@ -90,7 +90,7 @@ def _digests(digests: Mapping[str, str]) -> str:
 
 
 def _box(rows: Mapping[str, str], more: str) -> str:
-    cells = "".join(f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in rows.items() if text)
+    cells = "".join(f"<tr><th>{as_html(name)}</th><td>{as_html(text)}</td></tr>" for name, text in rows.items() if text)
     title = "<summary>Provenance of this page</summary>"
     return f'<details class="budget provenance">{title}<table>{cells}</table>{more}</details>'
 
@@ -103,4 +103,4 @@ def _binder(root: Path, path: str, commit: str | None) -> str:
     if not match or not commit:
         return ""
     address = BINDER.format(repository=match.group(1), commit=commit, path=path)
-    return f'<p><a href="{html.escape(address)}">Open this chapter on mybinder.org</a></p>'
+    return f'<p><a href="{as_html(address)}">Open this chapter on mybinder.org</a></p>'

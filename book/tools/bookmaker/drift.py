@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bookmaker import places, staleness
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib.escaping import as_markdown
 from faiglib.files import atomic_write
 
 if TYPE_CHECKING:
@@ -151,8 +152,8 @@ def section(layout: Layout) -> str:
 
 def _markdown(table: pd.DataFrame) -> str:
     def cell(value: object) -> str:
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return f"{value:.4g}" if isinstance(value, float) else as_markdown(value)
 
-    lines = [list(table.columns), ["---"] * len(table.columns)]
+    lines = [list(map(as_markdown, table.columns)), ["---"] * len(table.columns)]
     lines += [[cell(value) for value in row] for row in table.itertuples(index=False)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bookmaker import policy
 from bookmaker.errors import ANSI, BookError
 from bookmaker.layout import Layout
 
@@ -30,6 +31,7 @@ def build(layout: Layout, *, strict: bool) -> None:
         os.replace(old, layout.html)
     built = run_sphinx(layout, "html", strict=strict)
     check_pages(built, layout.pages())
+    policy.add(built)
     shutil.rmtree(old, ignore_errors=True)
     if layout.html.exists():
         os.replace(layout.html, old)

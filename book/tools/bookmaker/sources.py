@@ -6,12 +6,12 @@ The outputs of an executed notebook carry both, see :mod:`faiglib.source`. The C
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from faiglib.escaping import as_html
 from faiglib.files import write_text_atomic
 
 EXTRA = "extra"
@@ -70,10 +70,11 @@ def _write(tables: dict[str, str], name: str, stem: str, source: Path) -> Iterat
 
 def _line(stem: str, title: str, function: str, links: list[tuple[str, str]]) -> str:
     module, _, short = function.rpartition(".")
-    code = f'<a href="../_modules/{module.replace(".", "/")}.html#{short}"><code>{html.escape(function)}</code></a>'
+    page = as_html(module.replace(".", "/"))
+    code = f'<a href="../_modules/{page}.html#{as_html(short)}"><code>{as_html(function)}</code></a>'
     data = ", ".join(
-        f'<a href="{address}" download>{"CSV" if len(links) == 1 else f"{html.escape(argument)} (CSV)"}</a>'
+        f'<a href="{as_html(address)}" download>{"CSV" if len(links) == 1 else f"{as_html(argument)} (CSV)"}</a>'
         for argument, address in links
     )
-    anchor = f' id="{stem}"' if title else ""
+    anchor = f' id="{as_html(stem)}"' if title else ""
     return f'<p class="made-of"{anchor}>{title}Code: {code} in the cell above{f"; data: {data}" if data else ""}.</p>'
