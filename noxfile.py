@@ -76,8 +76,8 @@ def pdf(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["env"])
 def tests(session: nox.Session) -> None:
-    """Runs the tests with a coverage report; options after -- go to pytest."""
-    run(session, "python", "-m", "pytest", "-n", "auto", "--cov", "--cov-report=term", *options(session))
+    """Runs the tests; options after -- go to pytest: -- --cov measures what they cover."""
+    run(session, "python", "-m", "pytest", "-n", "auto", *options(session))
 
 
 #: What makes libraries choose other kernels, as other processors do; with how many workers the tests then run.

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Hashable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -25,8 +26,12 @@ LONGEST = 64 * 1024**2
 
 Scalar = str | int | float | bool | None
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-#: Of a file in the folder of its document: no folder, nothing hidden, nothing that moves a cursor.
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_. -]*$", max_length=200)]
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,199}", name):
+        raise ValueError(f"{name[:60]!r} names no file of this folder")
+    return name
 
 
 def _flat(value: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +52,8 @@ def _of_a_machine(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+#: Of a file in the folder of its document: no folder, nothing hidden, nothing that moves a cursor.
+FileName = Annotated[str, AfterValidator(_plain)]
 #: Names with numbers or words.
 Flat = Annotated[dict[str, Any], AfterValidator(_flat)]
 #: What :func:`faiglib.provenance.collect` says, as far as sentences are made of it.

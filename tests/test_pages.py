@@ -57,7 +57,7 @@ def test_the_front_page_has_places_for_both_tables():
 @pytest.fixture
 def made(tmp_path):
     listed = json.loads((PROJECT / "models" / "manifest.json").read_text())["models"][0]
-    listed |= {"file": "a.safetensors", "sha256": "12345678ffff"}
+    listed |= {"file": "a.safetensors", "sha256": "12345678" * 8}
     (tmp_path / "manifest.json").write_text(json.dumps({"models": [listed]}))
     return colophon.made_with("cpu", {"set14": "87654321ffff"}, tmp_path)
 

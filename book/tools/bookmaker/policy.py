@@ -31,7 +31,8 @@ def add(html: Path) -> None:
         if "_static" not in path.relative_to(html).parts:
             page = path.read_text(encoding="utf-8")
             before, head, after = page.partition("<head>")
-            write_text_atomic(path, f"{before}{head}\n{meta(page)}{after}")
+            if head:
+                write_text_atomic(path, f"{before}{head}\n{meta(page)}{after}")
 
 
 def meta(page: str) -> str:
