@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import urllib.request
 from pathlib import Path
 
 import nox
+from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.version import Version
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "tests"]
@@ -44,7 +47,7 @@ def env(session: nox.Session) -> None:
     shared_bin = Path(session.bin)
     version = session.run("python", "-c", "import sys; print(sys.version)", silent=True) or ""
     made_of = hashlib.sha256(version.encode())
-    for name in ("pyproject.toml", "constraints.txt"):
+    for name in ("pyproject.toml", "constraints.txt", "hashes.txt"):
         made_of.update((ROOT / name).read_bytes())
     stamp = Path(session.virtualenv.location) / STAMP
     if stamp.is_file() and stamp.read_text() == f"{ROOT}\n{made_of.hexdigest()}\n":
@@ -52,6 +55,7 @@ def env(session: nox.Session) -> None:
         return
     stamp.unlink(missing_ok=True)
     session.log("Installing the pinned packages once; on a slow line this takes a while.")
+    session.install("--no-deps", "--require-hashes", "-r", "hashes.txt", silent=False)
     session.install("-c", "constraints.txt", "-e", ".[book,dev]", silent=False)
     stamp.write_text(f"{ROOT}\n{made_of.hexdigest()}\n")
 
@@ -112,6 +116,48 @@ def lint(session: nox.Session) -> None:
     run(session, "mypy")
     for notebook in sorted(ROOT.glob("notebooks/*.py")):
         run(session, "jupytext", "--test-strict", "--to", "ipynb", str(notebook.relative_to(ROOT)))
+
+
+@nox.session(venv_backend="none")
+def hashes(session: nox.Session) -> None:
+    """Writes hashes.txt: the SHA-256 of every file that the index has of the versions in constraints.txt."""
+    found = [
+        "# Made by `nox -s hashes`, for `pip install --no-deps --require-hashes`. Without torch: which of its wheels",
+        "# is wanted (CPU, CUDA) differs from machine to machine, and its CPU wheels are not on the index.",
+    ]
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        name, _, version = line.partition("==")
+        if version and name != "torch" and not line.startswith("#"):
+            digests = [f"--hash=sha256:{digest}" for digest in sorted(digests_of(name, version))]
+            found.append(" \\\n    ".join([line, *digests]))
+    (ROOT / "hashes.txt").write_text("\n".join(found) + "\n")
+
+
+def digests_of(name: str, version: str) -> set[str]:
+    """SHA-256 of all files of a version on the package index."""
+    accepted = {"Accept": "application/vnd.pypi.simple.v1+json"}
+    request = urllib.request.Request(f"https://pypi.org/simple/{canonicalize_name(name)}/", headers=accepted)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        files = json.load(answer)["files"]
+    found = {one["hashes"]["sha256"] for one in files if version_of(one["filename"]) == Version(version)}
+    if not found:
+        raise SystemExit(f"the index has no file of {name} {version}")
+    return found
+
+
+def version_of(file: str) -> Version | None:
+    """The version that a file of the index is of, or None for kinds of files that are no longer used."""
+    try:
+        return parse_wheel_filename(file)[1] if file.endswith(".whl") else parse_sdist_filename(file)[1]
+    except ValueError:
+        return None
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+def audit(session: nox.Session) -> None:
+    """Asks the public databases for known vulnerabilities of the pinned versions; wants the network."""
+    session.install("pip-audit>=2.7")
+    session.run("pip-audit", "--requirement", "constraints.txt", "--no-deps", "--disable-pip", *options(session))
 
 
 @nox.session(venv_backend="none", requires=["env"])

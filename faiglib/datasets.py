@@ -8,24 +8,25 @@ downloaded unless :func:`fetch` is called.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import importlib.util
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cache, cached_property, lru_cache
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from torch import Tensor
 
 from faiglib import environment
-from faiglib.errors import DatasetError, ImageError, PlaceError
-from faiglib.files import expanded, sha256_file
+from faiglib.documents import DocumentError, parse_csv, read_text
+from faiglib.errors import DatasetError, ImageError, IncompleteError, PlaceError, StoreError
+from faiglib.files import expanded, sha256_file, usual_mode
 from faiglib.image_folders import images_by_stem
 from faiglib.images import center_crop, crop_to_multiple, read_image
 from faiglib.pace import Pace, seconds_asked_for
@@ -40,6 +41,9 @@ DOWNLOADS_AT_A_TIME = 4
 RETRIES = 2
 TIMEOUT_SECONDS = (5.0, 30.0)
 """Longest wait for a connection, and for the next bytes on it."""
+
+PRIVATE = 0o600
+"""Permissions of temporary files, which others who share a cache could not read."""
 
 _FINAL_STATUS = frozenset(range(400, 500)) - {408, 429}
 """Answers that asking again would not change."""
@@ -206,15 +210,16 @@ def cache_folder() -> Path:
 def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
     """Find a set that is on this machine; nothing is downloaded.
 
-    A set counts only when every one of its files is there, with its registered size.
+    A set counts only when every one of its files is there, with its registered content.
 
     Args:
         name: One of :data:`NAMES`.
         data_dir: Folder to look in first; by default the environment variable ``FAIGLIB_DATA``.
 
     Raises:
-        DatasetError: The name is unknown, ``data_dir`` does not exist, or the set is missing or incomplete;
-            the sentence says where it was looked for and how to get it.
+        IncompleteError: Some of its files are here, and others are missing or have other content.
+        DatasetError: The name is unknown, ``data_dir`` does not exist, or the set is missing; the sentence says where
+            it was looked for and how to get it.
     """
     _require_known(name)
     if name == "skimage":
@@ -225,7 +230,8 @@ def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
         if shortcoming is None:
             return _image_set(name, folder, where)
         shortcomings.append(shortcoming)
-    raise DatasetError(f"{title(name)} was not found: {' and '.join(shortcomings)}; {_remedy(name)}")
+    kind = DatasetError if all(one.startswith("it is not in") for one in shortcomings) else IncompleteError
+    raise kind(f"{title(name)} was not found: {' and '.join(shortcomings)}; {_remedy(name)}")
 
 
 def from_folder(path: str | os.PathLike[str]) -> ImageSet:
@@ -286,30 +292,14 @@ def fetch(
     logger.setLevel(logging.WARNING)
     executor = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
     try:
-        pace = Pace()
-        jobs = [executor.submit(_download, source, file, base_url, pace) for file in files]
+        pace, mode = Pace(), usual_mode()
+        jobs = [executor.submit(_download, source, file, base_url, pace, mode) for file in files]
         for job in tqdm(as_completed(jobs), title(name), len(jobs), unit="file", disable=not progress):
             job.result()
     finally:
         executor.shutdown(cancel_futures=True)
         logger.setLevel(level)
     return _image_set(name, folder, "cache" if data_dir is None else "folder")
-
-
-def verify(image_set: ImageSet) -> tuple[Path, ...]:
-    """Hash the files of a downloadable set again.
-
-    Args:
-        image_set: A set as returned by :func:`find` or :func:`fetch`.
-
-    Returns:
-        The files whose content differs from the registered one; empty when all agree, and for sets without
-        registered hashes (DIV2K, scikit-image's photographs, the user's own folders).
-    """
-    files = registered_files(image_set.name) if _is_builtin(image_set) else ()
-    if not files:
-        return ()
-    return tuple(path for path, file in zip(image_set.paths, files, strict=True) if sha256_file(path) != file.sha256)
 
 
 def _is_builtin(image_set: ImageSet) -> bool:
@@ -324,25 +314,38 @@ def _require_known(name: str) -> None:
 
 @cache
 def _registry() -> tuple[RegisteredFile, ...]:
-    with open(_REGISTRY, encoding="utf-8", newline="") as file:
-        return tuple(
-            RegisteredFile(
-                path=row["path"],
-                sha256=row["sha256"],
-                bytes=int(row["bytes"]),
-                repository=row["github_repository"],
-                commit=row["commit"],
-                path_in_repository=row["path_in_repository"],
-            )
-            for row in csv.DictReader(file)
+    words = ("path", "sha256", "github_repository", "commit", "path_in_repository")
+    try:
+        rows = parse_csv(read_text(_REGISTRY), dict.fromkeys(words, str) | {"bytes": int})
+    except (OSError, DocumentError) as error:
+        raise DatasetError(f"the registry of images {_REGISTRY} cannot be read: {error}") from None
+    for row in rows:
+        if not _is_below(row["path"]) or not _is_below(row["path_in_repository"]) or row["bytes"] < 1:
+            raise DatasetError(f"the registry of images {_REGISTRY} lists {row['path'][:80]!r}, which is no such file")
+    return tuple(
+        RegisteredFile(
+            path=row["path"],
+            sha256=row["sha256"],
+            bytes=row["bytes"],
+            repository=row["github_repository"],
+            commit=row["commit"],
+            path_in_repository=row["path_in_repository"],
         )
+        for row in rows
+    )
 
 
-def _expected(name: str) -> list[tuple[str, int | None]]:
-    """Path below the data folder and size (None where it is not registered) of each file of a set."""
+def _is_below(path: str) -> bool:
+    """Whether a path stays in the folder that it is taken from, on every system."""
+    pure = PureWindowsPath(path)
+    return bool(pure.name) and not pure.anchor and ".." not in pure.parts and "\\" not in path
+
+
+def _expected(name: str) -> list[tuple[str, int | None, str | None]]:
+    """Path below the data folder, size and SHA-256 (None where they are not registered) of each file of a set."""
     if name in _DIV2K:
-        return [(path, None) for path in _DIV2K[name]]
-    return [(file.path, file.bytes) for file in registered_files(name)]
+        return [(path, None, None) for path in _DIV2K[name]]
+    return [(file.path, file.bytes, file.sha256) for file in registered_files(name)]
 
 
 def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Where]]:
@@ -357,21 +360,33 @@ def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Whe
 
 def _shortcoming(name: str, folder: Path) -> str | None:
     """What keeps the set in ``folder`` from being complete, or None."""
-
-    def is_good(path: str, size: int | None) -> bool:
-        try:
-            found = (folder / path).stat().st_size
-        except OSError:
-            return False
-        return found == size if size is not None else found > 0
-
     expected = _expected(name)
-    bad = [path for path, size in expected if not is_good(path, size)]
+    bad = [path for path, size, digest in expected if not _is_good(folder / path, size, digest)]
     if not bad:
         return None
-    if not any((folder / path).exists() for path, _ in expected):
+    if not any((folder / path).exists() for path, *_ in expected):
         return f"it is not in {folder}"
-    return f"{len(bad)} of its {len(expected)} files are missing or of another size in {folder}, the first {bad[0]}"
+    return (
+        f"{len(bad)} of its {len(expected)} files are missing, cannot be read or have other content in {folder}, the "
+        f"first {bad[0]}"
+    )
+
+
+def _is_good(path: Path, size: int | None, digest: str | None) -> bool:
+    """Whether a file is the registered one; of one that is not registered, whether it holds anything."""
+    try:
+        found = path.stat()
+        if size is None or digest is None:
+            return found.st_size > 0 and os.access(path, os.R_OK)
+        return found.st_size == size and _digest(path, found.st_size, found.st_mtime_ns) == digest
+    except (OSError, StoreError):
+        return False
+
+
+@lru_cache(maxsize=8192)
+def _digest(path: Path, _size: int, _changed: int) -> str:
+    """SHA-256 of a file, computed once as long as it does not change."""
+    return sha256_file(path)
 
 
 def _remedy(name: str) -> str:
@@ -385,7 +400,7 @@ def _remedy(name: str) -> str:
 
 
 def _image_set(name: str, folder: Path, where: Where) -> ImageSet:
-    paths = tuple(folder / path for path, _ in _expected(name))
+    paths = tuple(folder / path for path, *_ in _expected(name))
     return ImageSet(name=name, title=title(name), paths=paths, where=where)
 
 
@@ -402,19 +417,17 @@ def _embedded() -> ImageSet:
     return ImageSet(name="skimage", title=title("skimage"), paths=paths, where="embedded")
 
 
-def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str, pace: Pace) -> None:
+def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str, pace: Pace, mode: int) -> None:
     """Fetch one file into the folder of ``source`` unless it is there already."""
-    import pooch
     import requests
 
     url = file.url(base_url)
-    http = pooch.HTTPDownloader(chunk_size=1 << 16, timeout=TIMEOUT_SECONDS)
 
-    def download(url: str, output_file: str, source: pooch.Pooch) -> None:
+    def download(url: str, output_file: str, _source: pooch.Pooch) -> None:
         for attempt in range(RETRIES + 1):
             pace.wait()
             try:
-                return http(url, output_file, source)
+                return _transfer(url, Path(output_file), file.bytes)
             except requests.HTTPError as error:
                 if error.response is None:
                     raise
@@ -427,9 +440,33 @@ def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str, pace: Pa
                 pace.slow_down(seconds_asked_for(asked), url)
 
     try:
-        source.fetch(file.path, downloader=download)
+        fetched = Path(source.fetch(file.path, downloader=download))
+        if stat.S_IMODE(fetched.stat().st_mode) == PRIVATE:
+            fetched.chmod(mode)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
         raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
+
+
+def _transfer(url: str, path: Path, size: int) -> None:
+    """Write what a server answers into a file, and stop as soon as it is longer than what is registered.
+
+    Raises:
+        requests.RequestException: there is no answer, or another one.
+        DatasetError: the answer is compressed, which nobody asked for, or longer than the file.
+    """
+    import requests
+
+    headers = {"Accept-Encoding": "identity"}
+    with requests.get(url, stream=True, timeout=TIMEOUT_SECONDS, headers=headers) as answer, path.open("wb") as file:
+        answer.raise_for_status()
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise DatasetError(f"{url} could not be fetched: the server sends it compressed, which was not asked for")
+        left = size
+        for chunk in answer.iter_content(1 << 16):
+            left -= len(chunk)
+            if left < 0:
+                raise DatasetError(f"{url} could not be fetched: it is longer than the {size:,} bytes registered")
+            file.write(chunk)
 
 
 def _reason(error: Exception) -> str:

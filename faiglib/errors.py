@@ -19,6 +19,10 @@ class DatasetError(FaiglibError):
     """A set of images is missing, incomplete, unknown, or could not be fetched."""
 
 
+class IncompleteError(DatasetError):
+    """Some files of a set of images are here; others are missing, or have other content than the registered one."""
+
+
 class PlaceError(DatasetError):
     """A folder that was named does not exist, which is never the same as a set that is not here."""
 

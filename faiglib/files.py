@@ -101,6 +101,13 @@ def write_rows_atomic(path: str | os.PathLike[str], rows: Sequence[Mapping[str, 
         writer.writerows(rows)
 
 
+def usual_mode() -> int:
+    """The permissions that new files get from this process: all but what its umask takes away."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 def expanded(path: str | os.PathLike[str]) -> Path:
     """A path with ``~`` replaced by the home folder.
 

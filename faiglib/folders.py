@@ -23,7 +23,7 @@ from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, Coverage, Para
 from faiglib.attribution.paths import Quadrature, quadrature
 from faiglib.checkpoints import read_tensors, save_weights
 from faiglib.degradations import Degradation, noise_generator
-from faiglib.errors import DatasetError, FaiglibError, ImageError, StoreError, WeightsError
+from faiglib.errors import DatasetError, FaiglibError, ImageError, IncompleteError, StoreError, WeightsError
 from faiglib.files import sha256_file
 from faiglib.filters import FilterScores
 from faiglib.image_folders import images_by_stem, match_by_name
@@ -337,9 +337,8 @@ def presence(name: str, data_dir: Path | None = None) -> str:
     """Where an image set is and whether it is sound, in a few words."""
     try:
         image_set = datasets.find(name, data_dir)
+    except IncompleteError as error:
+        return str(error)
     except DatasetError:
         return "not here" if name.startswith("div2k") else f"not here; faiglib fetch {name}"
-    damaged = datasets.verify(image_set)
-    if damaged:
-        return f"{len(damaged)} of {len(image_set)} files are damaged, the first {damaged[0]}"
     return f"{len(image_set)} images, {image_set.where}"

@@ -101,10 +101,6 @@ class MadeBy:
     image_sets: dict[str, str]
 
 
-#: Folder of the recorded runs in a checkout.
-RECORDED = Path(__file__).parents[1] / "results"
-
-
 def results_below(build: Path) -> Path:
     """Where the tables of all profiles lie below the folder of everything generated: a folder a profile."""
     return build / "results"

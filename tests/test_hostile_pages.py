@@ -8,7 +8,8 @@ import torch
 from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
-from bookmaker import browser, colophon, drift, offline, policy, sources
+from bookmaker import browser, check, colophon, drift, offline, policy, sources
+from bookmaker.layout import Layout
 from faiglib import tables
 from faiglib.escaping import as_html, as_json, as_markdown
 from faiglib.experiments import speed
@@ -125,6 +126,7 @@ def test_json_in_a_script_comes_back_whole(text):
 NOTEBOOK = """
 import pandas as pd
 from IPython.display import HTML, Markdown, display
+from bookmaker.layout import Layout
 from faiglib import tables
 from faiglib.experiments import speed
 from faiglib.figures import interactive
@@ -172,3 +174,19 @@ def test_the_policy_names_the_themes_scripts_alone():
     page = "<html><head></head><body><script>theme()</script><article><script>data()</script></article></body></html>"
     assert list(policy.own_scripts(page)) == ["theme()"]
     assert policy.meta(page).count("sha256-") == 2
+
+
+@pytest.mark.parametrize("file", ["page.html", "data/table.csv", "_sources/a.md", "searchindex.js"])
+@pytest.mark.parametrize("name", ["root", "home", "host"])
+def test_traces_of_the_building_machine_are_found(tmp_path, monkeypatch, file, name):
+    monkeypatch.setenv("HOME", str(tmp_path / "home" / "jane"))
+    layout = Layout(tmp_path / "project")
+    path = layout.html / file
+    path.parent.mkdir(parents=True)
+    path.write_text("harmless, /elsewhere")
+    assert list(check.traces(layout)) == []
+    named = {"root": str(layout.root), "home": str(tmp_path / "home" / "jane" / "x"), "host": "janes-machine"}[name]
+    monkeypatch.setattr("platform.node", lambda: "janes-machine")
+    path.write_text(f"before {named} after")
+    (complaint,) = check.traces(layout)
+    assert complaint.startswith(f"{path} names ")

@@ -116,6 +116,26 @@ def test_all_packages_are_installed():
     assert listed == there
 
 
+def test_every_pin_has_hashes():
+    """But torch's, whose wheels differ from machine to machine."""
+    text = (ROOT / "hashes.txt").read_text()
+    entries = re.findall(
+        r"^([A-Za-z0-9._-]+)==(\S+) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE
+    )
+    found = {canonicalize_name(name): version for name, version, _ in entries}
+    assert found == {name: version for name, version in pins().items() if name != "torch"}
+    assert len(re.findall("^[A-Za-z0-9]", text, re.MULTILINE)) == len(entries)
+
+
+def test_actions_are_pinned_by_commit():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        used = re.findall(r"uses: (\S+)(.*)", path.read_text())
+        assert used
+        for action, comment in used:
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), f"{path}: {action}"
+            assert re.fullmatch(r"  # v\d+\.\d+\.\d+", comment), f"{path}: which version is {action}?"
+
+
 def test_nox_has_its_sessions():
     tree = ast.parse((ROOT / "noxfile.py").read_text())
     sessions = {
@@ -125,8 +145,10 @@ def test_nox_has_its_sessions():
     }
     assert sessions.keys() == {
         "env", "reproduce", "tests", "portability", "compat", "lint", "book", "pdf", "lab", "train", "bench",
+        "hashes", "audit",
     }  # fmt: skip
-    assert all("requires" in keywords for name, keywords in sessions.items() if name not in ("env", "compat"))
+    own = {"env", "compat", "hashes", "audit"}
+    assert all("requires" in keywords for name, keywords in sessions.items() if name not in own)
 
 
 def supported() -> list[str]:

@@ -421,6 +421,8 @@ def test_staged_pages_say_nothing_of_their_execution():
         nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["parameters"], "papermill": {"duration": 1}}),
         nbformat.v4.new_code_cell("data_dir = '/somewhere'", metadata={"tags": ["injected-parameters"]}),
     ]
+    warning = nbformat.v4.new_output("stream", name="stderr", text="/somewhere/faiglib.py:3: UserWarning")
+    notebook.cells.append(nbformat.v4.new_code_cell("1", outputs=[warning]))
     page = stage.as_page(notebook)
     assert "/somewhere" not in json.dumps(page)
     assert page.cells[0].metadata == {"tags": ["parameters", "remove-cell"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -15,6 +16,7 @@ from bookmaker.layout import Layout
 
 FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|gif|webp)")
 LOADING = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
+TEXTS = {".html", ".js", ".json", ".csv", ".txt", ".md", ".ipynb", ".inv", ".svg"}
 NOT_LOADED = {"canonical", "next", "prev", "search", "index", "author", "license"}
 
 
@@ -25,7 +27,17 @@ def complaints(layout: Layout) -> list[str]:
     except BookError as error:
         return [str(error)]
     lines = [line for page in layout.pages() for line in page_complaints(layout.html / f"{page}.html")]
-    return [*missing_items(layout), *lines]
+    return [*missing_items(layout), *lines, *traces(layout)]
+
+
+def traces(layout: Layout) -> Iterator[str]:
+    """One line for each file that names a folder of the machine that built the book, or the machine itself."""
+    home, host = str(Path.home()), platform.node()
+    names = [str(layout.root), *([f"{home}/"] if len(home) > 1 else []), *([host] if len(host) > 7 else [])]
+    for path in sorted(layout.html.rglob("*")):
+        if path.suffix in TEXTS and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            yield from (f"{path} names {name}, which is of this machine" for name in names if name in text)
 
 
 def missing_items(layout: Layout) -> Iterator[str]:
@@ -44,6 +56,8 @@ def page_complaints(path: Path) -> Iterator[str]:
     for tag, address in reader.loaded:
         if address.startswith(("http:", "https:", "//")):
             yield f"{path}: <{tag}> loads {address} from the network"
+    if not reader.policy:
+        yield f"{path}: no Content-Security-Policy"
     for source, alt in reader.pictures:
         if not alt.strip() or FILE_NAME.fullmatch(alt.strip()):
             yield f"{path}: the picture {source} has no alt text"
@@ -54,10 +68,12 @@ class _Reader(HTMLParser):
         super().__init__()
         self.loaded: list[tuple[str, str]] = []
         self.pictures: list[tuple[str, str]] = []
+        self.policy = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Notes what the tag loads."""
         values = {name: value or "" for name, value in attrs}
+        self.policy |= tag == "meta" and values.get("http-equiv", "").lower() == "content-security-policy"
         if tag == "img":
             self.pictures.append((values.get("src", ""), values.get("alt", "")))
         if tag in LOADING and not NOT_LOADED & set(values.get("rel", "").split()):

@@ -70,6 +70,8 @@ def as_page(notebook: Any) -> Any:
         cell.metadata.pop("execution", None)
         if cell.cell_type != "code":
             continue
+        # Warnings name folders of this machine, and are in the notebook for whoever executes it.
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         # The defaults among the parameters need not be the values that the page was made with.
         if "parameters" in _tags(cell):
             cell.metadata["tags"] = [*_tags(cell), "remove-cell"]
