@@ -10,7 +10,8 @@ import html
 import json
 import re
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+#: Punctuation that begins, ends or separates anything in Markdown, in MyST's extensions of it or in its tables.
+_PUNCTUATION = re.compile(r"([!-+\-.:<=>@\[-`{-~])")
 
 
 def as_html(value: object) -> str:

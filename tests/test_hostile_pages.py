@@ -126,7 +126,6 @@ def test_json_in_a_script_comes_back_whole(text):
 NOTEBOOK = """
 import pandas as pd
 from IPython.display import HTML, Markdown, display
-from bookmaker.layout import Layout
 from faiglib import tables
 from faiglib.experiments import speed
 from faiglib.figures import interactive

@@ -461,6 +461,7 @@ def test_check_finds_network_and_undescribed_pictures(tmp_path):
     found = list(check.page_complaints(page))
     assert [line.split(": ", 1)[1] for line in found] == [
         "<link> loads https://b.example/x.css from the network",
+        "no Content-Security-Policy",
         "the picture b.png has no alt text",
         "the picture c.png has no alt text",
     ]
