@@ -14,8 +14,8 @@ from tqdm import tqdm
 from benchmarks.common import seconds
 from benchmarks.measurements import MEASUREMENTS
 from benchmarks.sizes import SIZES
-from faiglib import provenance
-from faiglib.files import write_text_atomic
+from faiglib.system import provenance
+from faiglib.system.files import write_text_atomic
 
 #: Longer tables are kept but not printed.
 MOST_ROWS = 40

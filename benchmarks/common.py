@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from faiglib import datasets, zoo
-from faiglib.degradations import INPUTS, noise_generator
-from faiglib.experiments.workbench import Sample
-from faiglib.zoo import Pair
+from faiglib.companion.workbench import Sample
+from faiglib.images import datasets
+from faiglib.images.degradations import INPUTS, noise_generator
+from faiglib.networks import zoo
+from faiglib.networks.zoo import Pair
 
 #: For glibc: freed tensors go back to the system at once, instead of leaving holes in a heap that only grows.
 EXACT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536"}

@@ -17,14 +17,14 @@ from torch import Tensor
 from benchmarks import published
 from benchmarks.common import first_pairs, flops, main_pair, samples, seconds
 from benchmarks.sizes import Size
-from faiglib.attribution.faig import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
-from faiglib.attribution.paths import quadrature
-from faiglib.experiments.discovery import FUNCTIONS
-from faiglib.experiments.masking import KINDS
-from faiglib.experiments.workbench import Sample
-from faiglib.filters import FilterIndex, FilterScores
+from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
+from faiglib.attribution.quadrature import quadrature
+from faiglib.companion.discovery import FUNCTIONS, KINDS
+from faiglib.companion.workbench import Sample
+from faiglib.filters.index import FilterIndex
+from faiglib.filters.scores import FilterScores
 from faiglib.networks import build
-from faiglib.zoo import Pair
+from faiglib.networks.zoo import Pair
 
 Row = dict[str, Any]
 

@@ -14,23 +14,26 @@ from torch import Tensor
 from benchmarks import fidelity, per_image, published
 from benchmarks.common import exponent, flops, gradient_pass, in_new_process, main_pair, samples, seconds
 from benchmarks.sizes import Size
-from faiglib import datasets
 from faiglib.attribution import faig, random_scores
-from faiglib.attribution.faig import ParameterPath, integrate
-from faiglib.attribution.paths import quadrature
-from faiglib.experiments import beyond
-from faiglib.experiments.masking import KINDS, Mask, measure
-from faiglib.experiments.workbench import open_workbench
-from faiglib.filters import FilterIndex
+from faiglib.attribution.parameter_path import ParameterPath, integrate
+from faiglib.attribution.quadrature import quadrature
+from faiglib.companion.beyond import integration
+from faiglib.companion.discovery import KINDS
+from faiglib.companion.masked import Mask, measure
+from faiglib.companion.workbench import open_workbench
+from faiglib.filters.index import FilterIndex
+from faiglib.images import datasets
 from faiglib.networks import build
-from faiglib.passes import activation_bytes
-from faiglib.training import Recipe, fabric_on, train
+from faiglib.system.passes import activation_bytes
+from faiglib.training.fabric import fabric_on
+from faiglib.training.recipe import Recipe
+from faiglib.training.trainer import train
 
 Row = dict[str, Any]
 
 
 def gradients_of(path: ParameterPath, inputs: Tensor, ground_truth: Tensor) -> list[Tensor]:
-    """One gradient of faiglib's, as :func:`faiglib.attribution.faig` takes it."""
+    """One gradient of faiglib's, as :func:`faiglib.attribution.parameter_path` takes it."""
     return integrate(path, inputs, ground_truth, quadrature("midpoint", 1), wanted=path.weights)
 
 
@@ -45,7 +48,7 @@ def convergence(size: Size) -> Row:
         most_nodes=size.most_nodes,
         reference_nodes=size.convergence_reference,
     )
-    table = beyond.convergence(dataclasses.replace(bench, profile=profile))
+    table = integration.convergence(dataclasses.replace(bench, profile=profile))
     return {
         "crop": size.crop,
         "reference_nodes": size.convergence_reference,

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faiglib.degradations import Degradation, quantise
-from faiglib.experiments.masking import KINDS, Mask
-from faiglib.experiments.workbench import Sample
-from faiglib.metrics import gradient_error, psnr
+from faiglib.companion.discovery import KINDS
+from faiglib.companion.masked import Mask
+from faiglib.companion.workbench import Sample
+from faiglib.images.degradations import Degradation, quantise
+from faiglib.images.metrics import gradient_error, psnr
 
 STEPS = 100
 

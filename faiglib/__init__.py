@@ -9,32 +9,33 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from faiglib._version import __version__
 
 _WHERE = {
-    "FilterIndex": "filters",
-    "FilterScores": "filters",
-    "FilterSet": "filters",
+    "FilterIndex": "filters.index",
+    "FilterScores": "filters.scores",
+    "FilterSet": "filters.scores",
     "build": "networks",
     "faig": "attribution",
     "filter_change": "attribution",
     "intinf": "attribution",
-    "load_network": "checkpoints",
+    "load_network": "networks.weights",
     "path_integral": "attribution",
     "random_scores": "attribution",
-    "read_image": "images",
-    "save_image": "images",
-    "substitute": "substitution",
+    "read_image": "images.files",
+    "save_image": "images.files",
+    "substitute": "filters.substitution",
 }
 __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from faiglib.attribution import faig, filter_change, intinf, path_integral, random_scores
-    from faiglib.checkpoints import load_network
-    from faiglib.filters import FilterIndex, FilterScores, FilterSet
-    from faiglib.images import read_image, save_image
+    from faiglib.filters.index import FilterIndex
+    from faiglib.filters.scores import FilterScores, FilterSet
+    from faiglib.filters.substitution import substitute
+    from faiglib.images.files import read_image, save_image
     from faiglib.networks import build
-    from faiglib.substitution import substitute
+    from faiglib.networks.weights import load_network
 
 
 def __getattr__(name: str) -> Any:

@@ -21,14 +21,17 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, complexity, figures, paper, race, tables
-from faiglib.experiments import one_versus_two, open_workbench
-from faiglib.figures import one_versus_two as race_figures
+from faiglib.companion import claims, paper
+from faiglib.companion.one_versus_two import measure, report, show, table_1
+from faiglib.companion.one_versus_two import spending as one_versus_two_spending
+from faiglib.companion.page import style, tables
+from faiglib.companion.workbench import open_workbench
+from faiglib.race import contest as race_contest
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
-record = one_versus_two.open_race(bench)
-display(HTML(one_versus_two.budget(bench, record)))
+record = measure.open_race(bench)
+display(HTML(show.budget(bench, record)))
 
 # %% [markdown]
 # ## The designs
@@ -41,22 +44,22 @@ display(HTML(one_versus_two.budget(bench, record)))
 # convolutions in the other branch. **SRResNet** {cite}`ledig2017photo` is a chain of residual blocks.
 
 # %% mystnb={"image": {"alt": "Box diagrams of DAN, DASR and SRResNet. In DAN and DASR a lower box estimates the degradation and steers the upper one; SRResNet has one box only."}, "figure": {"caption": "Two branches and one (main Fig. 1). Blue restores, orange estimates; what is dashed exists in training only.", "name": "fig-designs"}}
-race_figures.designs()
+show.designs()
 
 # %% [markdown]
 # ## What they cost
 #
 # Supplementary Table 1 compares budgets. Reproduced here: {glue:text}`table_1:s`, if operations are
 # counted as the tool counts them that the authors used: multiply-accumulates (MACs) of layers, plus biases, activations
-# and normalisation that are modules, and nothing that is a function call. {py:mod}`faiglib.complexity` says what counts
+# and normalisation that are modules, and nothing that is a function call. {py:mod}`faiglib.networks.cost` says what counts
 # as what. The last column holds true MACs: all convolutions and matrix products, and nothing else.
 
 # %%
-rows = complexity.table_1()
+rows = table_1.table_1()
 by_title = {row.title: row for row in rows}
-alike, figures_in_all = complexity.printed_alike(rows)
+alike, figures_in_all = table_1.printed_alike(rows)
 glue("table_1", f"{alike} of {figures_in_all} figures to the printed digit", display=False)
-tables.complexity(rows)
+show.complexity(rows)
 
 # %%
 training, inference = by_title["DASR with both encoders"], by_title["DASR, inference"]
@@ -90,7 +93,7 @@ for name, value in {
 # schedule. DASR's encoder has its first phase in addition. All are trained on blur of a width drawn from 0.2 to 4 pixels
 # and ÷4 antialiased bicubic downsampling, and judged on eight widths from 1.8 to 3.2 (DAN's test) and on 1.2 (DASR's).
 #
-# The rules, declared in {py:mod}`faiglib.experiments.one_versus_two` before anything was trained:
+# The rules, declared in {py:mod}`faiglib.companion.one_versus_two.report` before anything was trained:
 #
 # - The lead of one branch over two is taken image by image and averaged over the widths. Its interval comes from
 #   a bootstrap over seeds and images.
@@ -101,15 +104,15 @@ for name, value in {
 #   apart could not tell one branch from two, either.
 
 # %%
-comparisons = one_versus_two.comparisons(record)
-verdict = one_versus_two.verdict(record, comparisons)
+comparisons = report.comparisons(record)
+verdict = report.verdict(record, comparisons)
 judged = claims.one_branch(verdict)
-glue("margin", one_versus_two.MARGIN, display=False)
+glue("margin", report.MARGIN, display=False)
 glue("grade_a", judged.grade, display=False)
 glue("measured_a", judged.measured, display=False)
-beside = one_versus_two.beside_the_paper(record)
-glue("head_start", one_versus_two.head_start(beside), display=False)
-tables.race(beside)
+beside = report.beside_the_paper(record)
+glue("head_start", report.head_start(beside), display=False)
+show.race(beside)
 
 # %% [markdown]
 # PSNR on each contest's own test, mean ± standard deviation over seeds; the paper's column is supplementary Table 2,
@@ -117,17 +120,17 @@ tables.race(beside)
 # trained far longer on other images; the differences between rows can.
 
 # %%
-tables.race_leads(comparisons, one_versus_two.TEST_TITLES)
+show.race_leads(comparisons, measure.TEST_TITLES)
 
 # %% mystnb={"image": {"alt": "Leads of the one-branch networks over the two-branch ones and over their own halves, with intervals, against a shaded margin around zero."}, "figure": {"caption": "Leads with 95 % (thin) and 90 % (thick) intervals. Blue: one branch over two; green: the control, the whole one-branch network over its half. Shaded: the margin. A star marks the test that decides.", "name": "fig-race-leads"}}
-race_figures.leads(comparisons, one_versus_two.MARGIN, one_versus_two.TEST_TITLES)
+show.leads(comparisons, report.MARGIN, measure.TEST_TITLES)
 
 # %% mystnb={"image": {"alt": "PSNR against multiply-accumulates and against parameters for the networks of both contests."}, "figure": {"caption": "What the PSNR of the race costs, in MACs (above) and in parameters (below), on the test that decides each contest. Bars reach from the worst seed to the best.", "name": "fig-race-budgets"}}
-budgets = one_versus_two.budgets(record)
-race_figures.budgets(budgets)
+budgets = one_versus_two_spending.budgets(record)
+show.budgets(budgets)
 
 # %% mystnb={"image": {"alt": "PSNR while training for the networks of both contests."}, "figure": {"caption": "PSNR while training, on crops of scikit-image's photographs with blur of one width. Thin lines are seeds, thick ones their means.", "name": "fig-race-curves"}}
-race_figures.curves(record.curves, {name: vars(contest) for name, contest in race.CONTESTS.items()})
+show.curves(record.curves, {name: vars(contest) for name, contest in race_contest.CONTESTS.items()})
 
 # %% [markdown]
 # The curves show what a short race is about. SRResNet starts as bilinear upsampling, because its output is added to it
@@ -139,7 +142,7 @@ race_figures.curves(record.curves, {name: vars(contest) for name, contest in rac
 # The weights of the first seed are kept with the record. They are measured again here, on a few of the images.
 
 # %%
-again = one_versus_two.remeasured(bench, record)
+again = measure.remeasured(bench, record)
 if len(again):
     display(
         tables.plain(again, {"recorded": "{:.3f}", "now": "{:.3f}", "largest difference": "{:.4f}"}, "PSNR, RGB (dB)")
@@ -155,8 +158,8 @@ else:
 # supplement does not say.
 
 # %%
-cost = one_versus_two.full_cost()
-spending = one_versus_two.spending(record)
+cost = one_versus_two_spending.full_cost()
+spending = one_versus_two_spending.spending(record)
 for name, value in {
     "race_tflop": spending.race / 1e12,
     "race_minutes": spending.minutes,
@@ -164,7 +167,7 @@ for name, value in {
     "full_eflop": spending.full / 1e18,
     "core_years": spending.core_years,
     "gpu_days": spending.gpu_days,
-    "gpu_speed": one_versus_two.GPU_SPEED / 1e12,
+    "gpu_speed": one_versus_two_spending.GPU_SPEED / 1e12,
     "share": 100 * verdict.share,
 }.items():
     glue(name, float(value), display=False)
@@ -181,7 +184,7 @@ tables.plain(cost, {"iterations": "{:,}", "pflop": "{:,.0f}"}, "10¹⁵ FLOP of 
 # ## Anomalies of the paper's tables
 
 # %%
-anomalies = one_versus_two.anomalies()
+anomalies = report.anomalies()
 for name, value in anomalies.items():
     glue(name, float(value), display=False)
 

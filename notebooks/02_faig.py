@@ -18,18 +18,18 @@ models_dir = None
 from IPython.display import HTML, display
 from myst_nb import glue
 
-from faiglib import figures, tables
 from faiglib.attribution import path_integral
-from faiglib.experiments import method, open_workbench
-from faiglib.experiments.discovery import FUNCTIONS
-from faiglib.experiments.workbench import budget
-from faiglib.figures import method as method_figures
+from faiglib.companion.discovery import FUNCTIONS
+from faiglib.companion.method import measure, report, show
+from faiglib.companion.page import style, tables
+from faiglib.companion.page.budget import budget
+from faiglib.companion.workbench import open_workbench
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 pair = bench.pair(*bench.main_pair)
-scene = method.scene(bench)
-rankings = method.method_rankings(bench, pair)
+scene = measure.scene(bench)
+rankings = measure.method_rankings(bench, pair)
 display(HTML(budget(bench)))
 
 # %% [markdown]
@@ -70,14 +70,12 @@ display(HTML(budget(bench)))
 # abilities. As the paper uses it, **IG** takes the gradient of the summed output with respect to every weight, averages it
 # along the straight line from the clean to the degraded input, takes the absolute value and sums over a filter. It sees
 # neither the baseline nor the ground truth, and nothing of the other degradation is subtracted.
-# In faiglib the two stand side by side as `faiglib.attribution.faig` and `faiglib.attribution.intinf`.
+# In faiglib the two stand side by side as `faiglib.attribution.parameter_path` and `faiglib.attribution.input_path`.
 #
 # ## The two inputs of one image
 
 # %% mystnb={"image": {"alt": "Four crops of a cat: ground truth, clean, blurry and noisy network input."}, "figure": {"caption": "One ground truth and the network inputs made from it. Blur: Gaussian, \u03c3 = 2 HR pixels. Noise: white Gaussian, \u03c3 = 0.1 on the scale from 0 to 1. Photograph: scikit-image.", "name": "fig-inputs"}}
-method_figures.inputs(
-    {"ground truth": scene.ground_truth} | {f"{kind} input": image for kind, image in scene.inputs.items()}
-)
+show.inputs({"ground truth": scene.ground_truth} | {f"{kind} input": image for kind, image in scene.inputs.items()})
 # %% [markdown]
 # ## Walking the path
 #
@@ -86,17 +84,17 @@ method_figures.inputs(
 # nonsense would be a poor choice. The next figure puts numbers to it.
 
 # %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks \u03b3(\u03b1) on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}}
-method_figures.path_frames(method.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
+show.path_frames(measure.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
 # %% [markdown]
 # The second picture is what the integral does. On the left, the loss along the path for both inputs. On the right, its
 # slope, divided among four groups of parameters: the 1 % deblurring filters, the 1 % denoising filters, all the other
 # filters, and the biases. The area of a colour is what that group contributes to the integral.
 
 # %% mystnb={"image": {"alt": "Loss against alpha for blurry and noisy input, and its slope stacked by parameter group."}, "figure": {"caption": "Left: mean squared error along the path. Middle and right: its slope for blurry and for noisy input, stacked by the parameters that cause it.", "name": "fig-along-path"}}
-path_table = method.along_path(bench, pair, scene, rankings)
-method_figures.loss_along_path(path_table)
+path_table = measure.along_path(bench, pair, scene, rankings)
+show.loss_along_path(path_table)
 # %%
-shares = method.shares(path_table)
+shares = report.shares(path_table)
 by_group = shares.set_index(["input", "group"])
 for kind, function in (("blurry", "deblurring"), ("noisy", "denoising")):
     glue(
@@ -129,13 +127,13 @@ tables.plain(
 # ## The filters that were found
 
 # %%
-top = method.top_filters(rankings, 10)
+top = report.top_filters(rankings, 10)
 tables.plain(top, {"score": "{:.4g}"})
 
 # %% mystnb={"image": {"alt": "Grids of 3 by 3 kernels of the ten best deblurring and denoising filters in baseline and target, with their difference."}, "figure": {"caption": "The ten highest-ranked filters of each function: kernel in the baseline, in the target, and what fine-tuning changed. Titles give layer and [output, input]; red is positive, blue negative; baseline and target share a scale, the change has its own.", "name": "fig-kernels"}}
-method_figures.kernel_grid(top, method.kernels(pair, top))
+show.kernel_grid(top, report.kernels(pair, top))
 # %%
-concentration = method.concentration(rankings)
+concentration = report.concentration(rankings)
 for function in FUNCTIONS:
     rows = concentration[concentration["filters"] == function]
     nearest = rows.iloc[(rows["percent"] - 1).abs().argmin()]
@@ -146,7 +144,7 @@ for function in FUNCTIONS:
 # deblurring and {glue:text}`held_denoising:.0f` % for denoising.
 
 # %% mystnb={"image": {"alt": "Cumulative share of positive FAIG scores against the percentage of best filters."}, "figure": {"caption": "How much of all positive FAIG the best filters hold.", "name": "fig-concentration"}}
-method_figures.concentration(concentration)
+show.concentration(concentration)
 # %% [markdown]
 # ## Do the methods agree?
 #
@@ -155,7 +153,7 @@ method_figures.concentration(concentration)
 # that takes the experiments of the next chapter.
 
 # %% mystnb={"image": {"alt": "Two matrices of overlaps between the top one percent filters of four methods."}, "figure": {"caption": "Overlap of the top 1 % between methods, for deblurring and for denoising filters.", "name": "fig-agreement"}}
-method_figures.agreement(method.agreement(rankings), 1)
+show.agreement(report.agreement(rankings), 1)
 
 # %% [markdown]
 # ## In your own code

@@ -18,14 +18,14 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, figures, record, tables
-from faiglib.experiments import masking, open_workbench
-from faiglib.experiments.workbench import budget
-from faiglib.figures import interactive
-from faiglib.figures import masking as masking_figures
+from faiglib.companion import claims, discovery, record
+from faiglib.companion.masking import measure, report, show
+from faiglib.companion.page import interactive, style, tables
+from faiglib.companion.page.budget import budget
+from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 display(HTML(budget(bench)))
 
@@ -37,26 +37,26 @@ display(HTML(budget(bench)))
 # budget of this run stands above. Filters are discovered and masking is measured on the same image set, as in the paper.
 
 # %%
-drops = masking.drops(bench)
-summary = masking.summary(drops)
-leads = masking.leads(drops)
+drops = measure.drops(bench)
+summary = report.summary(drops)
+leads = report.leads(drops)
 record.keep(bench, "masking", summary)
 for network in drops["network"].unique():
     for image_set in drops["image_set"].unique():
-        number = masking.TABLE_NUMBERS.get((network, image_set))
+        number = report.TABLE_NUMBERS.get((network, image_set))
         name = f"Supplementary Table {number}" if number else "Not in the paper"
         display(Markdown(f"**{name}: {TITLES[network]}, {bench.image_sets[image_set].title}**"))
-        display(tables.masking(summary, leads, network, image_set))
+        display(show.drop_table(summary, leads, network, image_set))
 
 # %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, measured here beside the paper."}, "figure": {"caption": "Drop after masking 1 % of the filters, measured here on gray outputs (solid, left; bars: 95 % interval over images) and in the paper (hatched, right; \u00b1 over runs; its script measures the blue channel).", "name": "fig-drop-bars"}}
 shown_set = bench.test_set
-masking_figures.drop_bars(summary, shown_set, 1)
+show.drop_bars(summary, shown_set, 1)
 # %%
-ranking = masking.ranking_verdict(summary)
+ranking = report.ranking_verdict(summary)
 glue("curve_images", int(bench.profile.curve_images or len(bench.image_sets[bench.test_set])), display=False)
 crop = bench.profile.discovery_crop
 glue("curve_crop", f"cropped to {crop}×{crop} pixels" if crop else "whole", display=False)
-glue("lost_cells", masking.lost_cells(summary), display=False)
+glue("lost_cells", report.lost_cells(summary), display=False)
 glue("cells_won", int(ranking.won), display=False)
 glue("cells_all", int(ranking.cells), display=False)
 glue("ratio_least", float(ranking.least_ratio), display=False)
@@ -80,20 +80,20 @@ glue("random_share", float(100 * ranking.random_share), display=False)
 # the diagonal and small ones off it mean that the filters are specific.
 
 # %% mystnb={"image": {"alt": "Matrices of the PSNR lost for each input when deblurring or denoising filters are masked."}, "figure": {"caption": "PSNR in dB that masking FAIG's filters costs, by input and masked function.", "name": "fig-selectivity"}}
-selectivity = masking.selectivity(drops)
+selectivity = report.selectivity(drops)
 record.keep(bench, "selectivity", selectivity)
 shown = selectivity[selectivity["image_set"] == shown_set]
-masking_figures.selectivity(shown)
+show.selectivity(shown)
 # %%
 main_network, _ = bench.main_pair
 costs = shown[(shown["network"] == main_network) & (shown["percent"] == 1)].set_index(["filters", "input"])
 for (function, kind), row in costs.iterrows():
     glue(f"cost_{function}_{kind}", float(row["psnr_target"] - row["psnr"]), display=False)
-glue("brightness_part", masking.brightness_part(shown), display=False)
+glue("brightness_part", report.brightness_part(shown), display=False)
 glue("main_network", TITLES[main_network], display=False)
 glue("profile", bench.profile.name, display=False)
 glue("shown_set", bench.image_sets[shown_set].title, display=False)
-tables.selectivity(shown)
+show.selectivity_table(shown)
 
 # %% [markdown]
 # The drop compares the masked network with the *target*, so it grows with any change of the output. PSNR compares with
@@ -109,7 +109,7 @@ tables.selectivity(shown)
 # drop rises shows how concentrated the ability is. At 100 % all filters are the baseline's and only the biases are still the target's.
 
 # %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "Drop against the proportion of masked filters, for blurry and noisy input (main Fig. 3 and supp. Fig. 1). The horizontal axis is linear up to 1 % and logarithmic beyond.", "name": "fig-masking-curves"}}
-masking_figures.masking_curves(masking.curves(bench))
+show.masking_curves(measure.curves(bench))
 # %% [markdown]
 # ## To the eye
 #
@@ -119,22 +119,22 @@ masking_figures.masking_curves(masking.curves(bench))
 # reverse. From 5 % on, look for what else goes.
 
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 1 % deblurring filters and without 1 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 1 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery"}}
-one_percent = masking.galleries(bench, "skimage", "chelsea", percent=1, crop=120)
-masking_figures.gallery(one_percent.rows, one_percent.ground_truth)
+one_percent = measure.galleries(bench, "skimage", "chelsea", percent=1, crop=120)
+show.gallery(one_percent.rows, one_percent.ground_truth)
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 5 % deblurring filters and without 5 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 5 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery-5"}}
-gallery = masking.galleries(bench, "skimage", "chelsea", percent=5, crop=120)
-masking_figures.gallery(gallery.rows, gallery.ground_truth)
+gallery = measure.galleries(bench, "skimage", "chelsea", percent=5, crop=120)
+show.gallery(gallery.rows, gallery.ground_truth)
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 10 % deblurring filters and without 10 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 10 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery-10"}}
-gallery = masking.galleries(bench, "skimage", "chelsea", percent=10, crop=120)
-masking_figures.gallery(gallery.rows, gallery.ground_truth)
+gallery = measure.galleries(bench, "skimage", "chelsea", percent=10, crop=120)
+show.gallery(gallery.rows, gallery.ground_truth)
 # %%
 pair = bench.pair(*bench.main_pair)
-for kind, function in masking.OWN_FUNCTION.items():
+for kind, function in discovery.OWN_FUNCTION.items():
     without = f"without 1 % {function} filters"
     both = {title: one_percent.rows[f"{pair.title}, {kind}"][title] for title in ("target", without)}
     display(interactive.compare(both, f"{kind.capitalize()} input, restored: move the edge between the two networks."))
 # %%
-sheets = masking.choices(bench, pair, "skimage", "chelsea", crop=120)
+sheets = measure.choices(bench, pair, "skimage", "chelsea", crop=120)
 interactive.frames(
     {(f"{percent:g} %",): interactive.montage(rows) for percent, rows in sheets.items()},
     ["masked filters"],
@@ -151,7 +151,7 @@ interactive.frames(
 
 # %%
 tables.plain(
-    masking.channel_comparison(drops),
+    report.channel_comparison(drops),
     {"gray (as published)": "{:.2f}", "blue (as released)": "{:.2f}", "blue ÷ gray": "{:.2f}"},
 )
 

@@ -17,14 +17,19 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, figures, record, tables
-from faiglib.experiments import distribution, open_workbench, retraining
-from faiglib.experiments.workbench import budget
-from faiglib.figures import retraining as retraining_figures
+from faiglib.companion import claims, record
+from faiglib.companion.distribution import measure as distribution_measure
+from faiglib.companion.distribution import report as distribution_report
+from faiglib.companion.page import style, tables
+from faiglib.companion.page.budget import budget
+from faiglib.companion.retraining import measure as retraining_measure
+from faiglib.companion.retraining import report as retraining_report
+from faiglib.companion.retraining import show
+from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
-from faiglib.training import paper_recipe
+from faiglib.training.recipe import paper_recipe
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 display(HTML(budget(bench)))
 glue("iterations", int(bench.profile.retraining_iterations), display=False)
@@ -47,17 +52,21 @@ glue("test_set", bench.image_sets[bench.test_set].title, display=False)
 # network only.
 
 # %%
-runs = retraining.retraining(bench)
-final = retraining.final(runs)
+runs = retraining_measure.retraining(bench)
+final = retraining_report.final(runs)
 record.keep(bench, "retraining", final)
 for network in final["network"].unique():
-    display(tables.retraining(final, network))
+    display(show.retraining_table(final, network))
 
 # %% mystnb={"image": {"alt": "PSNR against iterations for four choices of one percent of the filters, and for all filters."}, "figure": {"caption": "PSNR while 1 % of the filters learn; the dotted line lets all filters learn.", "name": "fig-retraining"}}
-retraining_figures.curves(runs)
+show.curves(runs)
 # %%
-display(Markdown(retraining.in_words(final)))
-glue("last_layers", distribution.last_layers(distribution.spread(distribution.shares(bench))), display=False)
+display(Markdown(retraining_report.in_words(final)))
+glue(
+    "last_layers",
+    distribution_report.last_layers(distribution_report.spread(distribution_measure.shares(bench))),
+    display=False,
+)
 
 # %% [markdown]
 # How fast a filter learns may depend on where it is, which this comparison does not control for. The last two convolutions
@@ -71,7 +80,7 @@ glue("last_layers", distribution.last_layers(distribution.spread(distribution.sh
 # network only; for the other it is what it would do.) Where no chosen filter lies in the first layer, nothing changes.
 
 # %%
-difference = retraining.released_difference(bench, runs)
+difference = retraining_measure.released_difference(bench, runs)
 tables.plain(
     difference.assign(
         network=difference["network"].map(TITLES), change=difference["psnr_released"] - difference["psnr"]

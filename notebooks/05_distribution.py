@@ -18,14 +18,14 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, figures, record, tables
-from faiglib.experiments import distribution, open_workbench
-from faiglib.experiments.workbench import budget
-from faiglib.figures import distribution as distribution_figures
-from faiglib.figures import interactive
+from faiglib.companion import claims, record
+from faiglib.companion.distribution import measure, report, show
+from faiglib.companion.page import interactive, style, tables
+from faiglib.companion.page.budget import budget
+from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 display(HTML(budget(bench)))
 
@@ -37,9 +37,9 @@ display(HTML(budget(bench)))
 # a vertical streak is one that many others read.
 
 # %% mystnb={"image": {"alt": "Maps of the networks with a dot for each deblurring and each denoising filter, layer by layer."}, "figure": {"caption": "Places of the 1 % deblurring and denoising filters (main Fig. 7), for the first trained pair of each network.", "name": "fig-filter-map"}}
-shares = distribution.shares(bench)
-locations = distribution.locations(bench)
-distribution_figures.filter_map(locations, shares)
+shares = measure.shares(bench)
+locations = measure.locations(bench)
+show.filter_map(locations, shares)
 # %%
 for (network, function), found in locations.groupby(["network", "filters"], sort=False):
     found = found[found["seed"] == found["seed"].iloc[0]]
@@ -53,14 +53,14 @@ for (network, function), found in locations.groupby(["network", "filters"], sort
 # its size allows. That even spread is the black line.
 
 # %% mystnb={"image": {"alt": "Bars of the share of deblurring and denoising filters in each layer, with the share of an even spread."}, "figure": {"caption": "Share of each set in each layer, mean over seeds with the range between them; black: even spread.", "name": "fig-layer-shares"}}
-distribution_figures.layer_bars(shares)
+show.layer_bars(shares)
 # %% [markdown]
 # The same counted from the front: how much of a set has been met when so much of the network has been passed. A curve
 # below the diagonal belongs to a set at the back; a curve along the diagonal to an even one; a steep end to a cluster
 # in the last layers.
 
 # %% mystnb={"image": {"alt": "Cumulative share of the discovered filters against the share of the network passed."}, "figure": {"caption": "Filters of the sets met on the way from the first to the last layer, a line per seed and a point per layer.", "name": "fig-depth-curves"}}
-distribution_figures.depth_curves(shares)
+show.depth_curves(shares)
 # %% [markdown]
 # ## Mean depth
 #
@@ -71,11 +71,11 @@ distribution_figures.depth_curves(shares)
 # at the size of changes alone has one set for both functions.
 
 # %% mystnb={"image": {"alt": "Mean depth of deblurring and denoising filters chosen by four methods, with intervals, and of an even spread."}, "figure": {"caption": "Mean depth of the 1 % sets of four methods with 95 % intervals; dashed: even spread.", "name": "fig-centroids"}}
-centroids = distribution.centroids(shares)
+centroids = report.centroids(shares)
 record.keep(bench, "centroids", centroids)
-distribution_figures.centroids(centroids)
+show.centroids(centroids)
 # %%
-tables.depths(centroids[centroids["method"] == "faig"])
+show.depths(centroids[centroids["method"] == "faig"])
 
 # %% [markdown]
 # ## The last layers
@@ -86,11 +86,11 @@ tables.depths(centroids[centroids["method"] == "faig"])
 # there. The output layer alone has few filters, so the last column says which part of them is in the set.
 
 # %%
-spread = distribution.spread(shares)
+spread = report.spread(shares)
 record.keep(bench, "layers", spread)
 first_layer = shares[(shares["method"] == "faig") & (shares["number"] == 0)]["share"]
 glue("first_layer", float(100 * first_layer.max()), display=False)
-tables.layer_spread(spread)
+show.layer_spread(spread)
 
 # %% [markdown]
 # ## Do the two sets overlap?
@@ -102,7 +102,7 @@ tables.layer_spread(spread)
 # take there.
 
 # %%
-overlaps = distribution.overlaps(bench)
+overlaps = measure.overlaps(bench)
 tables.plain(
     overlaps.assign(network=overlaps["network"].map(TITLES)).rename(
         columns={"overlap": "filters in common", "layer_overlap": "layers in common"}
@@ -115,8 +115,8 @@ glue("raw_overlap_least", float(100 * raw.min()), display=False)
 glue("raw_overlap_most", float(100 * raw.max()), display=False)
 own = overlaps[overlaps["ranking"] == "FAIG"]["overlap"]
 glue("overlap_most", float(100 * own.max()), display=False)
-glue("percent", float(distribution.PERCENT), display=False)
-glue("largest_layer", distribution.largest_layer(shares), display=False)
+glue("percent", float(measure.PERCENT), display=False)
+glue("largest_layer", report.largest_layer(shares), display=False)
 
 # %% [markdown]
 # With elimination the sets share {glue:text}`overlap_most:.1f` % of their filters. Without it,
@@ -127,7 +127,7 @@ glue("largest_layer", distribution.largest_layer(shares), display=False)
 # ## Differences from the paper
 #
 # The paper shows one map and judges it by eye; it has no number to compare with. "Towards the back", "evenly" and
-# "cluster" are therefore given limits in the code of `faiglib.experiments.distribution`, set when only trial runs were
+# "cluster" are therefore given limits in the code of `faiglib.companion.distribution.report`, set when only trial runs were
 # known: at the back means that the whole interval lies behind the even spread; even, that no more than a quarter of the filters would
 # have to move; a cluster, that the last two convolutions hold at least twice an even spread. Two things may play a
 # part where a network disagrees; neither is tested here. The shipped networks were trained for a small part of the paper's
@@ -139,7 +139,7 @@ glue("largest_layer", distribution.largest_layer(shares), display=False)
 # the last layers (claim f). Here:
 
 # %%
-display(Markdown(distribution.in_words(distribution.verdict(shares))))
+display(Markdown(report.in_words(report.verdict(shares))))
 verdict = claims.distribution(shares)
 glue(f"grade_{verdict.claim}", verdict.grade, display=False)
 glue(f"measured_{verdict.claim}", verdict.measured, display=False)

@@ -27,23 +27,24 @@ models_dir = None
 from IPython.display import HTML, display
 from myst_nb import glue
 
-from faiglib import claims, figures, paper, record, tables
-from faiglib.experiments import open_workbench, prediction
-from faiglib.experiments.workbench import budget
-from faiglib.figures import prediction as prediction_figures
+from faiglib.companion import claims, paper, record
+from faiglib.companion.page import style, tables
+from faiglib.companion.page.budget import budget
+from faiglib.companion.prediction import decisions, measure, report, roles, show
+from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
-figures.style()
-bench = prediction.widen(open_workbench(profile, device, seed, data_dir, models_dir))
+style.style()
+bench = roles.widen(open_workbench(profile, device, seed, data_dir, models_dir))
 display(HTML(budget(bench)))
-parts = prediction.roles(bench)
+parts = roles.roles(bench)
 titles = {name: bench.image_set(name).title for name in (parts.discovery, *parts.scored)}
-tables.plain(prediction.roles_table(bench))
+tables.plain(roles.roles_table(bench))
 
 # %%
 glue("prediction_rule", bench.profile.prediction_rule, display=False)
 glue("prediction_nodes", int(bench.profile.prediction_nodes), display=False)
-glue("prediction_sets", prediction.roles_sentence(parts), display=False)
+glue("prediction_sets", roles.roles_sentence(parts), display=False)
 
 # %% [markdown]
 # {glue:text}`prediction_sets:s` The path integral of a single image is computed from
@@ -61,16 +62,16 @@ glue("prediction_sets", prediction.roles_sentence(parts), display=False)
 # ## The scores
 
 # %% mystnb={"image": {"alt": "Overlap scores of images by kind of input, with the threshold chosen here and the one of the paper."}, "figure": {"caption": "Blind overlap scores of the images that accuracy is measured on. Coloured dots show the degradation, gray crosses do not. Solid line: threshold chosen here on the other set (mean over seeds); dotted: the paper's.", "name": "fig-overlaps"}}
-scores = prediction.scores(bench)
-best = prediction.thresholds(scores)
+scores = measure.scores(bench)
+best = decisions.thresholds(scores)
 test_set = parts.tests[0]
-prediction_figures.overlaps(scores[scores["image_set"] == test_set], best[best["image_set"] == parts.thresholds])
+show.overlaps(scores[scores["image_set"] == test_set], best[best["image_set"] == parts.thresholds])
 # %% [markdown]
 # Blind and oracle scores side by side, as means over all images and seeds, with the mean absolute difference between the
 # two scores of an image:
 
 # %%
-candidates = prediction.candidates(scores)
+candidates = report.candidates(scores)
 glue("candidate_difference", float(candidates["difference"].mean()), display=False)
 glue("candidate_largest", float(candidates["difference"].max()), display=False)
 tables.plain(
@@ -79,7 +80,7 @@ tables.plain(
 )
 
 # %%
-stability = prediction.stability(bench)
+stability = measure.stability(bench)
 glue("stability_common", float(100 * stability["common"].min()), display=False)
 glue("stability_change", float(stability[["blur", "noise"]].abs().max().max()), display=False)
 
@@ -96,26 +97,26 @@ glue("stability_change", float(stability[["blur", "noise"]].abs().max().max()), 
 # degradation, so guessing gets 50 %.
 
 # %%
-decided = prediction.decisions(scores)
-cells = prediction.accuracy(decided)
-headline = prediction.headline(cells, parts)
+decided = decisions.decisions(scores)
+cells = decisions.accuracy(decided)
+headline = report.headline(cells, parts)
 record.keep(bench, "prediction", headline)
-glue("weakest_cell", prediction.weakest(headline), display=False)
-glue("paper_thresholds", prediction.paper_thresholds(scores), display=False)
+glue("weakest_cell", report.weakest(headline), display=False)
+glue("paper_thresholds", report.paper_thresholds(scores), display=False)
 for degradation, published in paper.PREDICTION.items():
     glue(f"paper_threshold_{degradation}", float(published.threshold), display=False)
-tables.prediction(headline, titles, prediction.PREDICTORS)
+show.prediction(headline, titles, measure.PREDICTORS)
 
 # %% mystnb={"image": {"alt": "Accuracy against the threshold for blur and noise, on the set of the thresholds and on the tested set."}, "figure": {"caption": "Accuracy against the threshold (supp. Fig. 9), blind predictor, blurry and noisy input. Dashed: the set that thresholds are chosen on; solid: the set that accuracy is measured on. Stars: threshold and accuracy in the paper.", "name": "fig-accuracy-curve"}}
-curves = prediction.curves(scores)
-prediction_figures.accuracy_curves(curves, parts.thresholds, test_set, titles)
+curves = decisions.curves(scores)
+show.accuracy_curves(curves, parts.thresholds, test_set, titles)
 # %% [markdown]
 # Least often right is {glue:text}`weakest_cell:s`. The paper's thresholds ({glue:text}`paper_threshold_blur:g` for blur,
 # {glue:text}`paper_threshold_noise:g` for noise) belong to its networks. Of the blind scores here that should exceed them, so many
 # do: {glue:text}`paper_thresholds:s`. The table has their accuracy, and thresholds carried from every set to every other:
 
 # %%
-tables.prediction_transfer(prediction.transfer(cells), titles, prediction.PREDICTORS)
+show.prediction_transfer(report.transfer(cells), titles, measure.PREDICTORS)
 
 # %% [markdown]
 # ## ROC
@@ -126,17 +127,17 @@ tables.prediction_transfer(prediction.transfer(cells), titles, prediction.PREDIC
 # bootstrap over images; where no pair of images is in the wrong order, it cannot be wider than a point.
 
 # %% mystnb={"image": {"alt": "ROC curves of the blind overlap score, the oracle and the plain rule for blur and noise."}, "figure": {"caption": "ROC on the tested set, with the mean AUC over seeds. Left: blurry and noisy input, as in the paper; right: with clean and blurry+noisy input.", "name": "fig-roc"}}
-areas = prediction.areas(scores)
+areas = decisions.areas(scores)
 record.keep(bench, "areas", areas)
-prediction_figures.roc_curves(
-    prediction.rocs(scores),
+show.roc_curves(
+    decisions.rocs(scores),
     areas,
     test_set,
     {"two": "blurry and noisy", "four": "all four inputs"},
-    prediction.PREDICTORS,
+    measure.PREDICTORS,
 )
 # %%
-tables.prediction_areas(areas[areas["image_set"].isin(parts.tests)], titles, prediction.PREDICTORS)
+show.prediction_areas(areas[areas["image_set"].isin(parts.tests)], titles, measure.PREDICTORS)
 
 # %% [markdown]
 # ## Clean and doubly degraded inputs
@@ -146,22 +147,22 @@ tables.prediction_areas(areas[areas["image_set"].isin(parts.tests)], titles, pre
 # of the paper's task, chosen from blurry and noisy inputs; in the lower row they are chosen from all four kinds.
 
 # %% mystnb={"image": {"alt": "Matrices of the share of inputs said to be blurry and noisy, for the overlap score and for the plain rule."}, "figure": {"caption": "Share of inputs of each kind that are said to show blur and noise, on the tested set.", "name": "fig-prediction-rates"}}
-rates = prediction.rates(decided)
+rates = decisions.rates(decided)
 shown = (rates["image_set"] == test_set) & (rates["thresholds_on"] == parts.thresholds)
-prediction_figures.rates(
+show.rates(
     rates[shown & (rates["predictor"] != "oracle")],
     [("two", "thresholds from blurry, noisy"), ("four", "thresholds from all four")],
 )
 # %%
-for name, rate in prediction.blind_rates(rates, parts).items():
+for name, rate in decisions.blind_rates(rates, parts).items():
     glue(name, float(100 * rate), display=False)
-result = prediction.verdict(scores, parts)
+result = report.verdict(scores, parts)
 verdict = claims.prediction(scores, parts)
 glue("four_overlap", float(100 * result.four), display=False)
 glue("four_plain", float(100 * result.four_plain), display=False)
-glue("comparison_two", prediction.comparison(result.mean, result.plain), display=False)
-glue("comparison_four", prediction.comparison({"four": result.four}, {"four": result.four_plain}), display=False)
-glue("difficulty", prediction.difficulty(result.plain), display=False)
+glue("comparison_two", report.comparison(result.mean, result.plain), display=False)
+glue("comparison_four", report.comparison({"four": result.four}, {"four": result.four_plain}), display=False)
+glue("difficulty", report.difficulty(result.plain), display=False)
 for degradation, published in paper.PREDICTION.items():
     glue(f"paper_{degradation}", float(100 * published.accuracy), display=False)
 glue("grade_g", verdict.grade, display=False)

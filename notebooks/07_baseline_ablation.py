@@ -17,17 +17,18 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, figures, record, tables
-from faiglib.experiments import baseline_ablation, open_workbench
-from faiglib.experiments.workbench import budget
-from faiglib.figures import baseline_ablation as ablation_figures
+from faiglib.companion import claims, discovery, record
+from faiglib.companion.baseline_ablation import measure, report, show
+from faiglib.companion.page import style, tables
+from faiglib.companion.page.budget import budget
+from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 pair = bench.pair(*bench.main_pair)
 glue("main_network", TITLES[pair.network], display=False)
-images = len(baseline_ablation.image_scores(bench, pair).errors["blurry"])
+images = len(discovery.image_scores(bench, pair).errors["blurry"])
 glue("ablation_images", int(images), display=False)
 side = bench.profile.ablation_crop
 glue("ablation_crop", "whole" if side is None else f"central {side}×{side} pixels", display=False)
@@ -57,9 +58,9 @@ display(HTML(budget(bench)))
 # first of the nine) makes the output look like the trained baseline's: blurry, or noisy, and otherwise intact.
 
 # %% mystnb={"image": {"alt": "Three by three crops of a cat from blurry input, rows by the baseline that found the deblurring filters, columns by the baseline that replaced them."}, "figure": {"caption": "Blurry input, 1 % deblurring filters masked (supp. Fig. 8). Left column: references. Brightness is the shift of the mean gray level against the target's output, in 8-bit levels. Photograph: scikit-image.", "name": "fig-baseline-deblurring"}}
-ablation_figures.gallery(baseline_ablation.gallery(bench, pair, "deblurring"))
+show.gallery(measure.gallery(bench, pair, "deblurring"))
 # %% mystnb={"image": {"alt": "Three by three crops of a cat from noisy input, rows by the baseline that found the denoising filters, columns by the baseline that replaced them."}, "figure": {"caption": "The same for noisy input and 1 % denoising filters. Photograph: scikit-image.", "name": "fig-baseline-denoising"}}
-ablation_figures.gallery(baseline_ablation.gallery(bench, pair, "denoising"))
+show.gallery(measure.gallery(bench, pair, "denoising"))
 # %% [markdown]
 # ## In numbers
 #
@@ -70,10 +71,10 @@ ablation_figures.gallery(baseline_ablation.gallery(bench, pair, "denoising"))
 # computes an image.
 
 # %% mystnb={"image": {"alt": "Matrices of drop, PSNR lost and brightness shift by the baseline that finds and the one that replaces."}, "figure": {"caption": "Cost of masking 1 % of the filters by finding baseline (rows) and replacing baseline (columns).", "name": "fig-baseline-matrices"}}
-ablated = baseline_ablation.ablation(bench)
-cells = baseline_ablation.summary(ablated)
+ablated = measure.ablation(bench)
+cells = report.summary(ablated)
 record.keep(bench, "baselines", cells)
-ablation_figures.matrices(cells)
+show.matrices(cells)
 # %% tags=["hide-output"]
 shown = cells.assign(network=cells["network"].map(TITLES)).rename(
     columns={
@@ -91,7 +92,7 @@ shown = cells.assign(network=cells["network"].map(TITLES)).rename(
 number_formats = {name: "{:.2f}" for name in shown.columns if name.startswith(("drop", "PSNR", "|b", "bright"))}
 tables.plain(shown.drop(columns="selectivity"), number_formats)
 # %%
-baselines = baseline_ablation.baseline_verdict(cells)
+baselines = report.baseline_verdict(cells)
 display(Markdown(f"**Finding.** {baselines.finding_sentence}"))
 display(Markdown(f"**Replacing.** {baselines.replacing_sentence}"))
 
@@ -105,7 +106,7 @@ display(Markdown(f"**Replacing.** {baselines.replacing_sentence}"))
 # the sum of all contributions misses the change of the loss, with the nodes of this run.
 
 # %%
-errors = baseline_ablation.completeness(bench)
+errors = measure.completeness(bench)
 errors = errors.groupby(["network", "found_with", "input"], sort=False)["error_percent"].mean().reset_index()
 tables.plain(
     errors.assign(network=errors["network"].map(TITLES)).rename(
@@ -122,11 +123,11 @@ tables.plain(
 # The trained baseline finds and replaces; the scores are those of the chapter on masking.
 
 # %% mystnb={"image": {"alt": "Bars of the drop on own and other input for filters found with and without elimination."}, "figure": {"caption": "Drop on the input that the filters are for (blue) and on the other one (orange), with and without elimination, at 1 and 5 %.", "name": "fig-elimination"}}
-eliminated = baseline_ablation.elimination_summary(baseline_ablation.elimination(bench))
+eliminated = report.elimination_summary(measure.elimination(bench))
 record.keep(bench, "elimination", eliminated)
-ablation_figures.elimination(eliminated)
+show.elimination(eliminated)
 # %%
-common = baseline_ablation.common_filters(bench)
+common = measure.common_filters(bench)
 common = common.groupby(["network", "percent", "method"], sort=False)["overlap"].mean().reset_index()
 joined = eliminated.merge(common, on=["network", "percent", "method"])
 tables.plain(
@@ -165,7 +166,7 @@ tables.plain(
     },
 )
 # %%
-elimination = baseline_ablation.elimination_verdict(eliminated)
+elimination = report.elimination_verdict(eliminated)
 display(Markdown(elimination.sentence))
 
 # %% [markdown]
@@ -179,7 +180,7 @@ display(Markdown(elimination.sentence))
 glue("baseline_cells", int(baselines.cells), display=False)
 glue("baseline_finding_won", int(baselines.finding_won), display=False)
 glue("baseline_finding_median", float(baselines.finding_median), display=False)
-for name in baseline_ablation.BASELINES:
+for name in discovery.BASELINES:
     glue(f"shift_{name}", float(baselines.shifts[name]), display=False)
     glue(f"baseline_broken_{name}", int(baselines.broken[name]), display=False)
 glue("elimination_cells", int(elimination.cells), display=False)

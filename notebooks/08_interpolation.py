@@ -22,15 +22,17 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import claims, figures, record, tables
-from faiglib.experiments import interpolation, method, open_workbench
-from faiglib.experiments.workbench import budget
-from faiglib.figures import interactive
-from faiglib.figures import interpolation as interpolation_figures
+from faiglib.companion import claims, record
+from faiglib.companion.interpolation import measure as interpolation_measure
+from faiglib.companion.interpolation import report, show
+from faiglib.companion.method import measure as method_measure
+from faiglib.companion.page import interactive, style
+from faiglib.companion.page.budget import budget
+from faiglib.companion.workbench import open_workbench
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
-scene = method.scene(bench, crop=240)
+scene = method_measure.scene(bench, crop=240)
 display(HTML(budget(bench)))
 
 # %% [markdown]
@@ -42,10 +44,12 @@ display(HTML(budget(bench)))
 
 # %% mystnb={"image": {"alt": "A noisy picture of a cat, restored with the denoising filters at rising lambda."}, "figure": {"caption": "Denoising filters from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 10). Photograph: scikit-image.", "name": "fig-strip-denoising"}}
 pair = bench.pair(*bench.main_pair)
-strips = {function: interpolation.strip(bench, pair, function, scene) for function in ("denoising", "deblurring")}
-interpolation_figures.strip(strips["denoising"], f"{pair.title}, noisy input, 1 % denoising filters")
+strips = {
+    function: interpolation_measure.strip(bench, pair, function, scene) for function in ("denoising", "deblurring")
+}
+show.strip(strips["denoising"], f"{pair.title}, noisy input, 1 % denoising filters")
 # %% mystnb={"image": {"alt": "A blurry picture of a cat, restored with the deblurring filters at rising lambda."}, "figure": {"caption": "Deblurring filters from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 11). Photograph: scikit-image.", "name": "fig-strip-deblurring"}}
-interpolation_figures.strip(strips["deblurring"], f"{pair.title}, blurry input, 1 % deblurring filters")
+show.strip(strips["deblurring"], f"{pair.title}, blurry input, 1 % deblurring filters")
 # %%
 for function, images in strips.items():
     turned = {(name.removeprefix("λ = "),): image for name, image in images.items() if name.startswith("λ")}
@@ -62,10 +66,10 @@ for function, images in strips.items():
 # {glue:text}`sweep_images:d` images of {glue:text}`sweep_set:s`, cropped as for discovery.
 
 # %% mystnb={"image": {"alt": "Sharpness or residual noise, and PSNR of both inputs, against lambda for each network and set of filters."}, "figure": {"caption": "Upper row: sharpness with the deblurring knob and residual noise with the denoising knob, on the knob's own input. Lower row: PSNR of both inputs against that of the target. Thin lines are single images, thick ones the mean; the shaded part lies beyond the target.", "name": "fig-lambda-curves"}}
-sweep = interpolation.sweep(bench)
+sweep = interpolation_measure.sweep(bench)
 glue("sweep_images", int(sweep["image"].nunique()), display=False)
 glue("sweep_set", bench.image_sets[bench.test_set].title, display=False)
-interpolation_figures.curves(sweep)
+show.curves(sweep)
 # %% [markdown]
 # ## Is the control continuous?
 #
@@ -78,11 +82,11 @@ interpolation_figures.curves(sweep)
 # PSNR of the other input moves while the knob is turned.
 
 # %%
-control = interpolation.control(sweep)
+control = report.control(sweep)
 record.keep(bench, "control", control)
 glue("starts_least", float(control["started"].min()), display=False)
 glue("starts_most", float(control["started"].max()), display=False)
-tables.control(control)
+show.control(control)
 
 # %% [markdown]
 # The paper spaces its λ by 0.2 up to 0.6 and by 0.1 from there. A tenth of the change is reached at a λ between
@@ -97,14 +101,14 @@ tables.control(control)
 # ends there.
 
 # %% mystnb={"image": {"alt": "Bars of the number of images whose PSNR is highest at each lambda."}, "figure": {"caption": "Number of images with their highest PSNR at each \u03bb, on the knob's own input; dashed: the target.", "name": "fig-best-lambda"}}
-best = interpolation.best(sweep)
-interpolation_figures.best(best, interpolation.LAMBDAS)
+best = report.best(sweep)
+show.best(best, interpolation_measure.LAMBDAS)
 # %%
-summary = interpolation.best_summary(best)
+summary = report.best_summary(best)
 glue("best_gain_mean", float(best["gain"].mean()), display=False)
 glue("best_gain_largest", float(best["gain"].max()), display=False)
 glue("best_at_target", float(100 * (best["lambda"] == 1.0).mean()), display=False)
-tables.best_lambda(summary)
+show.best_lambda(summary)
 
 # %% [markdown]
 # λ = 1 itself is best for {glue:text}`best_at_target:.0f` % of the images. Choosing λ image by image gains
@@ -116,9 +120,9 @@ tables.best_lambda(summary)
 # how far one moves what is the other's is the last column of the table of control above. The paper does not show this.
 
 # %% mystnb={"image": {"alt": "A grid of restorations of a blurry and noisy cat with rising lambda of the deblurring and of the denoising filters."}, "figure": {"caption": "A blurry and noisy input with both knobs: deblurring rises to the right, denoising upwards. Photograph: scikit-image.", "name": "fig-both-knobs"}}
-close_up = method.scene(bench, crop=192)
-sheet = interpolation.contact_sheet(bench, pair, close_up)
-interpolation_figures.contact_sheet(sheet)
+close_up = method_measure.scene(bench, crop=192)
+sheet = interpolation_measure.contact_sheet(bench, pair, close_up)
+show.contact_sheet(sheet)
 # %%
 interactive.frames(
     {(f"{first:g}", f"{second:g}"): image for (first, second), image in sheet.items()},
@@ -128,12 +132,12 @@ interactive.frames(
     "A blurry and noisy picture of a cat, restored",
 )
 # %% mystnb={"image": {"alt": "Heat maps of PSNR, sharpness and residual noise over both lambdas."}, "figure": {"caption": "PSNR, sharpness and residual noise over both knobs on blurry and noisy input, mean over images and seeds. Black frame: the target; pink dashed frame: the highest PSNR.", "name": "fig-both-knobs-maps"}}
-grid = interpolation.grid(bench)
+grid = interpolation_measure.grid(bench)
 glue("grid_images", int(grid["image"].nunique()), display=False)
-interpolation_figures.heatmaps(grid)
+show.heatmaps(grid)
 # %%
-separation = interpolation.separation(grid)
-tables.both_knobs(separation)
+separation = report.separation(grid)
+show.both_knobs(separation)
 
 # %% [markdown]
 # These are means over {glue:text}`grid_images:d` of the images. The best setting is given as λ of the deblurring filters / λ of the denoising filters: PSNR. Where the gain of both knobs
@@ -144,7 +148,7 @@ tables.both_knobs(separation)
 #
 # The paper has pictures of λ between 0 and 1 for one knob at a time and no numbers, so nothing stands beside the measured
 # values here. The curves, the values beyond 1, the choice per image and the two knobs together are additions. "Continuous"
-# is given limits in the code of `faiglib.experiments.interpolation`, set when only trial runs were known: at least nine steps in
+# is given limits in the code of `faiglib.companion.interpolation.report`, set when only trial runs were known: at least nine steps in
 # ten go the right way, and no step is steeper than five times an even slope, which is half of the change within a tenth of λ.
 #
 # ## In short
@@ -152,7 +156,7 @@ tables.both_knobs(separation)
 # The paper: λ gives continuous control over each ability (claim j). Here:
 
 # %%
-display(Markdown(interpolation.in_words(control)))
+display(Markdown(report.in_words(control)))
 verdict = claims.interpolation(control)
 glue(f"grade_{verdict.claim}", verdict.grade, display=False)
 glue(f"measured_{verdict.claim}", verdict.measured, display=False)

@@ -17,13 +17,13 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib import figures, tables
-from faiglib.experiments import beyond, open_workbench
-from faiglib.experiments.workbench import budget
-from faiglib.figures import beyond as beyond_figures
+from faiglib.companion.beyond import integration, measure, report, show
+from faiglib.companion.page import style, tables
+from faiglib.companion.page.budget import budget
+from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 glue("beyond_set", bench.image_sets[bench.test_set].title, display=False)
 glue("reference_nodes", int(bench.profile.reference_nodes), display=False)
@@ -46,10 +46,10 @@ display(HTML(budget(bench)))
 # weights may cancel in the sum.
 
 # %% mystnb={"image": {"alt": "Missed filters, rank correlation and completeness error against the number of gradients for five quadrature rules."}, "figure": {"caption": "Convergence of the path integral by rule (both axes logarithmic, lower is better). Circles mark faiglib's default and the released rule. Values below 0.000001 are drawn there.", "name": "fig-convergence"}}
-converged = beyond.convergence(bench)
-beyond_figures.convergence(converged)
+converged = integration.convergence(bench)
+show.convergence(converged)
 # %%
-verdict = beyond.default_verdict(converged)
+verdict = report.default_verdict(converged)
 display(Markdown(verdict.sentence))
 glue("reference_error", float(verdict.error_reference), display=False)
 
@@ -58,7 +58,7 @@ glue("reference_error", float(verdict.error_reference), display=False)
 # rule the fewest points among those tried from which on its top 1 % is as faithful as the released rule's.
 
 # %%
-tables.nodes_needed(beyond.nodes_needed(converged))
+tables.nodes_needed(report.nodes_needed(converged))
 
 # %% [markdown]
 # ## As published, as released
@@ -71,9 +71,9 @@ tables.nodes_needed(beyond.nodes_needed(converged))
 # averages over errors that differ between the channels.
 
 # %%
-varied = beyond.variant_summary(beyond.variants(bench))
+varied = report.variant_summary(measure.variants(bench))
 tables.plain(
-    varied.assign(network=varied["network"].map(TITLES), method=varied["method"].map(beyond.VARIANTS)).rename(
+    varied.assign(network=varied["network"].map(TITLES), method=varied["method"].map(measure.VARIANTS)).rename(
         columns={
             "drop": "drop, gray (as published)",
             "drop_blue": "drop, blue (as released)",
@@ -89,7 +89,7 @@ tables.plain(
     },
 )
 # %%
-metric = beyond.metric_verdict(varied)
+metric = report.metric_verdict(varied)
 glue("metric_cells", int(metric.cells), display=False)
 glue("metric_same_best", int(metric.same_best), display=False)
 glue("metric_same_order", int(metric.same_order), display=False)
@@ -115,7 +115,7 @@ glue("metric_largest", float(metric.largest), display=False)
 # alone.)
 
 # %%
-detail_table = beyond.details(bench, varied)
+detail_table = measure.details(bench, varied)
 tables.plain(
     detail_table.assign(network=detail_table["network"].map(TITLES)).rename(
         columns={
@@ -134,7 +134,7 @@ tables.plain(
 )
 # %%
 by_detail = detail_table.groupby("detail", sort=False)[["overlap", "drop", "drop_other"]].mean()
-for name, (_, _, detail) in zip(("change", "rule", "absolute"), beyond.DETAILS, strict=True):
+for name, (_, _, detail) in zip(("change", "rule", "absolute"), measure.DETAILS, strict=True):
     glue(f"detail_{name}", float(100 * by_detail.loc[detail, "overlap"]), display=False)
     glue(
         f"detail_{name}_ratio",
@@ -163,17 +163,17 @@ for name, (_, _, detail) in zip(("change", "rule", "absolute"), beyond.DETAILS, 
 # the matter of the chapter on distribution.
 
 # %% mystnb={"image": {"alt": "Overlap of the top one percent filters between rankings from different noise, halves, places, images, image sets and training runs."}, "figure": {"caption": "Share of the top 1 % that two rankings have in common: mean, least and largest. Dotted: chance.", "name": "fig-stability"}}
-stable = beyond.stability_summary(beyond.stability(bench))
-beyond_figures.stability(stable)
+stable = report.stability_summary(measure.stability(bench))
+show.stability(stable)
 # %%
 tables.plain(
-    stable.assign(network=stable["network"].map(TITLES), comparison=stable["comparison"].map(beyond.COMPARISONS))[
+    stable.assign(network=stable["network"].map(TITLES), comparison=stable["comparison"].map(measure.COMPARISONS))[
         ["network", "comparison", "filters", "overlap", "least", "largest", "spearman", "comparisons"]
     ].rename(columns={"overlap": "in common", "spearman": "rank correlation", "comparisons": "number"}),
     {"in common": "{:.0%}", "least": "{:.0%}", "largest": "{:.0%}", "rank correlation": "{:.3f}"},
 )
 # %%
-ranking = beyond.stability_verdict(stable)
+ranking = report.stability_verdict(stable)
 display(Markdown(ranking.sentence))
 
 # %% [markdown]
@@ -185,13 +185,13 @@ display(Markdown(ranking.sentence))
 # costs in time is the matter of [](11_speed.ipynb).
 
 # %% mystnb={"image": {"alt": "Share of the top one percent in common with the reference, and rank correlation, against number of images and crop size."}, "figure": {"caption": "Agreement with the ranking from all images at the largest crop: top 1 % of either function, and rank correlation of all filters (the same for both).", "name": "fig-sampling"}}
-sampled = beyond.sampling(bench)
-beyond_figures.sampling(sampled)
+sampled = measure.sampling(bench)
+show.sampling(sampled)
 
 # %%
 glue("sampling_images", int(sampled.loc[sampled["varied"] == "images", "amount"].max()), display=False)
 glue("sampling_crop", int(bench.profile.sampling_crops[-1]), display=False)
-glue("sampling_nodes", int(beyond.SAMPLING_NODES), display=False)
+glue("sampling_nodes", int(measure.SAMPLING_NODES), display=False)
 
 # %% [markdown]
 # ## In short
@@ -202,4 +202,4 @@ glue("sampling_nodes", int(beyond.SAMPLING_NODES), display=False)
 # {glue:text}`metric_faig_blue:d`.
 
 # %%
-display(Markdown(beyond.in_short(verdict, metric, detail_table, ranking)))
+display(Markdown(report.in_short(verdict, metric, detail_table, ranking)))

@@ -16,18 +16,18 @@ models_dir = None
 from IPython.display import HTML, display
 from myst_nb import glue
 
-from faiglib import figures, tables
-from faiglib.experiments import open_workbench, weights
-from faiglib.experiments.workbench import budget
-from faiglib.figures import training as training_figures
+from faiglib.companion.page import style, tables
+from faiglib.companion.page.budget import budget
+from faiglib.companion.weights import report, show
+from faiglib.companion.workbench import open_workbench
 
-figures.style()
+style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 display(HTML(budget(bench)))
-budgets = weights.budgets(bench.models)
-quality = weights.quality(bench.models)
-glue("shared_baselines", weights.shared_baselines(bench.models), display=False)
-glue("unequal_budgets", weights.unequal_budgets(bench.models), display=False)
+budgets = report.budgets(bench.models)
+quality = report.quality(bench.models)
+glue("shared_baselines", report.shared_baselines(bench.models), display=False)
+glue("unequal_budgets", report.unequal_budgets(bench.models), display=False)
 
 # %% [markdown]
 # ## Budget
@@ -50,7 +50,7 @@ tables.plain(
 # seed 0), so that levels should be compared in the table further down, which is on whole images.
 
 # %% mystnb={"image": {"alt": "PSNR of the averaged weights against training iterations for clean, blurry and noisy validation crops."}, "figure": {"caption": "PSNR on a few validation crops while training. Targets start from their baselines.", "name": "fig-training"}}
-training_figures.training_curves(weights.logs(bench.models))
+show.training_curves(report.logs(bench.models))
 
 # %% [markdown]
 # ## Quality

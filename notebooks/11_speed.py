@@ -19,16 +19,17 @@ import pandas as pd
 from IPython.display import Markdown, display
 from myst_nb import glue
 
-from faiglib import figures, tables
-from faiglib.experiments import beyond, speed
-from faiglib.figures import beyond as beyond_figures
-from faiglib.figures import speed as speed_figures
+from faiglib.companion.beyond import report as beyond_report
+from faiglib.companion.beyond import show as beyond_show
+from faiglib.companion.page import style, tables
+from faiglib.companion.speed import report as speed_report
+from faiglib.companion.speed import show as speed_show
 
-figures.style()
-recorded = speed.load()
+style.style()
+recorded = speed_report.load()
 results = recorded.results
 attribution, memory, masking, training = (results[name] for name in ("attribution", "memory", "masking", "training"))
-display(Markdown(speed.machine(recorded)))
+display(Markdown(speed_report.machine(recorded)))
 
 # %% [markdown]
 # ## The published algorithm and ours
@@ -48,7 +49,7 @@ display(Markdown(speed.machine(recorded)))
 
 # %%
 tables.plain(
-    speed.rows(results, "attribution").rename(
+    speed_report.rows(results, "attribution").rename(
         columns={
             "name": "algorithm",
             "passes": "passes an image",
@@ -70,7 +71,7 @@ tables.plain(
 
 # %%
 glue("published_images", int(attribution["published_images"]), display=False)
-glue("published_seconds", float(speed.rows(results, "attribution")["seconds"].iloc[0]), display=False)
+glue("published_seconds", float(speed_report.rows(results, "attribution")["seconds"].iloc[0]), display=False)
 glue("published_crop", int(attribution["crop"]), display=False)
 glue("agreement", float(100 * attribution["agreement"]), display=False)
 glue("resolution", float(100 * attribution["resolution"]), display=False)
@@ -89,8 +90,8 @@ glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
 
 # %% mystnb={"image": {"alt": "Share of the top one percent that a ranking misses, against the number of images that it averages over, for the published rule and for midpoint and Gauss-Legendre rules of few nodes."}, "figure": {"caption": "Missed share of the reference's top 1 % (lower is better) by the number of images averaged over. Black: the published rule.", "name": "fig-averaging"}}
 averaging = pd.DataFrame(attribution["averaging"])
-glue("averaging", speed.averaging_in_words(averaging), display=False)
-speed_figures.averaging(averaging)
+glue("averaging", speed_report.averaging_in_words(averaging), display=False)
+speed_show.averaging(averaging)
 
 # %% [markdown]
 # {glue:text}`averaging:s`
@@ -99,14 +100,14 @@ speed_figures.averaging(averaging)
 # {glue:text}`convergence_reference:,d` nodes and rules of up to {glue:text}`convergence_most:d`.
 
 # %% mystnb={"image": {"alt": "Missed filters, rank correlation and completeness error against the number of gradients for five quadrature rules, one image, both networks."}, "figure": {"caption": "Convergence of the path integral of one image by rule, a row per network (lower is better).", "name": "fig-convergence-recorded"}}
-converged = speed.rows(results, "convergence")
-beyond_figures.convergence(converged)
+converged = speed_report.rows(results, "convergence")
+beyond_show.convergence(converged)
 
 # %%
 glue("convergence_reference", int(results["convergence"]["reference_nodes"]), display=False)
 glue("convergence_most", int(results["convergence"]["most_nodes"]), display=False)
 tables.nodes_needed(
-    beyond.nodes_needed(converged),
+    beyond_report.nodes_needed(converged),
     "Fewest points tried from which on a rule is as faithful on one image as the published one, mean of the networks",
 )
 
@@ -118,7 +119,7 @@ tables.nodes_needed(
 # fast each is, and what is spent besides.
 
 # %%
-display(Markdown(speed.accounting(results).sentence))
+display(Markdown(speed_report.accounting(results).sentence))
 
 # %% [markdown]
 # Reduced precision (`precision="bf16-mixed"`) rounds the operands of the convolutions, which disturbs every gradient. The
@@ -130,7 +131,7 @@ display(Markdown(speed.accounting(results).sentence))
 # the same run. Attribution is one gradient; training is a whole step with patches, degradations, optimiser and average.
 
 # %% mystnb={"image": {"alt": "Achieved GFLOP per second of attribution by image size and of training, in float32 and bfloat16, with lines for the convolution peak and the goal."}, "figure": {"caption": "Achieved speed, with its share of the convolution peak (dashed) of the precision; dotted: the goal.", "name": "fig-throughput"}}
-speed_figures.throughput(speed.rows(results, "throughput"), results["throughput"]["peak"]["best"])
+speed_show.throughput(speed_report.rows(results, "throughput"), results["throughput"]["peak"]["best"])
 
 # %% [markdown]
 # ## One image at a time
@@ -141,7 +142,7 @@ speed_figures.throughput(speed.rows(results, "throughput"), results["throughput"
 # bound. Where no way is clearly below one there is nothing to be gained by batches, and the library has none.
 
 # %% mystnb={"image": {"alt": "Time per image of five ways to per-image weight gradients and of the summed gradient, relative to a loop over images, by image size."}, "figure": {"caption": "Time per image relative to one image at a time (one is as fast, lower is better). Gray: the bound.", "name": "fig-per-image"}}
-speed_figures.per_image_gradients(speed.rows(results, "per_image_gradients"))
+speed_show.per_image_gradients(speed_report.rows(results, "per_image_gradients"))
 
 # %% [markdown]
 # ## Memory
@@ -154,7 +155,7 @@ speed_figures.per_image_gradients(speed.rows(results, "per_image_gradients"))
 
 # %%
 tables.plain(
-    speed.rows(results, "memory").rename(columns={"name": "algorithm", "mib": "MiB"}),
+    speed_report.rows(results, "memory").rename(columns={"name": "algorithm", "mib": "MiB"}),
     {"MiB": "{:.0f}"},
     caption=f"one image of {memory['crop']}×{memory['crop']} pixels; limit {memory['limit_mib']:.0f} MiB",
 )
@@ -163,7 +164,7 @@ tables.plain(
 # ## How the cost grows
 
 # %% mystnb={"image": {"alt": "Seconds for a ranking against pixels, images, nodes and filters on logarithmic axes, with fitted power laws."}, "figure": {"caption": "Time of one ranking against what it depends on, with fitted power laws. Filters: SRResNet with 4 to 32 blocks.", "name": "fig-scaling"}}
-speed_figures.scaling(speed.rows(results, "scaling"), results["scaling"]["exponents"])
+speed_show.scaling(speed_report.rows(results, "scaling"), results["scaling"]["exponents"])
 
 # %%
 for name in ("masks", "inputs", "naive_passes", "faiglib_passes"):
@@ -185,7 +186,7 @@ glue("workers", int(training["workers"]), display=False)
 
 # %%
 tables.plain(
-    speed.rows(results, "training").rename(
+    speed_report.rows(results, "training").rename(
         columns={"name": "trainer", "it_per_s": "steps a second", "ratio": "times as fast"}
     ),
     {"steps a second": "{:.2f}", "times as fast": "{:.2f}"},
@@ -197,4 +198,4 @@ tables.plain(
 # ## In short
 
 # %%
-display(Markdown(speed.in_short(results)))
+display(Markdown(speed_report.in_short(results)))

@@ -26,8 +26,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from faiglib import datasets
-from faiglib.devices import choose_device
+from faiglib.images import datasets
+from faiglib.system.devices import choose_device
 
 torch.manual_seed(seed)
 where = choose_device(device)
@@ -106,8 +106,8 @@ glue(
 import pandas as pd
 
 from faiglib import faig, random_scores, substitute
-from faiglib.metrics import psnr
-from faiglib.restoration import restore
+from faiglib.images.metrics import psnr
+from faiglib.images.restoration import restore
 
 crops = {name: photo[..., 60:156, 120:216] for name, photo in photos.items()}
 pairs = {make.__name__: [(make(crop).to(where), crop.to(where)) for crop in crops.values()] for make in (rows, columns)}
@@ -132,13 +132,13 @@ quality = pd.DataFrame(
 )
 
 # %%
-from faiglib import figures, tables
+from faiglib.companion.page import style, tables
 
-figures.style()
+style.style()
 tables.plain(quality.rename_axis("network").reset_index(), dict.fromkeys(quality.columns, "{:.2f}"))
 
 # %% mystnb={"image": {"alt": "A photograph with dark rows and one with dark columns, restored by the target, without its row filters, without its column filters and without random ones, and the ground truth."}, "figure": {"caption": "A network that is not from the paper, with some of its filters put back to those of before it learned to clean. Photograph: scikit-image.", "name": "fig-own-network"}}
-from faiglib.figures import masking as masking_figures
+from faiglib.companion.masking import show
 
 cat = list(crops).index("chelsea")
 shown = {
@@ -148,7 +148,7 @@ shown = {
 }
 for images in shown.values():
     del images["baseline"]
-masking_figures.gallery(
+show.gallery(
     {
         kind: {title.replace("target without", "without"): image for title, image in images.items()}
         for kind, images in shown.items()
@@ -176,7 +176,7 @@ for name in ("row", "column", "random"):
 # ## With yours
 #
 # - Images go in one by one, `(1, channels, height, width)`; the squared error can be replaced by
-#   another loss, see {py:func}`faiglib.attribution.faig.faig`.
+#   another loss, see {py:func}`faiglib.attribution.parameter_path.faig`.
 # - `baseline` must have the same layers and be what `target` was trained from. A randomly initialised one need
 #   not find the same filters; [](07_baseline_ablation) shows when it finds worse ones.
 # - Rankings can be saved and read as text, or made from the command line: [](../reading.md).

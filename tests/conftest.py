@@ -19,10 +19,10 @@ import torch
 from hypothesis import settings
 from torch import Tensor, nn
 
-from faiglib import profiles, zoo
-from faiglib.experiments.workbench import Workbench
-from faiglib.networks import build
-from faiglib.store import Store
+from faiglib.companion import profiles
+from faiglib.companion.cache import Cache
+from faiglib.companion.workbench import Workbench
+from faiglib.networks import build, zoo
 
 torch.set_num_threads(int(os.environ.get("FAIGLIB_TEST_THREADS", "1")))
 settings.register_profile("faiglib", derandomize=True, deadline=None, database=None)  # the same examples everywhere
@@ -263,4 +263,4 @@ def bench(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work
     monkeypatch.delenv("FAIGLIB_DATA", raising=False)
     monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FAIGLIB_BUILD", str(tmp_path / "build"))
-    return Workbench(TINY, torch.device("cpu"), 0, None, models, Store(tmp_path / "store"))
+    return Workbench(TINY, torch.device("cpu"), 0, None, models, Cache(tmp_path / "store"))

@@ -13,7 +13,7 @@ from bookmaker import browser, offline
 from bookmaker.check import complaints
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
-from faiglib import interruption
+from faiglib.system import interruption
 
 
 def main() -> int:

@@ -10,8 +10,8 @@ import filelock
 from bookmaker import browser, pdf
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
-from faiglib import interruption
 from faiglib.errors import FaiglibError
+from faiglib.system import interruption
 
 
 def main() -> int:

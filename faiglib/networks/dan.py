@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from faiglib.degradations import KERNEL_SIZE
+from faiglib.images.blind_degradations import BLUR_RANGE, isotropic_kernels, uniform
+from faiglib.images.degradations import KERNEL_SIZE
 from faiglib.networks.common import shuffle_factors
-from faiglib.two_branch_degradations import BLUR_RANGE, isotropic_kernels, uniform
 
 SLOPE = 0.2
 CODE = 10

@@ -14,7 +14,7 @@ PLACE = "<!-- one section per module: book/tools/bookmaker/api.py -->"
 AUTOMODULE = """.. automodule:: {}
    :members:
    :ignore-module-all:"""
-LEFT_OUT = ("faiglib.cli", "faiglib.__main__")
+LEFT_OUT = ("faiglib.command.main", "faiglib.__main__")
 
 
 def fill(layout: Layout) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
-from faiglib.escaping import as_html
+from faiglib.companion.page.escaping import as_html
 
 BINDER = "https://mybinder.org/v2/gh/{repository}/{commit}?urlpath=lab/tree/{path}"
 GITHUB = re.compile(r"(?:https://|git@)github\.com[/:]([\w.-]+/[\w.-]+?)(?:\.git)?")
@@ -26,9 +26,10 @@ def made_with(device: str, images: Mapping[str, str], models: Path) -> dict[str,
     Raises:
         BookError: If there is no such device, or the manifest of the weights cannot be read.
     """
-    from faiglib import provenance, zoo
-    from faiglib.devices import choose_device
     from faiglib.errors import FaiglibError
+    from faiglib.networks import zoo
+    from faiglib.system import provenance
+    from faiglib.system.devices import choose_device
 
     try:
         chosen = choose_device(device)
@@ -70,7 +71,7 @@ def of_chapter(layout: Layout, name: str, parameters: Mapping[str, Any], record:
 
 def of_page(layout: Layout, name: str) -> str:
     """The end of a page written by hand, as HTML."""
-    from faiglib import provenance
+    from faiglib.system import provenance
 
     made = provenance.collect()
     return _box({"built": made["time_utc"], **_program(made), "changed in": f"book/{name}.md, then nox -s book"}, "")
@@ -97,7 +98,7 @@ def _box(rows: Mapping[str, str], more: str) -> str:
 
 def _binder(root: Path, path: str, commit: str | None) -> str:
     """A button that opens the notebook on mybinder.org, where the project's origin is on GitHub."""
-    from faiglib import provenance
+    from faiglib.system import provenance
 
     match = GITHUB.fullmatch(provenance.git("remote", "get-url", "origin", folder=root) or "")
     if not match or not commit:

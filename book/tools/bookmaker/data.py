@@ -11,7 +11,7 @@ ALWAYS_THERE = "skimage"
 
 
 class Sets(Protocol):
-    """What this module asks of ``faiglib.datasets``."""
+    """What this module asks of ``faiglib.images.datasets``."""
 
     def find(self, name: str, /) -> tuple[str, str]:
         """The title and digest of a set that is on this machine; raises :class:`SetMissing`."""
@@ -45,8 +45,8 @@ class FaiglibSets:
         return self._call("fetch", name)
 
     def _call(self, function: str, name: str) -> tuple[str, str]:
-        from faiglib import datasets
         from faiglib.errors import DatasetError
+        from faiglib.images import datasets
 
         try:
             # Downloads go to the cache, never into a folder of the user's.

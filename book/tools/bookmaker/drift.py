@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from bookmaker import places, staleness
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
-from faiglib.escaping import as_markdown
-from faiglib.files import atomic_write
+from faiglib.companion.page.escaping import as_markdown
+from faiglib.system.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,11 +40,11 @@ class Measured:
 
 def measured(layout: Layout) -> Measured | None:
     """What the notebooks have measured, or None if none has measured anything."""
-    records = {name: staleness.read_record(layout, name) for name in layout.notebooks()}
-    found = {name: record for name, record in records.items() if record and record["tables"]}
+    executions = {name: staleness.read_record(layout, name) for name in layout.notebooks()}
+    found = {name: one for name, one in executions.items() if one and one["tables"]}
     if not found:
         return None
-    profile = max(found.values(), key=lambda record: record["finished"])["profile"]
+    profile = max(found.values(), key=lambda one: one["finished"])["profile"]
     return Measured(profile, {name: one["tables"] for name, one in found.items() if one["profile"] == profile})
 
 
@@ -96,25 +96,25 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
 
 def numbers(layout: Layout) -> pd.DataFrame | None:
     """The comparison of the notebooks' tables with the record of their profile, or None if nothing was measured."""
-    from faiglib import record
+    from faiglib.companion import record as companion_record
 
     found = measured(layout)
     if found is None:
         return None
     tables = {Path(file).stem for file in _sound_files(layout, found)}
-    return record.compare(layout.results / found.profile, layout.root / "results" / found.profile, tables)
+    return companion_record.compare(layout.results / found.profile, layout.root / "results" / found.profile, tables)
 
 
 def report(layout: Layout) -> str:
     """What a terminal shows of the comparison."""
-    from faiglib import record
+    from faiglib.companion import record as companion_record
 
     table = numbers(layout)
     if table is None:
         return "record: nothing to compare"
     if table.empty:
         return "record: there is none of this profile, seed, weights and images"
-    shown = record.drift(table).drop(columns="where").to_string(index=False, float_format="{:.2g}".format)
+    shown = companion_record.drift(table).drop(columns="where").to_string(index=False, float_format="{:.2g}".format)
     return f"This run beside the recorded one: {in_words(table)}\n{shown}"
 
 
@@ -132,7 +132,7 @@ def fill(layout: Layout) -> None:
 
 def section(layout: Layout) -> str:
     """The comparison in Markdown."""
-    from faiglib import record
+    from faiglib.companion import record as companion_record
 
     found, table = measured(layout), numbers(layout)
     if found is None or table is None:
@@ -142,7 +142,7 @@ def section(layout: Layout) -> str:
             f"There is no record of the profile `{found.profile}` with the seed, weights and images of this run, so "
             "that there is nothing to compare."
         )
-    rows = record.drift(table)
+    rows = companion_record.drift(table)
     parts = [f"Profile `{found.profile}`: {in_words(table)}.", _markdown(rows)]
     drifted = table[~table["within"]]
     if len(drifted):

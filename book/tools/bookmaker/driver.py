@@ -18,9 +18,9 @@ import filelock
 from bookmaker import colophon, data, drift, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
-from faiglib import environment, interruption
 from faiglib.errors import FaiglibError
-from faiglib.files import expanded
+from faiglib.system import environment, interruption
+from faiglib.system.files import expanded
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -31,7 +31,7 @@ class Options:
 
     Attributes:
         layout: The project.
-        profile: The budget, a name in ``faiglib.profiles``.
+        profile: The budget, a name in ``faiglib.companion.profiles``.
         only: Number or name of the only notebooks that may be executed; empty for all.
         device: Where to compute, ``auto`` for faiglib's choice.
         seed: Seed of everything random.
@@ -109,7 +109,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     Raises:
         BookError: If an option has a value that cannot be used.
     """
-    from faiglib.profiles import PROFILES
+    from faiglib.companion.profiles import PROFILES
 
     parser = argparse.ArgumentParser(
         prog="reproduce", description="Runs the notebooks that are out of date, then builds the book."
@@ -179,7 +179,7 @@ def run(options: Options, sets: data.Sets) -> None:
     Raises:
         BookError: If a notebook fails or the book cannot be built.
     """
-    from faiglib.profiles import PROFILES
+    from faiglib.companion.profiles import PROFILES
 
     start = time.monotonic()
     layout = options.layout

@@ -13,7 +13,7 @@ from typing import Any
 from bookmaker import staleness
 from bookmaker.errors import ANSI, BookError
 from bookmaker.layout import Layout
-from faiglib.files import write_text_atomic
+from faiglib.system.files import write_text_atomic
 
 KERNEL = "python3"
 TRACEBACK_LINES = 25

@@ -38,7 +38,7 @@ class Layout:
     @property
     def results(self) -> Path:
         """The tables that notebooks have measured, a folder a profile."""
-        from faiglib.record import results_below
+        from faiglib.companion.record import results_below
 
         return results_below(self.build)
 

@@ -8,7 +8,7 @@ from bookmaker import html
 from bookmaker.browser import Browser
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
-from faiglib.files import atomic_write
+from faiglib.system.files import atomic_write
 
 #: Links to files that are not in the PDF become text.
 NO_FILES = """for (const link of document.querySelectorAll("a[href]"))

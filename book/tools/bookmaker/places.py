@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bookmaker.layout import Layout
-from faiglib.files import write_text_atomic
+from faiglib.system.files import write_text_atomic
 
 
 def fill(layout: Layout, page: str, place: str, make: Callable[[], str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
 
-from faiglib.files import write_text_atomic
+from faiglib.system.files import write_text_atomic
 
 IN_ARTICLES = frozenset({"kernelName = 'python3'"})
 HANDLERS = ("window.print()",)  # of the theme's button

@@ -1,6 +1,6 @@
 """Below every figure and table of a chapter: its number, the code that made it, and its data as CSV.
 
-The outputs of an executed notebook carry both, see :mod:`faiglib.source`. The CSV files are staged below
+The outputs of an executed notebook carry both, see :mod:`faiglib.companion.page.source`. The CSV files are staged below
 ``extra/data/CHAPTER``, whose parent Sphinx copies to the root of the book; the code is among the pages of viewcode.
 """
 
@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from faiglib.escaping import as_html
-from faiglib.files import write_text_atomic
+from faiglib.companion.page.escaping import as_html
+from faiglib.system.files import write_text_atomic
 
 EXTRA = "extra"
 
@@ -28,7 +28,7 @@ def add(page: Any, name: str, source: Path, tables: Iterator[int]) -> None:
     """
     import nbformat
 
-    from faiglib.source import MIME
+    from faiglib.companion.page.source import MIME
 
     figures = count(1)
     cells = []

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bookmaker.layout import Layout
-from faiglib.files import write_text_atomic
+from faiglib.system.files import write_text_atomic
 
 PACKAGES = (
     "torch",
@@ -49,7 +49,7 @@ def digest_files(folder: Path, patterns: Iterable[str]) -> str:
 
 def digest_recorded(folder: Path) -> str:
     """The sha256 of the recorded results that notebooks show: all but the runs that new ones are compared with."""
-    from faiglib.profiles import PROFILES
+    from faiglib.companion.profiles import PROFILES
 
     shown = [one for one in sorted(folder.glob("*")) if one.is_dir() and one.name not in PROFILES]
     return digest({one.name: digest_files(one, ["*.csv", "*.json", "*.safetensors"]) for one in shown})

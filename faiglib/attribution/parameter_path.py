@@ -1,0 +1,319 @@
+"""Filter attribution integrated gradients (paper, section 3): the path integral in parameter space.
+
+L(θ, x) = ‖F(θ, x) − x_gt‖² summed over pixels; γ(α) = α θ̄ + (1 − α) θ runs from the target θ to the
+baseline θ̄. The attribution of a weight w is |∫₀¹ ∂L/∂γ(α)_w · (θ̄_w − θ_w) dα|, of a filter the sum over
+its K×K weights.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from faiglib.attribution.averaging import mean_over_images
+from faiglib.attribution.gradients import Gradients, Loss, Precision
+from faiglib.attribution.quadrature import Quadrature, Rule, quadrature
+from faiglib.errors import NetworkError
+from faiglib.filters.index import FilterIndex, same_layers
+from faiglib.filters.scores import FilterScores
+from faiglib.system.passes import analysed, as_image, differentiating
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+#: On average over several images the fidelity of the released 100 left nodes, at a sixth of the cost. Top 1 % in
+#: common with a Gauss-Legendre reference of 96 nodes, mean of both functions, SRResNet (seed 0), mean scores of ten
+#: 48-pixel crops of Set14: left 100 99.70 %, midpoint 16 99.67 %, 12 99.57 %, 8 99.08 %, 4 94.96 %. On single ones of
+#: these crops 16 nodes are behind, 99.25 % against 99.53 %. Other nodes for every image (shifts of the equidistant
+#: ones) gain with 4 nodes (96.48 %) and lose from 6 on (8: 98.42 %), so that all images have the same. Chapter 09
+#: measures rules anew.
+DEFAULT_RULE: Rule = "midpoint"
+DEFAULT_NODES = 16
+
+
+#: Share of the path integral outside all filters from which on it is told.
+LEFT_OUT = 0.1
+
+
+def squared_error(output: Tensor, ground_truth: Tensor) -> Tensor:
+    """‖output − ground truth‖², the sum over all pixels and channels (paper, eq. 3)."""
+    return (output - ground_truth).square().sum()
+
+
+@dataclass(frozen=True)
+class PathIntegral:
+    """The integrated gradient of one image, before any absolute value.
+
+    Attributes:
+        contributions: {parameter: ∫ ∂L/∂γ dα · (θ̄ − θ)}, biases included, each of the parameter's shape.
+        loss_at_target: L(θ, x).
+        loss_at_baseline: L(θ̄, x).
+    """
+
+    contributions: dict[str, Tensor]
+    loss_at_target: float
+    loss_at_baseline: float
+
+    @property
+    def convergence_delta(self) -> float:
+        """Sum of all contributions minus the difference of the losses; tends to 0 as nodes are added."""
+        total = sum(float(value.double().sum()) for value in self.contributions.values())
+        return total - (self.loss_at_baseline - self.loss_at_target)
+
+
+class ParameterPath:
+    """A network that can be put anywhere on the straight line from target (α = 0) to baseline (α = 1).
+
+    One copy of the target is kept; moving it overwrites its parameters in place.
+
+    Args:
+        target: θ.
+        baseline: θ̄, of the same architecture.
+        device: where the copy lives; by default where the target is.
+        memory_limit: bytes for the activations of one gradient, see :class:`faiglib.attribution.gradients.Gradients`.
+        precision: likewise.
+
+    Raises:
+        NetworkError: the networks differ in their parameters, or in buffers (such as batch-norm statistics), which the
+            path does not move.
+    """
+
+    def __init__(
+        self,
+        target: nn.Module,
+        baseline: nn.Module,
+        device: torch.device | str | None = None,
+        memory_limit: int | None = None,
+        precision: Precision | str = "32-true",
+    ) -> None:
+        self.index: FilterIndex = same_layers([target, baseline])
+        shapes = [{name: p.shape for name, p in network.named_parameters()} for network in (target, baseline)]
+        if shapes[0] != shapes[1]:
+            raise NetworkError(
+                "the networks differ in their parameters: baseline and target must be of one architecture"
+            )
+        kept = dict(baseline.named_buffers())
+        for name, buffer in target.named_buffers():
+            if name not in kept or not torch.equal(buffer.cpu(), kept[name].cpu()):
+                raise NetworkError(
+                    f"the networks differ in the buffer {name}, which the path between their parameters does not move; "
+                    "fold batch normalisation into the convolutions first"
+                )
+        self.network = analysed(target, device)
+        self.names = [name for name, _ in self.network.named_parameters()]
+        self.parameters = list(self.network.parameters())
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        self._start = [parameter.detach().clone() for parameter in self.parameters]
+        ends = dict(baseline.named_parameters())
+        self.direction = [
+            ends[name].detach().to(start) - start for name, start in zip(self.names, self._start, strict=True)
+        ]
+        places = [self.names.index(name) for name in self.index.names]
+        self.weights = [self.parameters[place] for place in places]
+        self.weight_direction = [self.direction[place] for place in places]
+        self.others = [name for name in self.names if name not in set(self.index.names)]
+        self.gradients = Gradients(self.network, memory_limit, precision)
+
+    def move_to(self, alpha: float) -> nn.Module:
+        """Set the parameters to α θ̄ + (1 − α) θ and return the network (always the same object)."""
+        with torch.no_grad():
+            for parameter, start, step in zip(self.parameters, self._start, self.direction, strict=True):
+                torch.add(start, step, alpha=alpha, out=parameter.data)
+        return self.network
+
+    @property
+    def is_a_point(self) -> bool:
+        """Whether target and baseline have the same parameters, so that there is nothing to attribute."""
+        return not any(step.any() for step in self.direction)
+
+    def loss(self, alpha: float, inputs: Tensor, ground_truth: Tensor, loss: Loss = squared_error) -> float:
+        """L(γ(α), x)."""
+        with torch.no_grad():
+            return float(loss(self.move_to(alpha)(inputs), ground_truth))
+
+
+def integrate(
+    path: ParameterPath,
+    inputs: Tensor,
+    ground_truth: Tensor,
+    rule: Quadrature,
+    loss: Loss = squared_error,
+    wanted: Sequence[Tensor] | None = None,
+) -> list[Tensor]:
+    """∫₀¹ ∂L/∂γ(α) dα for one image, one tensor per wanted parameter of the path.
+
+    Args:
+        path: from target to baseline.
+        inputs: (1, 3, h, w).
+        ground_truth: (1, 3, H, W).
+        rule: where the gradient is evaluated.
+        loss: scalar function of output and ground truth, a sum over pixels.
+        wanted: parameters of the path; by default ``path.parameters``, all of them.
+
+    Raises:
+        ImageError: there is more than one image, or the output has another shape than the ground truth.
+    """
+    parameters = path.parameters if wanted is None else wanted
+    total = [torch.zeros_like(parameter) for parameter in parameters]
+    for alpha, weight in zip(rule.nodes, rule.weights, strict=True):
+        path.move_to(alpha)
+        torch._foreach_add_(total, path.gradients(parameters, inputs, ground_truth, loss), alpha=weight)
+    return total
+
+
+@differentiating
+def path_integral(
+    target: nn.Module,
+    baseline: nn.Module,
+    inputs: Tensor,
+    ground_truth: Tensor,
+    *,
+    rule: Rule | str = DEFAULT_RULE,
+    nodes: int = DEFAULT_NODES,
+    loss: Loss = squared_error,
+) -> PathIntegral:
+    """Integrated gradients of one image over all parameters, with what is needed to judge their convergence.
+
+    Args:
+        target: θ.
+        baseline: θ̄, of the same architecture.
+        inputs: degraded image (1, 3, h, w) in [0, 1].
+        ground_truth: (1, 3, H, W).
+        rule: of quadrature, see :func:`faiglib.attribution.quadrature.quadrature`.
+        nodes: gradient evaluations.
+        loss: function of the network whose change along the path is attributed.
+    """
+    path = ParameterPath(target, baseline)
+    inputs, ground_truth = (as_image(image, path.parameters[0]) for image in (inputs, ground_truth))
+    integral = integrate(path, inputs, ground_truth, quadrature(rule, nodes), loss)
+    contributions = {name: total * step for name, total, step in zip(path.names, integral, path.direction, strict=True)}
+    ends = [path.loss(alpha, inputs, ground_truth, loss) for alpha in (0.0, 1.0)]
+    return PathIntegral(contributions, *ends)
+
+
+@differentiating
+def faig(
+    target: nn.Module,
+    baseline: nn.Module,
+    images: Iterable[tuple[Tensor, Tensor]],
+    *,
+    rule: Rule | str = DEFAULT_RULE,
+    nodes: int = DEFAULT_NODES,
+    loss: Loss = squared_error,
+    device: torch.device | str | None = None,
+    memory_limit: int | None = None,
+    precision: Precision | str = "32-true",
+    fabric: Fabric | None = None,
+    progress: str | None = None,
+) -> FilterScores:
+    """FAIG of every filter (paper, eq. 6), averaged over images; one degradation, nothing eliminated.
+
+    Works on any module with ``Conv2d`` weights. Subtract the scores of the other degradation for eq. 7:
+    ``faig(..., blurry) - faig(..., noisy)`` ranks the deblurring filters, the reverse the denoising filters.
+
+    Args:
+        target: the network that handles the degradation, θ.
+        baseline: the same architecture without that ability, θ̄.
+        images: pairs of degraded input (1, C, h, w) and ground truth (1, C, H, W).
+        rule: quadrature rule; ``"left"`` with ``nodes=100`` is the released code.
+        nodes: gradient evaluations per image.
+        loss: function of the network that is attributed, a sum over pixels, by default eq. 3.
+        device: where to compute; by default where the target is.
+        memory_limit: bytes for the activations of one gradient; larger images are cut into tiles, see
+            :class:`faiglib.attribution.gradients.Gradients`.
+        precision: ``32-true`` or ``bf16-mixed``, see there.
+        fabric: launched; the images are shared out over its ranks, and every rank gets the scores of all of them, with
+            the bits of a single process.
+        progress: label of a progress bar over images; none without it.
+
+    Raises:
+        NetworkError: the networks differ, have no convolution, or fail.
+        ImageError: an input is a batch, or does not fit its ground truth.
+        FilterError: a score is not finite, or there are no images.
+    """
+    path = ParameterPath(target, baseline, device, memory_limit, precision)
+    if path.is_a_point:
+        warnings.warn(
+            "target and baseline have the same parameters, so that every score is 0", UserWarning, stacklevel=3
+        )
+    points = quadrature(rule, nodes)
+    total = path.index.total
+    mean = mean_over_images(
+        images, lambda pair: image_scores(path, *pair, points, loss, with_others=True), progress, fabric
+    )
+    Coverage(float(mean[:total].sum()), dict(zip(path.others, mean[total:-1].tolist(), strict=True))).warn()
+    return FilterScores(path.index, mean[:total])
+
+
+@differentiating
+def image_scores(
+    path: ParameterPath,
+    inputs: Tensor,
+    ground_truth: Tensor,
+    rule: Quadrature,
+    loss: Loss = squared_error,
+    with_others: bool = False,
+) -> Tensor:
+    """FAIG of every filter on one image (paper, eq. 6): (total,) float64 on the CPU.
+
+    Arguments as for :func:`integrate`, on any device.
+
+    Args:
+        path: from target to baseline.
+        inputs: (1, 3, h, w).
+        ground_truth: (1, 3, H, W).
+        rule: where the gradient is evaluated.
+        loss: scalar function of output and ground truth, a sum over pixels.
+        with_others: append for each of ``path.others`` the sum of its absolute contributions, and last the sum of all
+            contributions with their signs, which tends to L(θ̄, x) − L(θ, x) as nodes are added.
+    """
+    like = path.parameters[0]
+    wanted = path.parameters if with_others else path.weights
+    steps = path.direction if with_others else path.weight_direction
+    names = path.names if with_others else path.index.names
+    integral = integrate(path, as_image(inputs, like), as_image(ground_truth, like), rule, loss, wanted)
+    contributions = dict(zip(names, torch._foreach_mul(integral, steps), strict=True))
+    scores = path.index.gather({name: contributions[name] for name in path.index.names})
+    if not with_others:
+        return scores.cpu()
+    others = [contributions[name].double().abs().sum() for name in path.others]
+    signed = sum((one.double().sum() for one in contributions.values()), scores.new_zeros(()))
+    return torch.cat([scores, torch.stack([*others, signed])]).cpu()
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How the absolute contributions to a path integral divide between filters and other parameters.
+
+    Attributes:
+        filters: sum over all filters, that is of their scores.
+        others: sum by parameter that belongs to no filter.
+    """
+
+    filters: float
+    others: Mapping[str, float]
+
+    @property
+    def left_out(self) -> float:
+        """Share of the parameters that belong to no filter; 0 where nothing contributes."""
+        outside = sum(self.others.values())
+        return outside / (self.filters + outside) if outside else 0.0
+
+    def in_words(self) -> str:
+        """What the filters hold, and which other parameters hold most of the rest."""
+        largest = sorted(self.others, key=self.others.__getitem__, reverse=True)[:3]
+        told = f"the filters of the convolutions (nn.Conv2d) hold {1 - self.left_out:.0%} of the path integral"
+        if self.left_out < LEFT_OUT or not largest:
+            return told
+        return f"{told}; {self.left_out:.0%} lie in parameters that are not ranked, most in {', '.join(largest)}"
+
+    def warn(self) -> None:
+        """Warn if parameters that belong to no filter hold more than :data:`LEFT_OUT`."""
+        if self.left_out > LEFT_OUT:
+            warnings.warn(self.in_words(), UserWarning, stacklevel=4)

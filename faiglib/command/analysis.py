@@ -1,0 +1,123 @@
+"""Commands that analyse a pair: attribute, mask, restore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
+from faiglib.attribution.quadrature import RULES
+from faiglib.command import folders
+from faiglib.filters.index import FilterIndex
+from faiglib.filters.scores import read_ranking, top_of, write_ranking
+from faiglib.filters.substitution import substitute
+from faiglib.networks.weights import load_network
+from faiglib.system.devices import choose_device
+
+if TYPE_CHECKING:
+    pass
+from faiglib.command.options import (
+    BaselineOption,
+    DeviceOption,
+    DevicesOption,
+    InputOption,
+    MemoryOption,
+    NetworkOption,
+    OutputOption,
+    ScaleOption,
+    TargetOption,
+    bytes_of,
+    one_of,
+    say,
+    several,
+)
+
+
+def attribute(
+    network: NetworkOption,
+    baseline: BaselineOption,
+    target: TargetOption,
+    gt: Annotated[Path, typer.Option(help="Folder of ground-truth images.")],
+    blur: Annotated[Path, typer.Option(help="Folder of blurry network inputs, same names.")],
+    noise: Annotated[Path, typer.Option(help="Folder of noisy network inputs, same names.")],
+    out: Annotated[Path, typer.Option(help="Folder for rankings and scores.")],
+    rule: Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))] = DEFAULT_RULE,
+    nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
+    scale: ScaleOption = 2,
+    device: DeviceOption = "auto",
+    devices: DevicesOption = 1,
+    memory: MemoryOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an unfinished run of other work away.")] = False,
+) -> None:
+    """Rank all filters by FAIG for deblurring and for denoising.
+
+    Writes blur_index.txt and noise_index.txt (all filter ids, best first, one per line, numbered as released) and
+    the scores behind them as blur_scores.safetensors and noise_scores.safetensors. An interrupted run goes on where
+    it stopped; one of other work in the same folder is refused. The released code is --rule left --nodes 100.
+    """
+    target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
+    triples = folders.triples(gt, blur, noise, scale)
+    fabric = several(choose_device(device), devices)
+    deblurring, denoising = folders.attribute(
+        target_net,
+        baseline_net,
+        triples,
+        out,
+        rule=rule,
+        nodes=nodes,
+        memory_limit=bytes_of(memory),
+        fabric=fabric,
+        overwrite=overwrite,
+        say=say if fabric.is_global_zero else lambda _: None,
+    )
+    if not fabric.is_global_zero:
+        return
+    deblurring.save(out / "blur_scores.safetensors")
+    denoising.save(out / "noise_scores.safetensors")
+    write_ranking(out / "blur_index.txt", deblurring.ranking())
+    write_ranking(out / "noise_index.txt", denoising.ranking())
+    folders.forget(out)
+    say(f"Ranked {deblurring.index.total:,} filters on {len(triples)} images; see {out}.")
+
+
+def mask(
+    network: NetworkOption,
+    baseline: BaselineOption,
+    target: TargetOption,
+    filters: Annotated[Path, typer.Option(help="Ranking, such as blur_index.txt.")],
+    input_: InputOption,
+    output: OutputOption,
+    percent: Annotated[float, typer.Option(help="Proportion of filters to replace, 0 to 100.")] = 1.0,
+    scale: ScaleOption = 2,
+    device: DeviceOption = "auto",
+    memory: MemoryOption = None,
+) -> None:
+    """Restore images with some of the target's filters replaced.
+
+    The best-ranked filters of the target become those of the baseline; what they did is no longer done.
+    """
+    place = choose_device(device)
+    target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
+    index = FilterIndex.of(target_net)
+    chosen = top_of(index, read_ranking(filters, index), percent)
+    masked = substitute(target_net, baseline_net, chosen).to(place)
+    say(f"Replaced {len(chosen):,} of {index.total:,} filters.")
+    say(f"Wrote {folders.restore(masked, input_, output, place, bytes_of(memory))} images to {output}.")
+
+
+def restore(
+    network: NetworkOption,
+    weights: Annotated[Path, typer.Option(help="Weights (.safetensors or released .pth).")],
+    input_: InputOption,
+    output: OutputOption,
+    scale: ScaleOption = 2,
+    device: DeviceOption = "auto",
+    memory: MemoryOption = None,
+) -> None:
+    """Restore and upsample the images of a folder."""
+    place = choose_device(device)
+    restorer = load_network(weights, network, scale=scale).to(place)
+    restored = folders.restore(restorer, input_, output, place, bytes_of(memory))
+    say(f"Wrote {restored} images to {output}.")

@@ -1,0 +1,1 @@
+"""What makes the book: one folder a chapter, and what chapters share."""

@@ -1,0 +1,87 @@
+"""Figures of the chapter on the baseline and on elimination."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from faiglib.companion.baseline_ablation.measure import AblationGallery
+from faiglib.companion.discovery import BASELINES
+from faiglib.companion.page.source import with_source
+from faiglib.companion.page.style import BLUE, ORANGE, finished, show
+from faiglib.networks import TITLES
+
+#: Panels of :func:`matrices`: column of the summary, title, number format, colour map.
+_PANELS = (
+    ("drop_own", "drop, own input", ".2f", "Blues"),
+    ("lost_own", "PSNR lost, own input (dB)", ".2f", "Blues"),
+    ("lost_other", "PSNR lost, other input (dB)", ".2f", "Oranges"),
+    ("shift_own", "brightness shift, own input", ".1f", "Oranges"),
+)
+
+
+@with_source
+def gallery(pictures: AblationGallery) -> Figure:
+    """Supp. Fig. 8: rows are the baselines that filters are found with, columns those that replace them."""
+    size = len(BASELINES)
+    figure, axes = plt.subplots(size, size + 1, figsize=(2.45 * (size + 1), 2.75 * size), squeeze=False)
+    for axis, (title, picture) in zip(axes[:, 0], pictures.references.items(), strict=True):
+        quality = "" if np.isinf(picture.psnr) else f"\n{picture.psnr:.1f} dB"
+        show(axis, picture.image, f"{title}{quality}")
+    for row, found in zip(axes, BASELINES, strict=True):
+        for axis, replaced in zip(row[1:], BASELINES, strict=True):
+            picture = pictures.cells[found, replaced]
+            show(
+                axis,
+                picture.image,
+                f"found {found}, replaced {replaced}\n{picture.psnr:.1f} dB, brightness {picture.shift:+.1f}",
+            )
+    return finished(figure)
+
+
+@with_source
+def matrices(cells: pd.DataFrame) -> Figure:
+    """What masking costs for every way to find (rows) and to replace (columns), a line per network and function.
+
+    Args:
+        cells: from :func:`faiglib.companion.baseline_ablation.report.summary`.
+    """
+    lines = list(cells.groupby(["network", "filters"], sort=False))
+    figure, axes = plt.subplots(len(lines), len(_PANELS), figsize=(3.1 * len(_PANELS), 2.9 * len(lines)), squeeze=False)
+    for row, ((network, function), chosen) in zip(axes, lines, strict=True):
+        for axis, (column, title, form, colours) in zip(row, _PANELS, strict=True):
+            matrix = chosen.pivot(index="found_with", columns="replaced_by", values=column)
+            matrix = matrix.loc[list(BASELINES), list(BASELINES)]
+            sns.heatmap(matrix, annot=True, fmt=form, cmap=colours, vmin=0, cbar=False, square=True, ax=axis)
+            axis.set(xlabel="replaced by θ̄", ylabel="found with θ̄", title=title)
+        row[0].set_ylabel(f"{TITLES[network]}\n1 % {function} filters\n\nfound with θ̄")
+    return finished(figure)
+
+
+@with_source
+def elimination(cells: pd.DataFrame) -> Figure:
+    """Drop on the own and on the other input with and without elimination, a panel per network and function.
+
+    Args:
+        cells: from :func:`faiglib.companion.baseline_ablation.report.elimination_summary`.
+    """
+    panels = list(cells.groupby(["network", "filters"], sort=False))
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.3), squeeze=False)
+    for axis, ((network, function), chosen) in zip(axes[0], panels, strict=True):
+        percents = list(chosen["percent"].unique())
+        labels = []
+        for number, percent in enumerate(percents):
+            for offset, method in enumerate(("with", "without")):
+                cell = chosen[(chosen["percent"] == percent) & (chosen["method"] == method)].iloc[0]
+                place = 2.4 * number + offset
+                first = number == offset == 0
+                axis.bar(place - 0.2, cell["drop_own"], 0.38, color=BLUE, label="own input" if first else None)
+                axis.bar(place + 0.2, cell["drop_other"], 0.38, color=ORANGE, label="other input" if first else None)
+                labels.append((place, f"{percent:g} %\n{method}"))
+        axis.set_xticks([place for place, _ in labels], [label for _, label in labels], fontsize=8)
+        axis.set(ylabel="drop (gradient MSE ×10³)", title=f"{TITLES[network]}, {function} filters")
+    axes[0, 0].legend(frameon=False)
+    return finished(figure)

@@ -1,0 +1,1 @@
+"""Chapter 3: what is lost when filters are masked."""

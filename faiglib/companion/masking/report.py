@@ -1,0 +1,177 @@
+"""Masking (paper, section 4.1; supp. Tables 3-6, main Figs. 3 and 4): what is lost with the discovered filters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from faiglib.companion import paper
+from faiglib.companion.discovery import OWN_FUNCTION
+from faiglib.companion.masked import own_drops
+from faiglib.companion.statistics import interval
+from faiglib.images import datasets
+from faiglib.networks import TITLES
+
+#: Number of the supplementary table of a network and image set.
+TABLE_NUMBERS = {(cell.network, cell.image_set): cell.table for cell in paper.drops()}
+
+
+def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
+    """Mean over images per seed, then mean and standard deviation over seeds, of the paper's cells.
+
+    Returns:
+        One row per network, image set, input, percent and method: ``measured``, ``spread`` (over seeds; NaN for one
+        seed), ``low`` and ``high`` (95 % bootstrap interval of the mean over images), ``seeds``, ``images``, and the
+        paper's ``paper`` and ``paper_std`` where it has that cell.
+    """
+    cells = ["network", "image_set", "input", "percent", "method"]
+    own = own_drops(table)
+    per_seed = own.groupby([*cells, "seed"], sort=False)[value].mean().reset_index()
+    grouped = per_seed.groupby(cells, sort=False)[value]
+    result = pd.DataFrame({"measured": grouped.mean(), "spread": grouped.std(), "seeds": grouped.size()})
+    per_image = own.groupby([*cells, "image"], sort=False)[value].mean().reset_index().groupby(cells, sort=False)[value]
+    intervals = per_image.apply(lambda values: interval([values.to_numpy()], np.mean))
+    result["low"], result["high"] = intervals.str[0], intervals.str[1]
+    result["images"] = per_image.size()
+    published = pd.DataFrame([vars(cell) for cell in paper.drops()]).set_index(cells)
+    result["paper"] = published["mean"].reindex(result.index)
+    result["paper_std"] = published["std"].reindex(result.index)
+    return result.reset_index()
+
+
+def leads(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
+    """How far FAIG is ahead of the best other method in every cell of the paper's tables.
+
+    Returns:
+        One row per network, image set, input and percent: ``ratio`` of FAIG's mean to the largest of the other
+        methods', with ``low`` and ``high`` (95 % bootstrap interval over images, all methods on the same images).
+    """
+    cells = ["network", "image_set", "input", "percent"]
+    means = own_drops(table).groupby([*cells, "method", "image"], sort=False)[value].mean()
+    others = [method for method in paper.METHODS if method != "faig"]
+
+    def ratio(*samples: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
+        first, *rest = (np.mean(sample, axis=axis) for sample in samples)
+        return np.asarray(first / np.max(rest, axis=0))
+
+    rows = []
+    for keys, group in means.groupby(cells, sort=False):
+        wide = group.unstack("method")
+        samples = [wide[method].to_numpy() for method in ("faig", *others)]
+        low, high = interval(samples, ratio)
+        rows.append((*keys, float(ratio(*samples)), low, high))
+    return pd.DataFrame(rows, columns=[*cells, "ratio", "low", "high"])
+
+
+def selectivity(table: pd.DataFrame, method: str = "faig") -> pd.DataFrame:
+    """Drop and PSNR for all four combinations of input and masked filters, mean over images and seeds.
+
+    A method is selective where masking hurts the input it should and leaves the other alone. The paper shows this as
+    curves only.
+
+    Returns:
+        One row per ``network``, ``image_set``, ``percent``, ``input`` and ``filters`` (function masked): the means of
+        ``drop``, ``psnr``, ``psnr_target``, ``psnr_baseline`` and ``luminance_shift`` as of :func:`measure`, and
+        ``psnr_level``, the PSNR without the squared shift of the mean gray level in its error: what would be left if
+        the brightness were put right.
+    """
+    chosen = table[table["method"] == method]
+    error = 10 ** (-chosen["psnr"] / 10) - (chosen["luminance_shift"] / 255) ** 2
+    chosen = chosen.assign(psnr_level=-10 * np.log10(error.clip(lower=1e-10)))
+    cells = ["network", "image_set", "percent", "input", "filters"]
+    columns = ["drop", "psnr", "psnr_target", "psnr_baseline", "luminance_shift", "psnr_level"]
+    return chosen.groupby(cells, sort=False)[columns].mean().reset_index()
+
+
+def brightness_part(selectivity_table: pd.DataFrame, percent: float = 1) -> str:
+    """Sentences on what masking costs the input that should not suffer, with and without the shift of brightness.
+
+    Args:
+        selectivity_table: from :func:`selectivity`.
+        percent: of masked filters.
+    """
+    rows = selectivity_table[selectivity_table["percent"] == percent]
+    rows = rows[rows["filters"] != rows["input"].map(OWN_FUNCTION)]
+    lost = rows.assign(whole=rows["psnr_target"] - rows["psnr"], rest=rows["psnr_target"] - rows["psnr_level"])
+    means = lost.groupby("network", sort=False)[["whole", "rest"]].mean()
+    told = "; ".join(
+        f"{TITLES[str(name)]} {row.whole:.2f} dB, {row.rest:.2f} dB of which remain when the brightness is put right"
+        for name, row in means.iterrows()
+    )
+    return f"Masking {percent:g} % costs the other input, on average: {told}."
+
+
+@dataclass(frozen=True)
+class RankingVerdict:
+    """In how many cells FAIG has the largest drop, and by how much.
+
+    Attributes:
+        cells: network × image set × input × proportion.
+        won: cells in which no other method has a larger drop.
+        least_ratio, median_ratio: FAIG's drop over the largest of the other methods'.
+        random_share: median over cells of the random drop over FAIG's.
+    """
+
+    cells: int
+    won: int
+    least_ratio: float
+    median_ratio: float
+    random_share: float
+
+
+def ranking_verdict(summary_table: pd.DataFrame) -> RankingVerdict:
+    """Compare FAIG with the other methods in every cell of :func:`summary`."""
+    wide = summary_table.pivot_table(
+        index=["network", "image_set", "input", "percent"], columns="method", values="measured", sort=False
+    )
+    ratio = wide["faig"] / wide.drop(columns="faig").max(axis=1)
+    share = wide["random"] / wide["faig"]
+    return RankingVerdict(
+        len(ratio), int((ratio >= 1).sum()), float(ratio.min()), float(ratio.median()), float(share.median())
+    )
+
+
+def lost_cells(summary_table: pd.DataFrame) -> str:
+    """A sentence on the cells in which another method has a larger drop, and those in which FAIG's drop falls.
+
+    A drop measures distance from the target's output. Masking more filters can bring the output back towards it, for
+    instance by taking away a side effect such as a shift of brightness or of contrast, so a curve need not rise.
+    """
+    index = ["network", "image_set", "input", "percent"]
+    wide = summary_table.pivot_table(index=index, columns="method", values="measured", sort=False)
+    lost = wide[wide["faig"] < wide.drop(columns="faig").max(axis=1)]
+    falling = [
+        name
+        for name, drop in wide["faig"].groupby(level=[0, 1, 2], sort=False)
+        if not drop.sort_index(level="percent").is_monotonic_increasing
+    ]
+
+    def places(names: Iterable[tuple]) -> str:
+        return "; ".join(
+            f"{TITLES[one[0]]}, {datasets.title(one[1])}, {one[2]} input" + (f", {one[3]:g} %" if len(one) > 3 else "")
+            for one in names
+        )
+
+    first = "No other method is ahead in any cell."
+    if len(lost):
+        first = f"Another method is ahead in: {places(lost.index)}."
+    if not falling:
+        return f"{first} The drop of FAIG's filters grows with their number everywhere."
+    return (
+        f"{first} The drop of FAIG's filters does not grow with their number everywhere; the exceptions: "
+        f"{places(falling)}. The drop is a distance from the target's output, not a loss of quality, so masking more "
+        "can bring the output nearer again. PSNR, in the table further down, shows what is lost."
+    )
+
+
+def channel_comparison(table: pd.DataFrame, percent: float = 1) -> pd.DataFrame:
+    """The drop of FAIG's filters on gray outputs and on the blue channel, mean over images and seeds."""
+    own = own_drops(table)
+    own = own[(own["method"] == "faig") & (own["percent"] == percent)]
+    means = own.groupby(["network", "image_set", "input"], sort=False)[["drop", "drop_blue"]].mean().reset_index()
+    means["blue ÷ gray"] = means["drop_blue"] / means["drop"]
+    return means.rename(columns={"drop": "gray (as published)", "drop_blue": "blue (as released)"})

@@ -1,0 +1,175 @@
+"""Figures of the chapter on masking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+from torch import Tensor
+
+from faiglib.companion import paper
+from faiglib.companion.page.source import with_source
+from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
+from faiglib.companion.page.tables import interval, plain, spread, styled
+from faiglib.images import datasets
+from faiglib.networks import TITLES
+
+
+@with_source
+def drop_table(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_set: str) -> Styler:
+    """Supp. Tables 3-6: drop ×10³ by method, measured here and in the paper, and how far FAIG is ahead.
+
+    Args:
+        summary: from :func:`faiglib.companion.masking.report.summary`.
+        leads: from :func:`faiglib.companion.masking.report.leads`.
+        network: registry name.
+        image_set: name of the set.
+    """
+    chosen = summary[(summary["network"] == network) & (summary["image_set"] == image_set)]
+    ahead = leads[(leads["network"] == network) & (leads["image_set"] == image_set)].set_index(["input", "percent"])
+    rows = []
+    for (kind, percent), cells in chosen.groupby(["input", "percent"], sort=False):
+        by_method = cells.set_index("method")
+        row: dict[tuple[str, str], object] = {("", "input"): kind, ("", "masked"): f"{percent:g} %"}
+        for method, name in paper.METHODS.items():
+            cell = by_method.loc[method]
+            row[name, "here"] = spread(cell["measured"], cell["spread"])
+            row[name, "paper"] = spread(cell["paper"], cell["paper_std"])
+        faig = by_method.loc["faig"]
+        row["FAIG, 95 %", "here"] = interval(faig["low"], faig["high"])
+        lead = ahead.loc[(kind, percent)]
+        row["FAIG ÷ best other", "here"] = f"{lead['ratio']:.1f}×"
+        row["FAIG ÷ best other", "95 %"] = interval(lead["low"], lead["high"], 1)
+        published = faig["paper"] / by_method["paper"].drop("faig").max()
+        row["FAIG ÷ best other", "paper"] = "–" if math.isnan(published) else f"{published:.1f}×"
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    table.columns = pd.MultiIndex.from_tuples(table.columns)
+    first = chosen.iloc[0]
+    runs = f"{first['seeds']} training run" + ("s" if first["seeds"] > 1 else "")
+    caption = (
+        f"{TITLES[network]}, {first['images']} images, {runs} here and 3 in the paper. Gray here; the released script "
+        "compares blue channels. ± is over fine-tuning runs, 95 % a bootstrap interval over images. |θ − θ̄| is the "
+        "absolute change here; the released script divides it by |θ̄|."
+    )
+    return styled(table, caption=caption, uuid=f"masking-{network}-{image_set}")
+
+
+@with_source
+def selectivity_table(table: pd.DataFrame) -> Styler:
+    """PSNR of target, masked target and baseline for each input and masked function."""
+    shown = pd.DataFrame(
+        {
+            "network": table["network"].map(TITLES),
+            "image set": table["image_set"].map(datasets.title),
+            "input": table["input"],
+            "masked": table["percent"].map("{:g} %".format) + " " + table["filters"],
+            "drop ×10³": table["drop"],
+            "PSNR target": table["psnr_target"],
+            "PSNR masked": table["psnr"],
+            "brightness shift": table["luminance_shift"],
+            "PSNR masked, brightness put right": table["psnr_level"],
+            "PSNR baseline": table["psnr_baseline"],
+        }
+    )
+    numbers = {name: "{:.2f}" for name in shown.columns if name.startswith(("drop", "PSNR", "brightness"))}
+    return plain(shown, numbers)
+
+
+@with_source
+def masking_curves(table: pd.DataFrame) -> Figure:
+    """Main Fig. 3: drop against the proportion of masked filters; rows are networks, columns inputs."""
+    means = table.groupby(["network", "input", "method", "filters", "percent", "seed"], sort=False)["drop"].mean()
+    means = means.groupby(level=[0, 1, 2, 3, 4], sort=False).agg(["mean", "min", "max"]).reset_index()
+    networks, kinds = list(means["network"].unique()), list(means["input"].unique())
+    figure, axes = plt.subplots(
+        len(networks), len(kinds), figsize=(5.2 * len(kinds), 3.6 * len(networks)), squeeze=False
+    )
+    for row, network in zip(axes, networks, strict=True):
+        for axis, kind in zip(row, kinds, strict=True):
+            chosen = means[(means["network"] == network) & (means["input"] == kind)]
+            for (method, function), line in chosen.groupby(["method", "filters"], sort=False):
+                if method == "random" and function != "deblurring":
+                    continue
+                look = {"color": GRAY, "ls": "--"} if method == "random" else {"color": FUNCTION_COLOURS[function]}
+                label = "random filters" if method == "random" else f"{function} filters (FAIG)"
+                axis.plot(line["percent"], line["mean"], marker="o", ms=3, label=label, **look)
+                axis.fill_between(line["percent"], line["min"], line["max"], color=look["color"], alpha=0.15, lw=0)
+            axis.set(
+                xlabel="masked filters (%)",
+                ylabel="drop (gradient MSE ×10³)",
+                title=f"{TITLES[network]}, {kind} input",
+            )
+            axis.set_xscale("symlog", linthresh=1, linscale=0.6)
+            axis.set_xticks([0, 1, 2, 5, 10, 20, 50, 100], ["0", "1", "2", "5", "10", "20", "50", "100"])
+            axis.minorticks_off()
+    axes[0, 0].legend(frameon=False)
+    return finished(figure)
+
+
+@with_source
+def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
+    """Drops of the four methods, here (95 % over images) and in the paper (± over runs), by network and input."""
+    chosen = table[(table["image_set"] == image_set) & (table["percent"] == percent)]
+    panels = list(chosen.groupby(["network", "input"], sort=False))
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.3), squeeze=False)
+    for axis, ((network, kind), rows) in zip(axes[0], panels, strict=True):
+        place = np.arange(len(rows))
+        colours = [METHOD_COLOURS[method] for method in rows["method"]]
+        axis.bar(
+            place - 0.2,
+            rows["measured"],
+            0.38,
+            yerr=[(rows["measured"] - rows["low"]).fillna(0), (rows["high"] - rows["measured"]).fillna(0)],
+            color=colours,
+            label="measured here",
+        )
+        axis.bar(
+            place + 0.2,
+            rows["paper"],
+            0.38,
+            yerr=rows["paper_std"],
+            color=colours,
+            alpha=0.35,
+            hatch="//",
+            label="paper",
+        )
+        axis.set_xticks(place, [paper.METHODS[method] for method in rows["method"]])
+        axis.set(ylabel="drop (gradient MSE ×10³)", title=f"{TITLES[network]}, {kind} input, {percent:g} %")
+    axes[0, 0].legend(frameon=False)
+    return finished(figure)
+
+
+@with_source
+def selectivity(table: pd.DataFrame) -> Figure:
+    """PSNR lost by masking, for every input and function: large on the diagonal means selective."""
+    networks = list(table["network"].unique())
+    percents = list(table["percent"].unique())
+    figure, axes = plt.subplots(
+        len(networks), len(percents), figsize=(2.9 * len(percents), 2.7 * len(networks)), squeeze=False
+    )
+    for row, network in zip(axes, networks, strict=True):
+        for axis, percent in zip(row, percents, strict=True):
+            chosen = table[(table["network"] == network) & (table["percent"] == percent)]
+            loss = chosen.assign(loss=chosen["psnr_target"] - chosen["psnr"])
+            matrix = loss.pivot_table(index="input", columns="filters", values="loss", sort=False)
+            sns.heatmap(matrix, annot=True, fmt=".2f", cmap="Blues", vmin=0, cbar=False, square=True, ax=axis)
+            axis.set(xlabel="masked filters", ylabel="input", title=f"{TITLES[network]}, {percent:g} %")
+    return finished(figure)
+
+
+@with_source
+def gallery(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> Figure:
+    """Main Fig. 4: one row per network and input; the input, the restorations, and the ground truth."""
+    columns = 1 + len(next(iter(rows.values())))
+    figure, axes = plt.subplots(len(rows), columns, figsize=(2.4 * columns, 2.6 * len(rows)), squeeze=False)
+    for line, images in zip(axes, rows.values(), strict=True):
+        for axis, (title, image) in zip(line, [*images.items(), ("ground truth", ground_truth)], strict=True):
+            show(axis, image, title)
+    return finished(figure)

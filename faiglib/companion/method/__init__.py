@@ -1,0 +1,1 @@
+"""Chapter 2: the method, step by step."""

@@ -1,0 +1,1 @@
+"""What the pages of the book share: looks, tables, links to the source, budgets, things to move by hand."""

@@ -1,0 +1,55 @@
+"""The box at the top of a page that says what its numbers were made with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faiglib.companion.page.escaping import as_html
+from faiglib.networks import TITLES, zoo
+from faiglib.system import provenance
+from faiglib.training.recipe import paper_recipe
+
+if TYPE_CHECKING:
+    pass
+from faiglib.companion.workbench import Workbench
+
+
+def budget(bench: Workbench) -> str:
+    """HTML that says on a page what the numbers below it were made with, and what was left out."""
+    profile = bench.profile
+
+    def amount(limit: int | None, crop: int | None) -> str:
+        images = "all images" if limit is None else f"at most {limit} images a set"
+        return f"{images}, {'whole' if crop is None else f'central {crop}×{crop} pixels'}"
+
+    def trained(network: str, seed: int) -> str:
+        found = zoo.pair_entries(bench.models, network, seed)
+        iterations = " + ".join(f"{found[role].recipe['iterations']:,}" for role in ("baseline", "target"))
+        return f"{TITLES[network]} seed {seed}, {iterations} iterations, sha256 {found['target'].sha256[:8]}"
+
+    here = {
+        "profile": f"{profile.name}, on {bench.device.type.upper()}, seed {bench.seed} for test noise and chance",
+        "trained pairs": "; ".join(trained(network, seed) for network, seed in bench.pair_names),
+        "image sets": ", ".join(f"{one.title} ({len(one)} images)" for one in bench.image_sets.values()),
+        "discovery": f"{amount(profile.discovery_images, profile.discovery_crop)}, "
+        f"{profile.nodes} {profile.rule} nodes",
+        "evaluation": amount(profile.evaluation_images, profile.evaluation_crop),
+        "in the paper": "whole images, 100 left nodes, three runs trained for "
+        + " + ".join(f"{paper_recipe('srresnet', role).iterations:,}" for role in ("baseline", "target"))
+        + " iterations",
+    }
+    return budget_box(bench, here)
+
+
+def budget_box(bench: Workbench, here: dict[str, str]) -> str:
+    """The HTML of :func:`budget`: the rows, then what made the page and what is not on this machine."""
+    made = provenance.collect(bench.device)
+    commit = f", commit {made['commit'][:8]}{' with changes' if made['dirty'] else ''}" if made["commit"] else ""
+    here["made with"] = (
+        f"faiglib {made['faiglib']}{commit}, PyTorch {made['torch']}, {made['gpu'] or made['cpu']}, "
+        f"{made['cores']} cores, {made['time_utc']}"
+    )
+    if bench.missing:
+        here["not on this machine"] = f"{', '.join(bench.missing)}; therefore not on this page"
+    rows = "".join(f"<tr><th>{name}</th><td>{as_html(value)}</td></tr>" for name, value in here.items())
+    return f'<details class="budget" open><summary>Budget of this page</summary><table>{rows}</table></details>'

@@ -1,0 +1,1 @@
+"""Chapter 6: predicting an image's degradation."""

@@ -1,0 +1,1 @@
+"""Chapter 4: re-training the found filters."""

@@ -1,0 +1,137 @@
+"""Figures of the page on speed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from faiglib.companion.page.source import with_source
+from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, finished
+from faiglib.companion.speed.report import GOAL_SHARE
+from faiglib.networks import TITLES
+
+#: Smaller shares are drawn here: less than one of the filters compared.
+_LEAST_MISSED = 3e-4
+
+_PRECISIONS = {"32-true": ("float32", BLUE), "bf16-mixed": ("bfloat16", ORANGE)}
+
+
+@with_source
+def throughput(table: pd.DataFrame, peaks: Mapping[str, float]) -> Figure:
+    """Achieved GFLOP/s by work and size, in both precisions, with the peak of each.
+
+    Args:
+        table: rows of the measurement ``throughput``.
+        peaks: GFLOP/s by precision.
+    """
+    labels = list(dict.fromkeys(table["work"] + "\n" + table["size"].str.replace("x", "×")))
+    figure, axis = plt.subplots(figsize=(1.15 * len(labels) + 3.4, 3.6))
+    for offset, (precision, (title, colour)) in zip((-0.2, 0.2), _PRECISIONS.items(), strict=True):
+        chosen = table[table["precision"] == precision]
+        places = [labels.index(label) for label in chosen["work"] + "\n" + chosen["size"].str.replace("x", "×")]
+        bars = axis.bar(np.array(places) + offset, chosen["gflops"], 0.38, color=colour, label=title)
+        axis.bar_label(bars, [f"{share:.0%}" for share in chosen["share"]], fontsize=8)
+        axis.axhline(peaks[precision], color=colour, lw=1.2, ls="--", label=f"peak, {title}")
+        axis.axhline(GOAL_SHARE * peaks[precision], color=colour, lw=1, ls=":", label=f"{GOAL_SHARE:.0%} of it")
+    axis.set_xticks(range(len(labels)), labels, fontsize=8)
+    axis.set(ylabel="GFLOP/s")
+    axis.grid(axis="x", visible=False)
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return finished(figure)
+
+
+@with_source
+def averaging(table: pd.DataFrame) -> Figure:
+    """Missed share of the reference's top 1 % against the number of images averaged over, a panel per network.
+
+    Args:
+        table: the rows ``averaging`` of the measurement ``attribution``.
+    """
+    networks = list(table["network"].unique())
+    figure, axes = plt.subplots(1, len(networks), figsize=(4.6 * len(networks) + 1.6, 3.6), squeeze=False, sharey=True)
+    for axis, network in zip(axes[0], networks, strict=True):
+        schemes = table[table["network"] == network].groupby("scheme", sort=False)
+        for scheme, rows in schemes:
+            rule, nodes = str(scheme).split(",")[0].split()
+            style = {"left": ("black", "-"), "midpoint": (BLUE, "-"), "gauss-legendre": (ORANGE, "-")}[rule]
+            colour, line = (PINK, ":") if "bf16" in str(scheme) else style
+            shade = 1.0 if rule == "left" else min(1.0, 0.25 + int(nodes) / 25)
+            missed = (1 - rows["overlap"]).clip(lower=_LEAST_MISSED)
+            axis.plot(rows["images"], missed, line, color=colour, alpha=shade, marker="o", ms=3)
+            axis.annotate(
+                nodes,
+                (rows["images"].iloc[-1], missed.iloc[-1]),
+                xytext=(4, 0),
+                textcoords="offset points",
+                fontsize=7,
+                va="center",
+                color=colour,
+            )
+        axis.set(xscale="log", yscale="log", title=TITLES[network], xlabel="images averaged over")
+        images = sorted(table.loc[table["network"] == network, "images"].unique())
+        axis.set_xticks(images, [str(one) for one in images])
+        axis.xaxis.set_minor_locator(NullLocator())
+        for one in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            one(FuncFormatter(lambda value, _: f"{100 * value:.2g} %"))
+        axis.tick_params(axis="y", which="both", labelsize=8)
+    axes[0, 0].set_ylabel("missed of the top 1 %")
+    names = {"left, 100 nodes": ("black", "-"), "midpoint": (BLUE, "-"), "Gauss-Legendre": (ORANGE, "-")}
+    names["bfloat16"] = (PINK, ":")
+    handles = [Line2D([], [], color=colour, ls=line, label=name) for name, (colour, line) in names.items()]
+    axes[0, -1].legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.08, 1.0))
+    return finished(figure)
+
+
+@with_source
+def scaling(table: pd.DataFrame, exponents: Mapping[str, float]) -> Figure:
+    """Time of a ranking against each kind of amount, both axes logarithmic, with the fitted power law.
+
+    Args:
+        table: rows of the measurement ``scaling``.
+        exponents: by kind.
+    """
+    figure, axes = plt.subplots(1, len(exponents), figsize=(3.4 * len(exponents), 3.2), squeeze=False)
+    for axis, (what, power), colour in zip(axes[0], exponents.items(), itertools.cycle((BLUE, ORANGE, GREEN, PINK))):
+        rows = table[table["what"] == what]
+        amounts, times = rows["amount"].to_numpy(), rows["seconds"].to_numpy()
+        factor = np.exp(np.mean(np.log(times) - power * np.log(amounts)))
+        axis.plot(amounts, factor * amounts**power, color=GRAY, lw=1, label=f"exponent {power:.2f}")
+        axis.plot(amounts, times, "o", color=colour, ms=6)
+        axis.set(xscale="log", yscale="log", xlabel=what, ylabel="seconds" if axis is axes[0, 0] else "")
+        axis.set_xticks(amounts, [f"{amount:,.0f}" for amount in amounts], fontsize=7, rotation=45)
+        axis.xaxis.set_minor_locator(NullLocator())
+        for one in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+            one(FuncFormatter(lambda value, _: f"{value:.2g}"))
+        axis.tick_params(axis="y", which="both", labelsize=8)
+        axis.legend(frameon=False, fontsize=9)
+    return finished(figure)
+
+
+@with_source
+def per_image_gradients(table: pd.DataFrame) -> Figure:
+    """Time per image of the ways to per-image weight gradients, relative to one image at a time; a panel per size.
+
+    Args:
+        table: rows of the measurement ``per_image_gradients``.
+    """
+    crops = list(table["crop"].unique())
+    ways = list(table["way"].unique())[::-1]
+    figure, axes = plt.subplots(
+        1, len(crops), figsize=(3.2 * len(crops) + 2.6, 0.42 * len(ways) + 1.1), squeeze=False, sharey=True
+    )
+    for axis, crop in zip(axes[0], crops, strict=True):
+        times = table[table["crop"] == crop].set_index("way")["seconds"]
+        relative = (times / times["loop"])[ways]
+        bars = axis.barh(ways, relative, color=[GRAY if "bound" in way else BLUE for way in ways])
+        axis.bar_label(bars, [f"{value:.2f}" for value in relative], fontsize=8, padding=2)
+        axis.axvline(1, color="black", lw=0.8)
+        axis.set(title=f"{crop}×{crop}", xlabel="time ÷ loop", xlim=(0, 1.15 * relative.max()))
+        axis.grid(axis="y", visible=False)
+    return finished(figure)

@@ -1,0 +1,1 @@
+"""Images: files, sets, degradations, metrics, restoration, quality."""

@@ -1,0 +1,492 @@
+"""Named sets of images: where they are found, how they are fetched, and what exactly is in them.
+
+``registry.csv`` pins each downloadable file to a commit, a size and a SHA-256. A set is looked for in an
+explicit folder (argument or the environment variable ``FAIGLIB_DATA``), then in the cache of earlier
+downloads (``FAIGLIB_CACHE`` moves it); both are laid out as the ``path`` column of the registry. Nothing is
+downloaded unless :func:`fetch` is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+from torch import Tensor
+
+from faiglib.errors import DatasetError, ImageError, IncompleteError, PlaceError, StoreError
+from faiglib.images.files import center_crop, crop_to_multiple, read_image
+from faiglib.images.folders import images_by_stem
+from faiglib.images.pace import Pace, seconds_asked_for
+from faiglib.system import environment
+from faiglib.system.documents import DocumentError, parse_csv, read_text
+from faiglib.system.files import expanded, sha256_file, usual_mode
+
+if TYPE_CHECKING:
+    import pooch
+
+Where = Literal["folder", "cache", "embedded"]
+
+BASE_URL = "https://raw.githubusercontent.com"
+DOWNLOADS_AT_A_TIME = 4
+RETRIES = 2
+TIMEOUT_SECONDS = (5.0, 30.0)
+"""Longest wait for a connection, and for the next bytes on it."""
+
+PRIVATE = 0o600
+"""Permissions of temporary files, which others who share a cache could not read."""
+
+_FINAL_STATUS = frozenset(range(400, 500)) - {408, 429}
+"""Answers that asking again would not change."""
+
+_BUSY_STATUS = frozenset({429, 503})
+"""Answers that may say when to ask again."""
+
+_REGISTRY = Path(__file__).with_name("registry.csv")
+_FOLDERS = {
+    "set5": ("Set5",),
+    "set14": ("Set14",),
+    "bsd100": ("BSDS500/val",),
+    "bsd400": ("BSDS500/train", "BSDS500/test"),
+    "kodak24": ("Kodak24",),
+}
+_DIV2K = {
+    "div2k_train": tuple(f"DIV2K_train_HR/{number:04d}.png" for number in range(1, 801)),
+    "div2k_valid": tuple(f"DIV2K_valid_HR/{number:04d}.png" for number in range(801, 901)),
+}
+_SKIMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "ihc.png", "rocket.jpg")
+_TITLES = {
+    "set5": "Set5",
+    "set14": "Set14",
+    "bsd100": "BSD100 (BSDS500 val)",
+    "bsd400": "BSD400 (BSDS500 train and test)",
+    "kodak24": "Kodak24",
+    "div2k_train": "DIV2K train",
+    "div2k_valid": "DIV2K validation",
+    "skimage": "scikit-image's photographs",
+}
+
+NAMES: tuple[str, ...] = tuple(_TITLES)
+"""The names that :func:`find` knows."""
+
+
+@dataclass(frozen=True)
+class RegisteredFile:
+    """A downloadable file as pinned in ``registry.csv``.
+
+    Attributes:
+        path: Place below the data folder, with forward slashes.
+        sha256: Hash of the content, 64 hexadecimal digits.
+        bytes: Size of the content.
+        repository: Owner and name of the GitHub repository.
+        commit: Commit of that repository.
+        path_in_repository: Place of the file in that commit.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+    repository: str
+    commit: str
+    path_in_repository: str
+
+    def url(self, base_url: str = BASE_URL) -> str:
+        """Address of the file below ``base_url``."""
+        return f"{base_url.rstrip('/')}/{quote(f'{self.repository}/{self.commit}/{self.path_in_repository}')}"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images under a name.
+
+    Attributes:
+        name: One of :data:`NAMES`, or the name of the user's folder.
+        title: The name as printed in tables.
+        paths: The files.
+        where: ``"folder"`` for the user's own, ``"cache"`` for earlier downloads, ``"embedded"`` for images
+            inside an installed package.
+    """
+
+    name: str
+    title: str
+    paths: tuple[Path, ...]
+    where: Where
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.paths)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the file names and the hashes of their contents, wherever the files lie."""
+        lines = (f"{path.name} {sha256_file(path)}\n" for path in self.paths)
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def select(self, limit: int | None = None) -> tuple[Path, ...]:
+        """At most ``limit`` of the files, evenly spaced; all of them without a limit.
+
+        Raises:
+            DatasetError: ``limit`` is less than 1.
+        """
+        count = len(self.paths)
+        if limit is None or limit >= count:
+            return self.paths
+        if limit < 1:
+            raise DatasetError(f"{limit} images of {self.title} were asked for; at least 1 was expected")
+        return tuple(self.paths[(2 * index + 1) * count // (2 * limit)] for index in range(limit))
+
+    def load(
+        self, limit: int | None = None, crop: int | None = None, multiple: int = 12
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Read the images one after the other.
+
+        Args:
+            limit: Take at most that many images, evenly spaced (:meth:`select`).
+            crop: Take the central square of at most ``crop`` pixels a side.
+            multiple: Height and width are cut down to a multiple of this; 12 suits the scales 2, 3 and 4,
+                and 1 keeps every pixel.
+
+        Yields:
+            The file's name without ending, and the image, (1, 3, H, W) in [0, 1].
+
+        Raises:
+            DatasetError: ``limit`` is less than 1.
+            ImageError: A file cannot be read, or is smaller than ``multiple``.
+        """
+        for path in self.select(limit):
+            image = read_image(path, warn=not _is_builtin(self))
+            side = min(image.shape[-2:]) if crop is None else min(crop, *image.shape[-2:])
+            if side < multiple:
+                raise ImageError(f"image {path} is used with {side} pixels a side; at least {multiple} were expected")
+            if crop is not None:
+                image = center_crop(image, side // multiple * multiple)
+            yield path.stem, crop_to_multiple(image, multiple).contiguous()
+
+
+def title(name: str) -> str:
+    """The name of a set as printed in tables.
+
+    Raises:
+        DatasetError: The name is unknown.
+    """
+    _require_known(name)
+    return _TITLES[name]
+
+
+def registered_files(name: str) -> tuple[RegisteredFile, ...]:
+    """The downloadable files of a set, in the order of its images; none for sets that are not downloaded.
+
+    Raises:
+        DatasetError: The name is unknown.
+    """
+    _require_known(name)
+    registry = _registry()
+    return tuple(
+        file for folder in _FOLDERS.get(name, ()) for file in registry if file.path.rpartition("/")[0] == folder
+    )
+
+
+def cache_folder() -> Path:
+    """The folder of downloads: ``FAIGLIB_CACHE`` if set, else the operating system's place for caches."""
+    if chosen := environment.folder("FAIGLIB_CACHE"):
+        return chosen
+    import pooch
+
+    found = Path(pooch.os_cache("faiglib"))
+    if not found.is_absolute():  # what begins with ~ where there is no home
+        raise PlaceError("there is no home folder for a cache of images; let FAIGLIB_CACHE name one")
+    return found
+
+
+def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
+    """Find a set that is on this machine; nothing is downloaded.
+
+    A set counts only when every one of its files is there, with its registered content.
+
+    Args:
+        name: One of :data:`NAMES`.
+        data_dir: Folder to look in first; by default the environment variable ``FAIGLIB_DATA``.
+
+    Raises:
+        IncompleteError: Some of its files are here, and others are missing or have other content.
+        DatasetError: The name is unknown, ``data_dir`` does not exist, or the set is missing; the sentence says where
+            it was looked for and how to get it.
+    """
+    _require_known(name)
+    if name == "skimage":
+        return _embedded()
+    shortcomings = []
+    for folder, where in _places(data_dir):
+        shortcoming = _shortcoming(name, folder)
+        if shortcoming is None:
+            return _image_set(name, folder, where)
+        shortcomings.append(shortcoming)
+    kind = DatasetError if all(one.startswith("it is not in") for one in shortcomings) else IncompleteError
+    raise kind(f"{title(name)} was not found: {' and '.join(shortcomings)}; {_remedy(name)}")
+
+
+def from_folder(path: str | os.PathLike[str]) -> ImageSet:
+    """The images of the user's own folder, sorted by name.
+
+    Raises:
+        DatasetError: The folder is missing, holds no image, or two images differ in nothing but their ending.
+    """
+    paths = tuple(images_by_stem(path).values())
+    name = Path(path).resolve().name
+    return ImageSet(name=name, title=name, paths=paths, where="folder")
+
+
+def fetch(
+    name: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    base_url: str = BASE_URL,
+    progress: bool = True,
+) -> ImageSet:
+    """Download what is missing of a set, each file from its pinned commit and checked against its SHA-256.
+
+    Files that are there with the right content are kept, so an interrupted download is resumed.
+
+    Args:
+        name: One of :data:`NAMES`; nothing is downloaded for ``"skimage"``.
+        data_dir: Folder to download into; by default the cache.
+        base_url: Server that answers ``/<repository>/<commit>/<path>``.
+        progress: Whether a progress bar over the files is shown on the terminal.
+
+    Raises:
+        DatasetError: The name is unknown, the set cannot be downloaded by faiglib, or a file could not be
+            fetched; nothing half-written stays under a final name.
+    """
+    _require_known(name)
+    if name == "skimage":
+        return _embedded()
+    files = registered_files(name)
+    if not files:
+        raise DatasetError(f"{title(name)} is not downloaded by faiglib; {_remedy(name)}")
+    folder = cache_folder() if data_dir is None else expanded(data_dir)
+    import pooch
+    from tqdm.auto import tqdm
+
+    source = pooch.create(
+        path=folder,
+        base_url="",
+        registry={file.path: f"sha256:{file.sha256}" for file in files},
+        urls={file.path: file.url(base_url) for file in files},
+        retry_if_failed=RETRIES,
+    )
+    try:  # before the threads, since pooch's own way fails when two of them make one folder
+        for file in files:
+            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{title(name)} could not be fetched: {_reason(error)}") from error
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    executor = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
+    try:
+        pace, mode = Pace(), usual_mode()
+        jobs = [executor.submit(_download, source, file, base_url, pace, mode) for file in files]
+        for job in tqdm(as_completed(jobs), title(name), len(jobs), unit="file", disable=not progress):
+            job.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+        logger.setLevel(level)
+    return _image_set(name, folder, "cache" if data_dir is None else "folder")
+
+
+def _is_builtin(image_set: ImageSet) -> bool:
+    """Whether the set is one of :data:`NAMES` and not a user's folder that happens to have such a name."""
+    return _TITLES.get(image_set.name) == image_set.title
+
+
+def _require_known(name: str) -> None:
+    if name not in _TITLES:
+        raise DatasetError(f"there is no image set named {name!r}; the names are {', '.join(NAMES)}")
+
+
+@cache
+def _registry() -> tuple[RegisteredFile, ...]:
+    words = ("path", "sha256", "github_repository", "commit", "path_in_repository")
+    try:
+        rows = parse_csv(read_text(_REGISTRY), dict.fromkeys(words, str) | {"bytes": int})
+    except (OSError, DocumentError) as error:
+        raise DatasetError(f"the registry of images {_REGISTRY} cannot be read: {error}") from None
+    for row in rows:
+        if not _is_below(row["path"]) or not _is_below(row["path_in_repository"]) or row["bytes"] < 1:
+            raise DatasetError(f"the registry of images {_REGISTRY} lists {row['path'][:80]!r}, which is no such file")
+    return tuple(
+        RegisteredFile(
+            path=row["path"],
+            sha256=row["sha256"],
+            bytes=row["bytes"],
+            repository=row["github_repository"],
+            commit=row["commit"],
+            path_in_repository=row["path_in_repository"],
+        )
+        for row in rows
+    )
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path stays in the folder that it is taken from, on every system."""
+    pure = PureWindowsPath(path)
+    return bool(pure.name) and not pure.anchor and ".." not in pure.parts and "\\" not in path
+
+
+def _expected(name: str) -> list[tuple[str, int | None, str | None]]:
+    """Path below the data folder, size and SHA-256 (None where they are not registered) of each file of a set."""
+    if name in _DIV2K:
+        return [(path, None, None) for path in _DIV2K[name]]
+    return [(file.path, file.bytes, file.sha256) for file in registered_files(name)]
+
+
+def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Where]]:
+    """The folders to look in, in this order."""
+    origin = "" if data_dir is not None else " (from FAIGLIB_DATA)"
+    if folder := expanded(data_dir) if data_dir is not None else environment.folder("FAIGLIB_DATA"):
+        if not folder.is_dir():
+            raise PlaceError(f"data folder {folder}{origin} does not exist or is not a folder")
+        yield folder, "folder"
+    yield cache_folder(), "cache"
+
+
+def _shortcoming(name: str, folder: Path) -> str | None:
+    """What keeps the set in ``folder`` from being complete, or None."""
+    expected = _expected(name)
+    bad = [path for path, size, digest in expected if not _is_good(folder / path, size, digest)]
+    if not bad:
+        return None
+    if not any((folder / path).exists() for path, *_ in expected):
+        return f"it is not in {folder}"
+    return (
+        f"{len(bad)} of its {len(expected)} files are missing, cannot be read or have other content in {folder}, the "
+        f"first {bad[0]}"
+    )
+
+
+def _is_good(path: Path, size: int | None, digest: str | None) -> bool:
+    """Whether a file is the registered one; of one that is not registered, whether it holds anything."""
+    try:
+        found = path.stat()
+        if size is None or digest is None:
+            return found.st_size > 0 and os.access(path, os.R_OK)
+        return found.st_size == size and _digest(path, found.st_size, found.st_mtime_ns) == digest
+    except (OSError, StoreError):
+        return False
+
+
+@lru_cache(maxsize=8192)
+def _digest(path: Path, _size: int, _changed: int) -> str:
+    """SHA-256 of a file, computed once as long as it does not change."""
+    return sha256_file(path)
+
+
+def _remedy(name: str) -> str:
+    if name in _DIV2K:
+        subfolder = _DIV2K[name][0].partition("/")[0]
+        return (
+            f"download {subfolder} from https://data.vision.ee.ethz.ch/cvl/DIV2K/ and "
+            f"let FAIGLIB_DATA name the folder that holds it"
+        )
+    return f"`faiglib fetch {name}` downloads it"
+
+
+def _image_set(name: str, folder: Path, where: Where) -> ImageSet:
+    paths = tuple(folder / path for path, *_ in _expected(name))
+    return ImageSet(name=name, title=title(name), paths=paths, where=where)
+
+
+def _embedded() -> ImageSet:
+    """Photographs inside the scikit-image wheel, addressed by path so that nothing is downloaded."""
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise DatasetError("scikit-image, whose photographs were asked for, is not installed")
+    folder = Path(spec.origin).parent / "data"
+    paths = tuple(folder / file for file in _SKIMAGE)
+    for path in paths:
+        if not path.is_file():
+            raise DatasetError(f"the installed scikit-image lacks its photograph {path}")
+    return ImageSet(name="skimage", title=title("skimage"), paths=paths, where="embedded")
+
+
+def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str, pace: Pace, mode: int) -> None:
+    """Fetch one file into the folder of ``source`` unless it is there already."""
+    import requests
+
+    url = file.url(base_url)
+
+    def download(url: str, output_file: str, _source: pooch.Pooch) -> None:
+        for attempt in range(RETRIES + 1):
+            pace.wait()
+            try:
+                return _transfer(url, Path(output_file), file.bytes)
+            except requests.HTTPError as error:
+                if error.response is None:
+                    raise
+                status, asked = error.response.status_code, error.response.headers.get("Retry-After")
+                asked_often = status in _BUSY_STATUS and asked is not None and attempt == RETRIES
+                if status in _FINAL_STATUS or asked_often:
+                    raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
+                if status not in _BUSY_STATUS or asked is None:
+                    raise  # and let pooch try again in its own way
+                pace.slow_down(seconds_asked_for(asked), url)
+
+    try:
+        fetched = Path(source.fetch(file.path, downloader=download))
+        if stat.S_IMODE(fetched.stat().st_mode) == PRIVATE:
+            fetched.chmod(mode)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
+        raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
+
+
+def _transfer(url: str, path: Path, size: int) -> None:
+    """Write what a server answers into a file, and stop as soon as it is longer than what is registered.
+
+    Raises:
+        requests.RequestException: there is no answer, or another one.
+        DatasetError: the answer is compressed, which nobody asked for, or longer than the file.
+    """
+    import requests
+
+    headers = {"Accept-Encoding": "identity"}
+    with requests.get(url, stream=True, timeout=TIMEOUT_SECONDS, headers=headers) as answer, path.open("wb") as file:
+        answer.raise_for_status()
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise DatasetError(f"{url} could not be fetched: the server sends it compressed, which was not asked for")
+        left = size
+        for chunk in answer.iter_content(1 << 16):
+            left -= len(chunk)
+            if left < 0:
+                raise DatasetError(f"{url} could not be fetched: it is longer than the {size:,} bytes registered")
+            file.write(chunk)
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    match error:
+        case requests.HTTPError() if error.response is not None:
+            return f"the server answered {error.response.status_code} {error.response.reason}"
+        case requests.Timeout():
+            return f"no answer within {TIMEOUT_SECONDS[0]:g} s to connect or {TIMEOUT_SECONDS[1]:g} s to read"
+        case requests.exceptions.ChunkedEncodingError():
+            return "the transfer broke off"
+        case requests.ConnectionError():
+            return "the server cannot be reached or stopped answering"
+        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidSchema():
+            return "the address is not valid"
+        case requests.exceptions.MissingSchema():
+            return "the address does not start with https://"
+        case requests.RequestException():
+            return str(error)
+        case OSError():
+            return f"{error.filename or 'the folder'} cannot be written ({error.strerror or error})"
+    return "its content does not have the registered SHA-256"

@@ -1,0 +1,1 @@
+"""Networks of one branch against networks of two."""

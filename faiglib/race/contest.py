@@ -1,0 +1,413 @@
+"""The race of supp. Table 2: two-branch networks against one-branch networks, equally trained, in one command.
+
+Every network is trained with every seed; within a seed all see the same crops, kernels and noise. The run can be
+interrupted at any time and goes on where it stopped. What it finds is written into a folder as it comes:
+
+- ``psnr.csv``: dB by entrant, seed, image and width of the blur, on RGB and Y;
+- ``curves.csv``: the logs of all training runs;
+- ``race.json``: budget, data, and what machine made it;
+- ``weights/``: the networks of the first seed in half precision. All networks are measured with weights so rounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from faiglib.errors import FaiglibError
+from faiglib.images import datasets
+from faiglib.images.blind_degradations import DASR_SIGMA, GAUSSIAN8, SCALE, degrade
+from faiglib.images.datasets import ImageSet
+from faiglib.images.metrics import psnr, psnr_y
+from faiglib.images.restoration import restore
+from faiglib.networks import build
+from faiglib.networks.weights import fit
+from faiglib.race.recipes import BlindRecipe
+from faiglib.system import provenance
+from faiglib.system.documents import DocumentError, MadeOn, parse_csv, read_text
+from faiglib.system.files import sha256_file, write_rows_atomic, write_text_atomic
+from faiglib.system.tensors import State, save_weights
+from faiglib.training.fabric import Fabric
+from faiglib.training.patches import large_enough
+from faiglib.training.trainer import TrainingResult, train
+
+#: Pixels left out on every side when networks are judged, in the paper and here.
+BORDER = 4
+#: Widths of the test blur in HR pixels: that of DASR, then those of DAN.
+WIDTHS = (DASR_SIGMA, *GAUSSIAN8)
+#: Width of the blur in the images that training curves are measured on.
+CURVE_WIDTH = 2.4
+#: Points of a training curve.
+POINTS = 20
+_BATCH = 20
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One network of the race.
+
+    Attributes:
+        key: its name in files; the same in all presets.
+        title: as printed.
+        network: registry name.
+        options: of the constructor, besides the scale.
+    """
+
+    key: str
+    title: str
+    network: str
+    options: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A two-branch network, the one-branch network of equal budget, and half of that: keys of entrants.
+
+    The half is the control: a race that cannot tell it from the whole could not tell two branches from one, either.
+    """
+
+    two: str
+    one: str
+    half: str
+
+
+#: By the name of the two-branch network.
+CONTESTS = {"dan": Contest("dan", "one_dan", "half_dan"), "dasr": Contest("dasr", "one_dasr", "half_dasr")}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A budget for the race, the same for all its networks.
+
+    Attributes:
+        name: the word that chooses it.
+        entrants: the networks.
+        seeds: of weights and draws.
+        iterations: of every network, in the joint phase for DASR.
+        encoder_iterations: that DASR's encoder is trained before, in addition.
+        batch, patch: samples per step, side of their ground truth in pixels.
+        peak_lr: of all networks. encoder_lr: of DASR's first phase.
+        queue, momentum: of DASR's contrast.
+        precision: of the training, in Fabric's words; measured is in float32.
+        training_images: None is all.
+        images: test images, None is all.
+        crop: side of their central crop in HR pixels, None is the whole image.
+    """
+
+    name: str
+    entrants: tuple[Entrant, ...]
+    seeds: tuple[int, ...]
+    iterations: int
+    encoder_iterations: int
+    batch: int
+    patch: int
+    peak_lr: float
+    encoder_lr: float
+    queue: int
+    momentum: float
+    precision: str
+    training_images: int | None
+    images: int | None
+    crop: int | None
+
+    def entrant(self, key: str) -> Entrant:
+        """The entrant of that key."""
+        return next(one for one in self.entrants if one.key == key)
+
+    def recipe(self, entrant: Entrant, seed: int, role: str = "restoration") -> BlindRecipe:
+        """How an entrant is trained; ``role`` as in :class:`BlindRecipe`."""
+        encoder = role == "encoder"
+        return BlindRecipe(
+            entrant.network,
+            role,
+            seed,
+            self.encoder_iterations if encoder else self.iterations,
+            self.batch,
+            self.patch,
+            self.encoder_lr if encoder else self.peak_lr,
+            options=entrant.options,
+            queue=self.queue,
+            momentum=self.momentum,
+        )
+
+
+def _entrants(dan: dict[str, int], dasr: dict[str, int], features: int, blocks: tuple[int, int]) -> tuple[Entrant, ...]:
+    def one(key: str, count: int) -> Entrant:
+        return Entrant(
+            key, f"SRResNet, {count} block{'s' * (count > 1)}", "srresnet", {"features": features, "blocks": count}
+        )
+
+    return (
+        Entrant("dan", f"DAN, {dan['blocks']} blocks", "dan", dan),
+        one("one_dan", blocks[0]),
+        one("half_dan", blocks[0] // 2),
+        Entrant("dasr", f"DASR, {dasr['groups']} × {dasr['blocks']} blocks", "dasr", dasr),
+        one("one_dasr", blocks[1]),
+        one("half_dasr", blocks[1] // 2),
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="cpu",
+            entrants=_entrants({"features": 32, "blocks": 10}, {"features": 32, "groups": 3, "blocks": 3}, 32, (19, 6)),
+            seeds=(0, 1, 2),
+            iterations=1000,
+            encoder_iterations=200,
+            batch=8,
+            patch=96,
+            peak_lr=1e-3,
+            encoder_lr=1e-3,
+            queue=1024,
+            momentum=0.99,
+            precision="bf16-mixed",
+            training_images=None,
+            images=100,
+            crop=120,
+        ),
+        Preset(
+            name="full",
+            entrants=_entrants(
+                {"features": 64, "blocks": 40}, {"features": 64, "groups": 5, "blocks": 5}, 64, (54, 27)
+            ),
+            seeds=(0, 1, 2),
+            iterations=10_000,
+            encoder_iterations=2_000,
+            batch=16,
+            patch=128,
+            peak_lr=2e-4,
+            encoder_lr=1e-3,
+            queue=8192,
+            momentum=0.999,
+            precision="bf16-mixed",
+            training_images=None,
+            images=None,
+            crop=None,
+        ),
+        Preset(
+            name="quick",
+            entrants=_entrants(
+                {"features": 32, "blocks": 2, "loops": 2}, {"features": 16, "groups": 1, "blocks": 1}, 16, (4, 2)
+            ),
+            seeds=(0, 1),
+            iterations=24,
+            encoder_iterations=12,
+            batch=4,
+            patch=48,
+            peak_lr=1e-3,
+            encoder_lr=1e-3,
+            queue=64,
+            momentum=0.9,
+            precision="32-true",
+            training_images=8,
+            images=4,
+            crop=48,
+        ),
+    )
+}
+
+
+def get(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        FaiglibError: there is none.
+    """
+    if name not in PRESETS:
+        raise FaiglibError(f"unknown race {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """Test images in every width of the blur.
+
+    Attributes:
+        names: of the images.
+        ground_truth: each (1, 3, H, W) in [0, 1].
+        low: by width, each (1, 3, H/4, W/4), 8-bit values.
+        digest: of the files and of what was taken of them.
+    """
+
+    __test__ = False  # no test class, whatever its name
+
+    names: tuple[str, ...]
+    ground_truth: tuple[Tensor, ...]
+    low: Mapping[float, tuple[Tensor, ...]]
+    digest: str
+
+    @classmethod
+    def of(cls, image_set: ImageSet, limit: int | None, crop: int | None) -> TestImages:
+        """Degrade (at most ``limit``) images of a set (their central ``crop``) by every width of :data:`WIDTHS`."""
+        loaded = list(image_set.load(limit, crop))
+        truths = tuple(image for _, image in loaded)
+        low = {width: tuple(degrade(image, width) for image in truths) for width in WIDTHS}
+        digest = hashlib.sha256(json.dumps([image_set.digest, limit, crop, WIDTHS, BORDER]).encode()).hexdigest()
+        return cls(tuple(name for name, _ in loaded), truths, low, digest)
+
+
+Row = dict[str, Any]
+
+
+@torch.no_grad()
+def measure(network: nn.Module, images: TestImages, device: torch.device) -> list[Row]:
+    """PSNR of a network, 8-bit outputs, 4-pixel border: a row per ``image`` and ``width``, dB on ``rgb`` and ``y``."""
+    network = network.to(device).eval()
+    rows = []
+    for width, low in images.low.items():
+        for chosen in _equal_sizes(low):
+            restored = restore(network, torch.cat([low[n] for n in chosen]).to(device))
+            truth = torch.cat([images.ground_truth[n] for n in chosen]).to(device)
+            values = zip(psnr(restored, truth, BORDER).tolist(), psnr_y(restored, truth, BORDER).tolist(), strict=True)
+            for n, (rgb, y) in zip(chosen, values, strict=True):
+                rows.append({"image": images.names[n], "width": width, "rgb": round(rgb, 4), "y": round(y, 4)})
+    return rows
+
+
+def _equal_sizes(tensors: Sequence[Tensor]) -> Iterable[list[int]]:
+    """Numbers of tensors that fit into one batch."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, tensor in enumerate(tensors):
+        groups.setdefault(tuple(tensor.shape), []).append(number)
+    for numbers in groups.values():
+        for first in range(0, len(numbers), _BATCH):
+            yield numbers[first : first + _BATCH]
+
+
+def rounded(state: Mapping[str, Tensor]) -> State:
+    """Weights in half precision; vectors, such as biases and the statistics of batch normalisation, as they are."""
+    return {
+        name: tensor.half() if tensor.is_floating_point() and tensor.dim() > 1 else tensor
+        for name, tensor in state.items()
+    }
+
+
+def restored_network(entrant: Entrant, state: Mapping[str, Tensor]) -> nn.Module:
+    """The entrant with weights of :func:`rounded` or of a file."""
+    return fit(
+        build(entrant.network, scale=SCALE, **entrant.options),
+        {name: tensor.float() for name, tensor in state.items()},
+        f"the weights of {entrant.title}",
+    )
+
+
+def train_entrant(
+    preset: Preset, entrant: Entrant, seed: int, images: Sequence[Tensor], folder: Path, fabric: Fabric, progress: bool
+) -> dict[str, TrainingResult]:
+    """Train one network with one seed, or go on with it; the results by phase, ``restoration`` last."""
+    low, truth = _curve_images()
+    options: dict[str, Any] = {"fabric": fabric, "progress": progress}
+
+    def phase(role: str, **more: Any) -> TrainingResult:
+        recipe = preset.recipe(entrant, seed, role)
+        every = max(1, recipe.iterations // POINTS)
+        return train(recipe, images, run_dir=folder / role, log_every=every, **options, **more)
+
+    results = {}
+    initial = None
+    if entrant.network == "dasr":
+        results["encoder"] = phase("encoder")
+        initial = results["encoder"].state
+    results["restoration"] = phase("restoration", initial=initial, validation={"blurry": (low, truth)})
+    return results
+
+
+def _curve_images() -> tuple[Tensor, Tensor]:
+    truth = torch.cat([image for _, image in datasets.find("skimage").load(crop=96)])
+    return degrade(truth, CURVE_WIDTH), truth
+
+
+def run(
+    preset: Preset,
+    training_set: ImageSet,
+    test_set: ImageSet,
+    out: Path,
+    record: Path,
+    fabric: Fabric,
+    *,
+    progress: bool = True,
+) -> None:
+    """Run the race, or go on with it, and keep the record up to date.
+
+    Args:
+        preset: the budget.
+        training_set: ground-truth images of the training.
+        test_set: images that the networks are judged on.
+        out: folder of the training runs, one race a folder.
+        record: folder of the results.
+        fabric: launched; one process of the preset's precision.
+        progress: show progress bars.
+
+    Raises:
+        TrainingError: ``out`` holds another race, or see :func:`faiglib.training.trainer.train`.
+    """
+    images = list(large_enough(training_set, preset.patch, preset.training_images))
+    tests = TestImages.of(test_set, preset.images, preset.crop)
+    measured: list[Row] = []
+    curves: list[Row] = []
+    seconds: dict[str, float] = {}
+    for seed in preset.seeds:
+        for entrant in preset.entrants:
+            folder = out / f"{entrant.key}-seed{seed}"
+            label = {"entrant": entrant.key, "seed": seed}
+            results = train_entrant(preset, entrant, seed, images, folder, fabric, progress)
+            state = rounded(results["restoration"].state)
+            measured += [{**label, **row} for row in _measured_once(entrant, state, tests, folder, fabric.device)]
+            for phase, result in results.items():
+                curves += [{**label, "phase": phase, **row} for row in result.log]
+                seconds[f"{entrant.key}-seed{seed}-{phase}"] = round(result.seconds, 1)
+            if seed == preset.seeds[0]:
+                save_weights(record / "weights" / f"{entrant.key}.safetensors", state)
+            write_rows_atomic(record / "psnr.csv", measured)
+            write_rows_atomic(record / "curves.csv", curves)
+            description = {
+                "preset": asdict(preset),
+                "complete": len(seconds) == len(preset.seeds) * (len(preset.entrants) + 1),
+                "training_set": [training_set.name, training_set.digest, len(images)],
+                "test_set": [test_set.name, test_set.digest, len(tests.names)],
+                "seconds": seconds,
+                "made_on": provenance.collect(fabric.device),
+            }
+            write_text_atomic(record / "race.json", json.dumps(description, indent=1) + "\n")
+
+
+def _measured_once(entrant: Entrant, state: State, tests: TestImages, folder: Path, device: torch.device) -> list[Row]:
+    """Rows of :func:`measure`, read if these weights were measured on these images before."""
+    weights = sha256_file(folder / "restoration" / "weights.safetensors")
+    path = folder / f"psnr-{hashlib.sha256((weights + tests.digest).encode()).hexdigest()[:16]}.csv"
+    if not path.exists():
+        write_rows_atomic(path, measure(restored_network(entrant, state), tests, device))
+    return read_csv(path)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``race.json`` says of a race: sets are name, digest, number of images; seconds by training run."""
+
+    preset: Preset
+    complete: bool
+    training_set: tuple[str, str, int]
+    test_set: tuple[str, str, int]
+    seconds: dict[str, float]
+    made_on: MadeOn
+
+
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a file of the record; numbers are numbers, an empty field is left out."""
+    kinds = {"entrant": str, "phase": str, "image": str, "seed": int, "step": int}
+    try:
+        text = read_text(path)
+        names = text.partition("\n")[0].strip().split(",")
+        rows = parse_csv(text, {name: kinds.get(name, float) for name in names})
+        return [{name: cell for name, cell in row.items() if cell == cell and cell != ""} for row in rows]
+    except (OSError, DocumentError) as error:
+        raise FaiglibError(f"the record {path} of the race cannot be read: {error}") from None

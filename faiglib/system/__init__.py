@@ -1,0 +1,1 @@
+"""What everything stands on: files, tensors, devices, interruption, provenance, stored results."""

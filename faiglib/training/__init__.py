@@ -1,0 +1,1 @@
+"""Training: recipe, trainer, checkpoint, what it is for, patches, runs, publishing."""

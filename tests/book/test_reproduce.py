@@ -1,0 +1,487 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from bookmaker import api, check, data, docstrings, drift, driver, html, stage
+from bookmaker.errors import BookError
+from bookmaker.layout import Layout
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+NOTEBOOK = """# %% [markdown]
+# # Chapter {number}
+
+# %% tags=["parameters"]
+profile = "none"
+device = "none"
+seed = -1
+data_dir = "none"
+models_dir = "none"
+
+# %%
+from pathlib import Path
+
+with Path("../runs.txt").open("a") as file:
+    file.write("{number} {{}} {{}} {{}} {{}}\\n".format(profile, device, seed, data_dir))
+
+# %%
+import sys
+
+print("to stderr: " + "se" + "cret", file=sys.stderr)
+print("seed is " + str(seed))
+{code}
+"""
+
+CONFIG = """title: Tiny
+author: nobody
+only_build_toc_files: true
+execute:
+  execute_notebooks: "off"
+sphinx:
+  recursive_update: true
+  config:
+    nb_output_stderr: remove
+    html_theme_options:
+      navbar_persistent: []
+"""
+
+
+class Sets:
+    """Image sets as a test wants them."""
+
+    def __init__(self, here: dict[str, str] | None = None, remote: dict[str, str] | None = None) -> None:
+        self.here = {"skimage": "s", "set14": "a"} if here is None else here
+        self.remote = remote or {}
+        self.fetched: list[str] = []
+
+    def find(self, name: str, /) -> tuple[str, str]:
+        if name not in self.here:
+            raise data.SetMissing(f"{name} is nowhere.")
+        return name.title(), self.here[name]
+
+    def fetch(self, name: str, /) -> tuple[str, str]:
+        self.fetched.append(name)
+        if name not in self.remote:
+            raise data.SetMissing(f"{name} cannot be fetched.")
+        return name.title(), self.remote[name]
+
+
+def write_notebook(root: Path, name: str, code: str = "") -> None:
+    (root / "notebooks" / f"{name}.py").write_text(NOTEBOOK.format(number=name[:2], code=code), encoding="utf-8")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A small project, in a folder whose name is not plain."""
+    tmp_path = tmp_path / "Zoë's books 数"
+    tmp_path.mkdir()
+    for folder in ("book", "notebooks", "faiglib", "models"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "_config.yml").write_text(CONFIG)
+    (tmp_path / "book" / "index.md").write_text("# Tiny\n\nHello.\n")
+    (tmp_path / "book" / "_toc.yml").write_text(
+        "format: jb-book\nroot: index\nchapters:\n  - file: notebooks/01_one\n  - file: notebooks/02_two\n"
+    )
+    (tmp_path / "faiglib" / "module.py").write_text("")
+    write_notebook(tmp_path, "01_one")
+    write_notebook(tmp_path, "02_two")
+    return tmp_path
+
+
+@pytest.fixture
+def _no_html(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "build", lambda layout, *, strict: None)
+
+
+def reproduce(root: Path, *arguments: str, sets: Sets | None = None) -> int:
+    return driver.main(["--root", str(root), "--profile", "quick", *arguments], sets=sets or Sets())
+
+
+def runs(root: Path) -> list[str]:
+    path = root / "runs.txt"
+    found = [line.split()[0] for line in path.read_text().splitlines()] if path.exists() else []
+    path.unlink(missing_ok=True)
+    return found
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_executes_once_and_again_only_what_has_changed(root, capsys):
+    assert reproduce(root, "--device", "cpu", "--data-dir", str(root / "models")) == 0
+    assert (root / "runs.txt").read_text().splitlines()[0] == f"01 quick cpu 0 {root / 'models'}"
+    assert runs(root) == ["01", "02"]
+    executed = nbformat.read(root / "build/notebooks/01_one.ipynb", as_version=4)
+    assert "seed is 0" in json.dumps(executed)
+    assert "executing (not executed yet)" in capsys.readouterr().out
+
+    first = ["--device", "cpu", "--data-dir", str(root / "models")]
+    assert reproduce(root, *first) == 0
+    assert runs(root) == []
+    assert capsys.readouterr().out.count("up to date") == 2
+
+    write_notebook(root, "02_two", code="print('more')")
+    assert reproduce(root, *first) == 0
+    assert runs(root) == ["02"]
+    assert "[2/2] 02_two: executing (changed: notebook)" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_no_html")
+@pytest.mark.parametrize("part", ["parameters", "faiglib", "models", "images", "recorded results"])
+def test_every_ingredient_counts(root, capsys, part):
+    (root / "notebooks" / "02_two.py").unlink()
+    (root / "book" / "_toc.yml").write_text("root: index\nchapters:\n  - file: notebooks/01_one\n")
+    assert reproduce(root) == 0
+    runs(root)
+    arguments, sets = [], Sets()
+    if part == "parameters":
+        arguments = ["--seed", "7"]
+    elif part == "faiglib":
+        (root / "faiglib" / "module.py").write_text("x = 1\n")
+    elif part == "models":
+        (root / "models" / "net.safetensors").write_bytes(b"weights")
+    elif part == "images":
+        sets = Sets({"skimage": "s", "set14": "other bytes"})
+    else:
+        (root / "results" / "race").mkdir(parents=True)
+        (root / "results" / "race" / "run.csv").write_text("a,b\n")
+    capsys.readouterr()
+    assert reproduce(root, *arguments, sets=sets) == 0
+    assert runs(root) == ["01"]
+    assert f"executing (changed: {part})" in capsys.readouterr().out
+
+
+MEASURING = """
+import json, os
+from pathlib import Path
+folder = Path(os.environ["FAIGLIB_BUILD"]) / "results" / "quick"
+folder.mkdir(parents=True, exist_ok=True)
+header, values = {table!r}
+(folder / "{name}.csv").write_text(header + "\\n" + values.format({drop}) + "\\n")
+made_by = dict(seed=0, weights=dict(srresnet={{"0": "a"}}), image_sets=dict(set14="b"))
+(folder / "{name}.json").write_text(json.dumps(made_by))
+"""
+CELLS = {
+    "masking": ("network,image_set,input,percent,method,measured", "srresnet,set14,blurry,1,faig,{}"),
+    "centroids": ("network,method,filters,centroid", "srresnet,faig,deblurring,{}"),
+}
+
+
+def keep_table(root: Path, drop: float, notebook: str = "01_one", name: str = "masking") -> None:
+    """Let a chapter measure something."""
+    write_notebook(root, notebook, code=MEASURING.format(table=CELLS[name], drop=drop, name=name))
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_a_run_is_recorded_and_the_next_one_compared(root, capsys):
+    (root / "book" / "record.md").write_text(f"# Record\n\n{drift.PLACE}\n")
+    page = root / "build" / "source" / "record.md"
+    assert reproduce(root, "--record") == 1
+    assert "there is nothing to record" in capsys.readouterr().err
+    assert reproduce(root) == 0
+    assert "nothing to compare" in page.read_text()
+    keep_table(root, 2.0)
+    assert reproduce(root) == 0
+    assert "There is no record of the profile `quick`" in page.read_text()
+    assert reproduce(root, "--record") == 0
+    assert (root / "results" / "quick" / "masking.csv").is_file()
+    assert "all 1 numbers are within their tolerance" in page.read_text()
+    keep_table(root, 3.0)
+    capsys.readouterr()
+    assert reproduce(root) == 0
+    out = capsys.readouterr().out
+    assert "0 of 1 numbers are within" in out
+    assert "up to date" in out, "a record of a run makes no notebook stale"
+    assert "srresnet, set14, blurry, 1, faig, measured" in page.read_text()
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_failing_cell_is_named_and_the_earlier_result_stays(root, capsys):
+    assert reproduce(root) == 0
+    before = (root / "build/notebooks/02_two.ipynb").read_bytes()
+    write_notebook(root, "02_two", code="\n# %%\n# a comment\nweights = {}\nweights['theta']\n")
+    capsys.readouterr()
+    assert reproduce(root) == 1
+    out, err = capsys.readouterr()
+    line = (root / "notebooks/02_two.py").read_text().splitlines().index("# a comment") + 1
+    assert "02_two: executing (changed: notebook) … FAILED" in out
+    assert f"notebooks/02_two.py, cell [5] at line {line} failed." in err
+    assert "\n  # a comment\n  KeyError: 'theta'\n" in err
+    assert len(err.splitlines()) < 40
+    assert "\x1b" not in err
+    assert (root / "build/notebooks/02_two.ipynb").read_bytes() == before
+    failed = nbformat.read(root / "build/notebooks/02_two.failed.ipynb", as_version=4)
+    assert "seed is 0" in json.dumps(failed)
+
+    write_notebook(root, "02_two")
+    runs(root)
+    assert reproduce(root) == 0
+    assert not (root / "build/notebooks/02_two.failed.ipynb").exists()
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_a_dying_kernel_is_one_sentence(root, capsys):
+    write_notebook(root, "01_one", code="import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert reproduce(root) == 1
+    error = capsys.readouterr().err.strip()
+    assert "notebooks/01_one.py: its Python process died" in error
+    assert "Traceback" not in error
+
+
+def outputs(root: Path, name: str) -> list[list[object]]:
+    notebook = nbformat.read(root / f"build/notebooks/{name}.ipynb", as_version=4)
+    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.slow
+def test_kill_leaves_a_state_to_go_on_from_and_the_lock_keeps_others_out(root, capsys, monkeypatch):
+    """Killed in papermill: the next run ends as one that nobody disturbed, and no kernel is left behind."""
+    monkeypatch.setattr(html, "build", lambda layout, *, strict: None)
+    monkeypatch.setenv("FAIGLIB_DATA", "")
+    monkeypatch.setenv("FAIGLIB_CACHE", str(root / "cache"))
+    code = "import os, time\nfrom pathlib import Path\nif not Path('../go').exists():\n"
+    code += "    Path('../in').write_text(str(os.getpid()))\n    time.sleep(60)\nprint('the end')"
+    write_notebook(root, "02_two", code=code)
+    command = [sys.executable, str(PROJECT / "book/tools/reproduce.py"), "--root", str(root), "--offline"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    process = subprocess.Popen([*command, "--profile", "quick"], stdout=subprocess.DEVNULL, env=environment)
+    try:
+        deadline = time.monotonic() + 120
+        while not (root / "in").exists() or not (root / "in").read_text():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert reproduce(root) == 1
+        assert capsys.readouterr().err.strip() == (
+            "reproduce: another run is making this book at the moment; wait until it has ended"
+        )
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert runs(root) == ["01", "02"]
+    assert not (root / "build/notebooks/02_two.json").exists()
+    assert not (root / "build/notebooks/02_two.ipynb").exists()
+    kernel = Path("/proc", (root / "in").read_text())
+    while kernel.exists() and "Z" not in (kernel / "stat").read_text().split(")")[1].split()[0]:
+        assert time.monotonic() < deadline, "the kernel outlives the run that was killed"
+        time.sleep(0.1)
+    (root / "go").touch()
+    again = ["--root", str(root), "--profile", "quick", "--offline"]
+    assert driver.main(again) == 0
+    assert runs(root) == ["02"]
+    disturbed = outputs(root, "02_two")
+    (root / "build/notebooks/02_two.json").unlink()
+    assert driver.main(again) == 0
+    assert runs(root) == ["02"]
+    assert outputs(root, "02_two") == disturbed
+    assert "the end" in json.dumps(disturbed)
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_a_notebook_without_its_record_is_executed_again(root):
+    assert reproduce(root) == 0
+    runs(root)
+    (root / "build/notebooks/01_one.json").unlink()
+    (root / "build/notebooks/02_two.json").write_text('{"made_of": {"noteb')
+    assert reproduce(root) == 0
+    assert runs(root) == ["01", "02"]
+
+
+def test_only_leaves_the_others_alone(root, capsys, monkeypatch):
+    strictness = []
+    monkeypatch.setattr(html, "build", lambda layout, *, strict: strictness.append(strict))
+    assert reproduce(root, "--only", "2") == 0
+    assert runs(root) == ["02"]
+    out = capsys.readouterr().out
+    assert "01_one: left as it is (not executed yet)" in out
+    assert "with warnings allowed" in out
+    staged = (root / "build/source/notebooks/01_one.ipynb").read_text()
+    assert "Not executed" in staged
+    assert "--only 01" in staged
+    assert "Not executed" not in (root / "build/source/notebooks/02_two.ipynb").read_text()
+    assert reproduce(root) == 0
+    assert runs(root) == ["01"]
+    assert reproduce(root, "--no-execute") == 0
+    assert strictness == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--only", "09"], "reproduce: there is no notebook '09' in the book; it has 01_one, 02_two"),
+        (["--profile", "huge"], "reproduce: there is no profile 'huge'; choose one of quick, standard, paper"),
+        (["--data-dir", "/nowhere"], "reproduce: --data-dir /nowhere is not a folder"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(root, capsys, arguments, sentence):
+    assert reproduce(root, *arguments) == 1
+    assert capsys.readouterr().err.strip() == sentence
+
+
+def test_a_page_that_is_not_there_is_one_sentence(root, capsys):
+    (root / "notebooks/02_two.py").unlink()
+    assert reproduce(root) == 1
+    assert "names the page 'notebooks/02_two', which does not exist" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_sentence(root, capsys, monkeypatch):
+    def build(layout, *, strict):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/file")
+
+    monkeypatch.setattr(html, "build", build)
+    assert reproduce(root, "--no-execute") == 1
+    assert capsys.readouterr().err.strip() == (
+        "reproduce: /some/file could not be read or written: No space left on device"
+    )
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_notebooks_on_a_full_disk_are_one_sentence_and_the_earlier_ones_stay(root, capsys, largest_file):
+    assert reproduce(root) == 0
+    before = (root / "build/notebooks/02_two.ipynb").read_bytes()
+    write_notebook(root, "02_two", code="print('x' * 50_000)")
+    for size in (20_000, 1_000):  # while papermill writes, and before it starts
+        capsys.readouterr()
+        with largest_file(size):
+            assert reproduce(root, "--only", "02") == 1
+        error = capsys.readouterr().err.strip()
+        assert error.startswith("reproduce: ")
+        assert "02_two" in error
+        assert error.endswith("File too large")
+        assert "\n" not in error
+        assert (root / "build/notebooks/02_two.ipynb").read_bytes() == before
+        assert not list((root / "build/notebooks").glob("*02_two*partial*"))
+    assert reproduce(root, "--only", "02") == 0
+    assert "x" * 50_000 in (root / "build/notebooks/02_two.ipynb").read_text()
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_staging_on_a_full_disk_is_one_sentence(root, capsys, largest_file):
+    (root / "book" / "index.md").write_text("# Tiny\n" + "x" * 9_000)
+    (root / "book" / "more.md").write_text("# More\n" + "x" * 9_000)
+    with largest_file(5_000):
+        assert reproduce(root, "--no-execute") == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("reproduce: ")
+    assert error.endswith("File too large")
+    assert "\n" not in error
+    assert ".md could not be read or written" in error
+
+
+def test_missing_sets_are_fetched_once_or_said_loudly(capsys):
+    sets = Sets({"skimage": "s"}, remote={"set14": "b"})
+    assert data.prepare(["skimage", "set14", "bsd100"], sets, offline=False) == {"skimage": "s", "set14": "b"}
+    assert sets.fetched == ["set14", "bsd100"]
+    assert "MISSING BSD100: the pages will show the sets that were found. (bsd100 cannot" in capsys.readouterr().out
+    sets = Sets({"skimage": "s"}, remote={"set14": "b"})
+    assert data.prepare(["skimage", "set14"], sets, offline=True) == {"skimage": "s"}
+    assert sets.fetched == []
+    assert "MISSING SET14: the pages will show scikit-image's own photos only." in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_whole_way_to_html(root, capsys):
+    assert reproduce(root) == 0
+    out = capsys.readouterr().out
+    index = root / "build/html/index.html"
+    assert out.splitlines()[-1] == f"The book is ready: {index.as_uri()}"
+    assert "total: " in out
+    page = (root / "build/html/notebooks/01_one.html").read_text()
+    assert "seed is 0" in page
+    assert "secret" not in page
+    assert str(root) not in page
+    assert "data_dir = " not in page
+
+    (root / "book/index.md").write_text("# Tiny\n\nBroken: {ref}`nothing-here`.\n")
+    assert reproduce(root, "--no-execute") == 1
+    assert "nothing-here" in capsys.readouterr().err
+    assert "Hello." in index.read_text()
+
+
+def test_a_missing_page_is_noticed(tmp_path):
+    (tmp_path / "index.html").write_text("x")
+    (tmp_path / "other.html").touch()
+    html.check_pages(tmp_path, ["index"])
+    with pytest.raises(BookError, match=r"other\.html is missing or empty"):
+        html.check_pages(tmp_path, ["other"])
+
+
+def test_staged_pages_say_nothing_of_their_execution():
+    notebook = nbformat.v4.new_notebook(metadata={"papermill": {"output_path": "/somewhere"}})
+    notebook.cells = [
+        nbformat.v4.new_code_cell("seed = 0", metadata={"tags": ["parameters"], "papermill": {"duration": 1}}),
+        nbformat.v4.new_code_cell("data_dir = '/somewhere'", metadata={"tags": ["injected-parameters"]}),
+    ]
+    warning = nbformat.v4.new_output("stream", name="stderr", text="/somewhere/faiglib.py:3: UserWarning")
+    notebook.cells.append(nbformat.v4.new_code_cell("1", outputs=[warning]))
+    page = stage.as_page(notebook)
+    assert "/somewhere" not in json.dumps(page)
+    assert page.cells[0].metadata == {"tags": ["parameters", "remove-cell"]}
+
+
+def test_api_page_has_the_public_modules(tmp_path):
+    package = tmp_path / "faiglib"
+    (package / "sub").mkdir(parents=True)
+    (package / "__init__.py").write_text("def __getattr__(name): ...\n")
+    (package / "cli.py").write_text("def main(): ...\n")
+    (package / "_private.py").write_text("def f(): ...\n")
+    (package / "numbers.py").write_text("TABLE = {}\n")
+    (package / "sub" / "__init__.py").write_text("from faiglib.sub.one import f\n")
+    (package / "sub" / "one.py").write_text("def f(): ...\n")
+    (tmp_path / "build/source").mkdir(parents=True)
+    page = tmp_path / "build/source/api.md"
+    page.write_text(f"# API\n\n{api.PLACE}\n")
+    api.fill(Layout(tmp_path))
+    assert page.read_text().count("automodule") == 1
+    assert ".. automodule:: faiglib.sub.one\n" in page.read_text()
+
+
+def test_bars_are_escaped_outside_of_literals():
+    assert docstrings.escape_bars("|a| and ``b | c``") == r"\|a\| and ``b | c``"
+    assert docstrings.escape_bars("    >>> 1 | 2") == "    >>> 1 | 2"
+
+
+def test_check_finds_network_and_undescribed_pictures(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<link rel="canonical" href="https://a.example/"><link rel="stylesheet" href="https://b.example/x.css">'
+        '<script src="x.js"></script><img src="a.png" alt="A curve"><img src="b.png" alt="_images/b.png">'
+        '<img src="c.png">'
+        '<a href="https://d.example/">fine</a>'
+    )
+    found = list(check.page_complaints(page))
+    assert [line.split(": ", 1)[1] for line in found] == [
+        "<link> loads https://b.example/x.css from the network",
+        "no Content-Security-Policy",
+        "the picture b.png has no alt text",
+        "the picture c.png has no alt text",
+    ]
+
+
+def test_an_item_of_the_paper_that_a_page_does_not_show_is_named(tmp_path):
+    layout = Layout(tmp_path)
+    layout.html.mkdir(parents=True)
+    (layout.html / "page.html").write_text('<figure id="fig-here"></figure>')
+    (tmp_path / "book").mkdir()
+    entries = [("Fig. 1", "page", 'id="fig-here"'), ("Fig. 2", "page", 'id="fig-there"'), ("Fig. 3", "other", "x")]
+    (tmp_path / "book" / "items.yml").write_text(
+        "".join(f"- item: {item}\n  page: {page}\n  shows: {shows}\n" for item, page, shows in entries)
+    )
+    missing = list(check.missing_items(layout))
+    assert [name in line for name, line in zip(("Fig. 2", "Fig. 3"), missing, strict=True)] == [True, True]
+
+
+def test_every_item_of_the_paper_points_to_a_page_of_the_book():
+    entries = yaml.safe_load((Path(__file__).parents[2] / "book" / "items.yml").read_text(encoding="utf-8"))
+    pages = Layout(Path(__file__).parents[2]).pages()
+    assert len(entries) >= 12
+    assert [entry["page"] for entry in entries if entry["page"] not in pages] == []

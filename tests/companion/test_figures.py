@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from faiglib.companion import discovery, paper
+from faiglib.companion.masking import show as masking_show
+from faiglib.companion.method import show as method_show
+from faiglib.companion.page import style, tables
+
+
+def cells(measured=None):
+    rows = [
+        {
+            "network": cell.network,
+            "image_set": cell.image_set,
+            "input": cell.input,
+            "percent": float(cell.percent),
+            "method": cell.method,
+            "measured": cell.mean / 2 if measured is None else measured,
+            "spread": math.nan,
+            "low": 0.9 * cell.mean / 2,
+            "high": 1.1 * cell.mean / 2,
+            "seeds": 1,
+            "images": 14,
+            "paper": cell.mean,
+            "paper_std": cell.std,
+        }
+        for cell in paper.drops()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_masking_table_shows_measured_beside_published():
+    first = ["network", "image_set", "input", "percent"]
+    leads = cells()[first].drop_duplicates().assign(ratio=4.04, low=1.24, high=7.0)
+    html = masking_show.drop_table(cells(), leads, "srresnet", "set14").to_html()
+    assert "3.34" in html  # half of the published 6.68, measured
+    assert "6.68 ± 0.63" in html
+    assert "1.5×" in html  # 6.68 / 4.31
+    assert "3.01 to 3.67" in html  # 3.34 ± 10 %
+    assert "4.0×" in html
+    assert "1.2 to 7.0" in html
+    assert "14 images, 1 training run here" in html
+
+
+def test_spread_leaves_out_what_is_not_there():
+    assert tables.spread(1.234, 0.5) == "1.23 ± 0.50"
+    assert tables.spread(1.234, math.nan) == "1.23"
+    assert tables.spread(math.nan, math.nan) == "–"
+
+
+def test_bars_have_the_measured_and_published_heights():
+    figure = masking_show.drop_bars(cells(), "set14", 1)
+    assert isinstance(figure, Figure)
+    panel = next(axis for axis in figure.axes if axis.get_title().startswith("SRResNet, blurry"))
+    heights = [bar.get_height() for bar in panel.patches]
+    assert heights[:4] == [3.34, 2.155, 0.09, 0.035]
+    assert heights[4:] == [6.68, 4.31, 0.18, 0.07]
+    first = panel.collections[0].get_segments()[0]
+    assert sorted(first[:, 1]) == pytest.approx([0.9 * 3.34, 1.1 * 3.34])
+
+
+def test_curves_draw_every_function_once_and_chance_once():
+    rows = [
+        {"network": "srresnet", "seed": 0, "input": kind, "method": m, "filters": f, "percent": p, "drop": p / 10}
+        for kind in discovery.KINDS
+        for m in ("faig", "random")
+        for f in ("deblurring", "denoising")
+        for p in (0.0, 1.0, 100.0)
+    ]
+    figure = masking_show.masking_curves(pd.DataFrame(rows))
+    assert [len(axis.lines) for axis in figure.axes] == [3, 3]
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
+        "deblurring filters (FAIG)",
+        "denoising filters (FAIG)",
+        "random filters",
+    ]
+
+
+def test_pictures_are_shown_as_they_are():
+    image = torch.rand(1, 3, 5, 7)
+    picture = style.as_picture(image)
+    assert picture.shape == (5, 7, 3)
+    assert torch.equal(torch.from_numpy(picture).permute(2, 0, 1), image[0])
+    assert len(method_show.inputs({"a": image, "b": image}).axes) == 2

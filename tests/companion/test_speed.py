@@ -1,0 +1,131 @@
+"""The page on speed: sums worked out by hand, words that follow the numbers, and the recorded run itself."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from faiglib.companion.speed import report, show
+from faiglib.errors import FaiglibError
+
+
+def made_up(seconds: float = 5.0) -> dict:
+    """A benchmark, times of an image: 400 passes of 0.25 s and 200 networks of 0.1 s, against 32 passes."""
+    names = {"exact": "32-true", "reduced": "bf16-mixed"}
+    return {
+        "attribution": {
+            "images": 2,
+            "rebuild_seconds": 0.1,
+            "gflop_per_pass": 10.0,
+            "rows": [
+                {"name": "published", "passes": 400, "seconds": 120.0, "ratio": 1.0, "overlap": 0.99},
+                {"name": "faiglib", "passes": 32, "seconds": seconds, "ratio": 120 / seconds, "overlap": 0.995},
+                {"name": "faster", "passes": 16, "seconds": 4.0, "ratio": 30.0, "overlap": 0.9885},
+                {"name": "careless", "passes": 2, "seconds": 0.5, "ratio": 240.0, "overlap": 0.9},
+            ],
+        },
+        "throughput": {
+            "peak": {"best": {"32-true": 100.0, "bf16-mixed": 200.0}},
+            "rows": [
+                {"work": work, "size": "1x24x24", "precision": precision, "gflops": 80.0, "share": share}
+                for work, share in (("attribution", 0.8), ("training", 0.6))
+                for precision in names.values()
+            ],
+        },
+        "memory": {
+            "limit_mib": 60.0,
+            "rows": [
+                {"name": name, "mib": value}
+                for name, value in (("published", 100.0), ("faiglib", 90.0), ("faiglib, memory_limit", 50.0))
+            ],
+        },
+        "scaling": {
+            "exponents": {"images": 1.0, "nodes": 0.9},
+            "rows": [
+                {"what": what, "amount": amount, "seconds": 0.5 * amount}
+                for what in ("images", "nodes")
+                for amount in (1, 2, 4)
+            ],
+        },
+        "training": {
+            "rows": [{"name": "faiglib, 32-true", "ratio": 1.2}, {"name": "faiglib, bf16-mixed", "ratio": 2.0}],
+        },
+        "per_image_gradients": {
+            "rows": [
+                {"crop": crop, "way": way, "seconds": value}
+                for crop in (24, 48)
+                for way, value in (("loop", 1.0), ("torch.func", 1.5), ("summed over the batch (a bound)", 0.9))
+            ]
+        },
+    }
+
+
+def test_the_factor_is_taken_apart():
+    account = report.accounting(made_up())
+    assert account.ratio == pytest.approx(24)
+    assert account.rebuilt == pytest.approx(20)
+    assert account.pass_published == pytest.approx((120 - 20) / 400)
+    assert account.fewer_passes == pytest.approx(12.5)
+    assert account.faster_passes == pytest.approx(0.25 / (5 / 32))
+    assert account.no_rebuilding == pytest.approx(1.2)
+    assert account.fewer_passes * account.faster_passes * account.no_rebuilding == pytest.approx(24)
+    assert account.bound == pytest.approx(120 / (32 * 10 / 100))
+    assert account.passes_for_goal == pytest.approx(120 / 40 / (5 / 32))
+    assert (account.fastest, account.fastest_ratio) == ("faster", 30.0)  # the careless one is less faithful
+
+
+def test_words_follow_the_numbers():
+    assert "**not reached**" in report.accounting(made_up()).sentence
+    assert "**reached**" in report.accounting(made_up(seconds=2.5)).sentence
+    text = report.in_short(made_up())
+    assert "30.0 times (faster), not reached; 24.0 times by default" in text
+    assert "80% in attribution, reached; 60% in training, not reached" in text
+    assert "90 MiB against 100 MiB, reached" in text
+    assert "images 1.00, nodes 0.90, reached" in text
+    assert "1.20 times in the same precision, not reached; 2.00 times with bfloat16, reached" in text
+    assert "48.0 times (faiglib), reached" in report.in_short(made_up(seconds=2.5))
+
+
+def test_the_distance_to_the_published_rule_is_told_by_network():
+    rows = [
+        ("srresnet", scheme, images, overlap)
+        for scheme, overlaps in (("left 100", (0.99, 0.992)), ("midpoint 16", (0.98, 0.995)))
+        for images, overlap in zip((1, 4), overlaps, strict=True)
+    ]
+    told = report.averaging_in_words(pd.DataFrame(rows, columns=["network", "scheme", "images", "overlap"]))
+    assert "SRResNet +1.00 with 1 and -0.30 with 4 images" in told
+
+
+def test_the_recorded_run_feeds_the_whole_page():
+    recorded = report.load()
+    results = recorded.results
+    assert report.machine(recorded).startswith("Recorded on ")
+    assert ("quick run" in report.machine(recorded)) == (recorded.size != "full")
+    assert report.in_short(results).count("\n") == 4
+    account = report.accounting(results)
+    assert account.fewer_passes * account.faster_passes * account.no_rebuilding == pytest.approx(account.ratio)
+
+
+def test_a_missing_or_broken_record_is_one_sentence(tmp_path):
+    path = tmp_path / "bench.json"
+    with pytest.raises(FaiglibError, match=r"no recorded benchmark at .*nox -s bench"):
+        report.load(path)
+    for text in ("{", "[]", json.dumps({"results": {}})):
+        path.write_text(text)
+        with pytest.raises(FaiglibError, match="is not a recorded benchmark"):
+            report.load(path)
+
+
+def test_figures_show_every_row():
+    results = made_up()
+    axis = show.throughput(report.rows(results, "throughput"), results["throughput"]["peak"]["best"]).axes[0]
+    assert len(axis.patches) == 4
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["attribution\n1×24×24", "training\n1×24×24"]
+    panels = show.scaling(report.rows(results, "scaling"), results["scaling"]["exponents"]).axes
+    assert [axis.get_xlabel() for axis in panels] == ["images", "nodes"]
+    assert panels[0].lines[0].get_ydata() == pytest.approx([0.5, 1.0, 2.0])
+    panels = show.per_image_gradients(report.rows(results, "per_image_gradients")).axes
+    assert [axis.get_title() for axis in panels] == ["24×24", "48×48"]
+    assert [bar.get_width() for bar in panels[0].patches] == [0.9, 1.5, 1.0]
