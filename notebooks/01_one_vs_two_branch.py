@@ -26,7 +26,7 @@ from faiglib.companion.one_versus_two import measure, report, show, table_1
 from faiglib.companion.one_versus_two import spending as one_versus_two_spending
 from faiglib.companion.page import style, tables
 from faiglib.companion.workbench import open_workbench
-from faiglib.race import contest as race_contest
+from faiglib.race import presets
 
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
@@ -130,7 +130,7 @@ budgets = one_versus_two_spending.budgets(record)
 show.budgets(budgets)
 
 # %% mystnb={"image": {"alt": "PSNR while training for the networks of both contests."}, "figure": {"caption": "PSNR while training, on crops of scikit-image's photographs with blur of one width. Thin lines are seeds, thick ones their means.", "name": "fig-race-curves"}}
-show.curves(record.curves, {name: vars(contest) for name, contest in race_contest.CONTESTS.items()})
+show.curves(record.curves, {name: vars(contest) for name, contest in presets.CONTESTS.items()})
 
 # %% [markdown]
 # The curves show what a short race is about. SRResNet starts as bilinear upsampling, because its output is added to it

@@ -17,7 +17,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 from myst_nb import glue
 
-from faiglib.companion.beyond import integration, measure, report, show
+from faiglib.companion.beyond import integration, measure, report, sampling, show
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
 from faiglib.companion.workbench import open_workbench
@@ -185,13 +185,13 @@ display(Markdown(ranking.sentence))
 # costs in time is the matter of [](11_speed.ipynb).
 
 # %% mystnb={"image": {"alt": "Share of the top one percent in common with the reference, and rank correlation, against number of images and crop size."}, "figure": {"caption": "Agreement with the ranking from all images at the largest crop: top 1 % of either function, and rank correlation of all filters (the same for both).", "name": "fig-sampling"}}
-sampled = measure.sampling(bench)
+sampled = sampling.sampling(bench)
 show.sampling(sampled)
 
 # %%
 glue("sampling_images", int(sampled.loc[sampled["varied"] == "images", "amount"].max()), display=False)
 glue("sampling_crop", int(bench.profile.sampling_crops[-1]), display=False)
-glue("sampling_nodes", int(measure.SAMPLING_NODES), display=False)
+glue("sampling_nodes", int(sampling.SAMPLING_NODES), display=False)
 
 # %% [markdown]
 # ## In short

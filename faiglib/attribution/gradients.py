@@ -30,8 +30,9 @@ import torch
 from torch import Tensor, nn
 
 from faiglib.errors import FaiglibError, ImageError
+from faiglib.system.cuts import ROUNDING, noise
 from faiglib.system.passes import activation_bytes, forward, one_image, out_of_memory
-from faiglib.system.tiling import ROUNDING, Tiling, noise
+from faiglib.system.tiling import Tiling
 
 if TYPE_CHECKING:
     pass

@@ -8,7 +8,7 @@ its K×K weights.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from faiglib.system.passes import analysed, as_image, differentiating
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+from faiglib.attribution.coverage import Coverage
 
 #: On average over several images the fidelity of the released 100 left nodes, at a sixth of the cost. Top 1 % in
 #: common with a Gauss-Legendre reference of 96 nodes, mean of both functions, SRResNet (seed 0), mean scores of ten
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 #: measures rules anew.
 DEFAULT_RULE: Rule = "midpoint"
 DEFAULT_NODES = 16
-
-
-#: Share of the path integral outside all filters from which on it is told.
-LEFT_OUT = 0.1
 
 
 def squared_error(output: Tensor, ground_truth: Tensor) -> Tensor:
@@ -285,35 +282,3 @@ def image_scores(
     others = [contributions[name].double().abs().sum() for name in path.others]
     signed = sum((one.double().sum() for one in contributions.values()), scores.new_zeros(()))
     return torch.cat([scores, torch.stack([*others, signed])]).cpu()
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How the absolute contributions to a path integral divide between filters and other parameters.
-
-    Attributes:
-        filters: sum over all filters, that is of their scores.
-        others: sum by parameter that belongs to no filter.
-    """
-
-    filters: float
-    others: Mapping[str, float]
-
-    @property
-    def left_out(self) -> float:
-        """Share of the parameters that belong to no filter; 0 where nothing contributes."""
-        outside = sum(self.others.values())
-        return outside / (self.filters + outside) if outside else 0.0
-
-    def in_words(self) -> str:
-        """What the filters hold, and which other parameters hold most of the rest."""
-        largest = sorted(self.others, key=self.others.__getitem__, reverse=True)[:3]
-        told = f"the filters of the convolutions (nn.Conv2d) hold {1 - self.left_out:.0%} of the path integral"
-        if self.left_out < LEFT_OUT or not largest:
-            return told
-        return f"{told}; {self.left_out:.0%} lie in parameters that are not ranked, most in {', '.join(largest)}"
-
-    def warn(self) -> None:
-        """Warn if parameters that belong to no filter hold more than :data:`LEFT_OUT`."""
-        if self.left_out > LEFT_OUT:
-            warnings.warn(self.in_words(), UserWarning, stacklevel=4)

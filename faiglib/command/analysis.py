@@ -9,7 +9,7 @@ import typer
 
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.quadrature import RULES
-from faiglib.command import folders
+from faiglib.command import attribution, folders
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import read_ranking, top_of, write_ranking
 from faiglib.filters.substitution import substitute
@@ -58,9 +58,9 @@ def attribute(
     it stopped; one of other work in the same folder is refused. The released code is --rule left --nodes 100.
     """
     target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
-    triples = folders.triples(gt, blur, noise, scale)
+    triples = attribution.triples(gt, blur, noise, scale)
     fabric = several(choose_device(device), devices)
-    deblurring, denoising = folders.attribute(
+    deblurring, denoising = attribution.attribute(
         target_net,
         baseline_net,
         triples,
@@ -78,7 +78,7 @@ def attribute(
     denoising.save(out / "noise_scores.safetensors")
     write_ranking(out / "blur_index.txt", deblurring.ranking())
     write_ranking(out / "noise_index.txt", denoising.ranking())
-    folders.forget(out)
+    attribution.forget(out)
     say(f"Ranked {deblurring.index.total:,} filters on {len(triples)} images; see {out}.")
 
 

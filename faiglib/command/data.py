@@ -12,7 +12,7 @@ from faiglib._version import __version__
 from faiglib.command import folders
 from faiglib.errors import FaiglibError, WeightsError
 from faiglib.filters.index import FilterIndex
-from faiglib.images import datasets
+from faiglib.images import datasets, registry
 from faiglib.images.degradations import Degradation
 from faiglib.networks import NETWORKS, build, zoo
 from faiglib.networks.weights import fit as fit_weights
@@ -80,7 +80,7 @@ def import_weights(
 def fetch(
     names: Annotated[
         list[str],
-        typer.Argument(help=f"Out of {', '.join(datasets.NAMES)}.", **{**one_of(datasets.NAMES), "metavar": "NAMES"}),
+        typer.Argument(help=f"Out of {', '.join(registry.NAMES)}.", **{**one_of(registry.NAMES), "metavar": "NAMES"}),
     ],
     data_dir: Annotated[Path | None, typer.Option(help="Where to; by default the cache.")] = None,
 ) -> None:
@@ -107,7 +107,7 @@ def info(
     chosen = data_dir or environment.folder("FAIGLIB_DATA")
     if chosen and not expanded(chosen).is_dir():
         say(f"  the data folder {chosen} does not exist")
-    for name in datasets.NAMES:
+    for name in registry.NAMES:
         say(f"  {name:<12} {folders.presence(name, data_dir)}")
     say("")
     say("Trained weights")

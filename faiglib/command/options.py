@@ -12,7 +12,7 @@ import torch
 import typer
 
 from faiglib.errors import DatasetError, FaiglibError
-from faiglib.images import datasets
+from faiglib.images import datasets, registry
 from faiglib.networks import NETWORKS
 from faiglib.training.fabric import fabric_on
 
@@ -111,8 +111,8 @@ def find_images(data: str, data_dir: Path | None) -> datasets.ImageSet:
     Raises:
         DatasetError: there is neither, or its images cannot be used.
     """
-    if data in datasets.NAMES:
+    if data in registry.NAMES:
         return datasets.find(data, data_dir)
     if not Path(data).exists():
-        raise DatasetError(f"{data} is neither a folder nor one of the image sets {', '.join(datasets.NAMES)}")
+        raise DatasetError(f"{data} is neither a folder nor one of the image sets {', '.join(registry.NAMES)}")
     return datasets.from_folder(data)

@@ -12,8 +12,8 @@ import typer
 from tqdm import tqdm
 
 from faiglib.errors import FaiglibError, TrainingError
-from faiglib.images import datasets
-from faiglib.race import contest
+from faiglib.images import datasets, registry
+from faiglib.race import contest, presets
 from faiglib.system.devices import choose_device
 from faiglib.training import publishing, runs
 from faiglib.training.fabric import fabric_on
@@ -128,7 +128,7 @@ def race_(
     preset: Annotated[
         str,
         typer.Option(
-            help="Budget: about an hour of one core, full-size networks, or a smoke test.", **one_of(contest.PRESETS)
+            help="Budget: about an hour of one core, full-size networks, or a smoke test.", **one_of(presets.PRESETS)
         ),
     ] = "cpu",
     data: Annotated[str, typer.Option(help="Training images: name of an image set, or a folder.")] = "bsd400",
@@ -145,7 +145,7 @@ def race_(
     This is supp. Table 2 in small. Ctrl-C writes a checkpoint; the same command goes on from it. The record is up to
     date after every network.
     """
-    budget = contest.get(preset)
+    budget = presets.get(preset)
     fabric = fabric_on(choose_device(device), precision=budget.precision)
     fabric.launch()
     contest.run(budget, find_images(data, data_dir), find_images(test, data_dir), out, record, fabric)
@@ -157,7 +157,7 @@ def publish(
     models: Annotated[Path, typer.Option(help="Folder of weights with a manifest.")] = Path("models"),
     data: Annotated[
         list[str] | None,
-        typer.Option(help="Sets to measure PSNR on, by default set14 and bsd100.", **one_of(datasets.NAMES)),
+        typer.Option(help="Sets to measure PSNR on, by default set14 and bsd100.", **one_of(registry.NAMES)),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
     images: Annotated[int | None, typer.Option(min=1, help="At most so many of each set; by default all.")] = None,

@@ -17,7 +17,7 @@ from faiglib.companion.cache import Cache
 from faiglib.companion.profiles import Profile
 from faiglib.companion.profiles import get as get_profile
 from faiglib.errors import DatasetError, PlaceError
-from faiglib.images import datasets
+from faiglib.images import datasets, registry
 from faiglib.images.datasets import ImageSet
 from faiglib.images.degradations import INPUTS, noise_generator
 from faiglib.networks import zoo
@@ -86,7 +86,7 @@ class Workbench:
     def missing(self) -> list[str]:
         """Titles of the profile's image sets that are not on this machine."""
         wanted = (*self.profile.image_sets, *self.profile.other_sets)
-        return [datasets.title(name) for name in wanted if not self._is_here(name)]
+        return [registry.title(name) for name in wanted if not self._is_here(name)]
 
     def _is_here(self, name: str) -> bool:
         try:

@@ -12,96 +12,38 @@ import hashlib
 import importlib.util
 import logging
 import os
-import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from pathlib import Path, PureWindowsPath
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
 
 from torch import Tensor
 
 from faiglib.errors import DatasetError, ImageError, IncompleteError, PlaceError, StoreError
 from faiglib.images.files import center_crop, crop_to_multiple, read_image
 from faiglib.images.folders import images_by_stem
-from faiglib.images.pace import Pace, seconds_asked_for
+from faiglib.images.pace import Pace
 from faiglib.system import environment
-from faiglib.system.documents import DocumentError, parse_csv, read_text
 from faiglib.system.files import expanded, sha256_file, usual_mode
 
 if TYPE_CHECKING:
-    import pooch
+    pass
+from faiglib.images.downloads import RETRIES, download, reason
+from faiglib.images.registry import (
+    BASE_URL,
+    DIV2K,
+    SKIMAGE,
+    TITLES,
+    expected_files,
+    registered_files,
+    require_known,
+    title,
+)
 
 Where = Literal["folder", "cache", "embedded"]
-
-BASE_URL = "https://raw.githubusercontent.com"
 DOWNLOADS_AT_A_TIME = 4
-RETRIES = 2
-TIMEOUT_SECONDS = (5.0, 30.0)
-"""Longest wait for a connection, and for the next bytes on it."""
-
-PRIVATE = 0o600
-"""Permissions of temporary files, which others who share a cache could not read."""
-
-_FINAL_STATUS = frozenset(range(400, 500)) - {408, 429}
-"""Answers that asking again would not change."""
-
-_BUSY_STATUS = frozenset({429, 503})
-"""Answers that may say when to ask again."""
-
-_REGISTRY = Path(__file__).with_name("registry.csv")
-_FOLDERS = {
-    "set5": ("Set5",),
-    "set14": ("Set14",),
-    "bsd100": ("BSDS500/val",),
-    "bsd400": ("BSDS500/train", "BSDS500/test"),
-    "kodak24": ("Kodak24",),
-}
-_DIV2K = {
-    "div2k_train": tuple(f"DIV2K_train_HR/{number:04d}.png" for number in range(1, 801)),
-    "div2k_valid": tuple(f"DIV2K_valid_HR/{number:04d}.png" for number in range(801, 901)),
-}
-_SKIMAGE = ("astronaut.png", "chelsea.png", "coffee.png", "ihc.png", "rocket.jpg")
-_TITLES = {
-    "set5": "Set5",
-    "set14": "Set14",
-    "bsd100": "BSD100 (BSDS500 val)",
-    "bsd400": "BSD400 (BSDS500 train and test)",
-    "kodak24": "Kodak24",
-    "div2k_train": "DIV2K train",
-    "div2k_valid": "DIV2K validation",
-    "skimage": "scikit-image's photographs",
-}
-
-NAMES: tuple[str, ...] = tuple(_TITLES)
-"""The names that :func:`find` knows."""
-
-
-@dataclass(frozen=True)
-class RegisteredFile:
-    """A downloadable file as pinned in ``registry.csv``.
-
-    Attributes:
-        path: Place below the data folder, with forward slashes.
-        sha256: Hash of the content, 64 hexadecimal digits.
-        bytes: Size of the content.
-        repository: Owner and name of the GitHub repository.
-        commit: Commit of that repository.
-        path_in_repository: Place of the file in that commit.
-    """
-
-    path: str
-    sha256: str
-    bytes: int
-    repository: str
-    commit: str
-    path_in_repository: str
-
-    def url(self, base_url: str = BASE_URL) -> str:
-        """Address of the file below ``base_url``."""
-        return f"{base_url.rstrip('/')}/{quote(f'{self.repository}/{self.commit}/{self.path_in_repository}')}"
 
 
 @dataclass(frozen=True)
@@ -172,29 +114,6 @@ class ImageSet:
             yield path.stem, crop_to_multiple(image, multiple).contiguous()
 
 
-def title(name: str) -> str:
-    """The name of a set as printed in tables.
-
-    Raises:
-        DatasetError: The name is unknown.
-    """
-    _require_known(name)
-    return _TITLES[name]
-
-
-def registered_files(name: str) -> tuple[RegisteredFile, ...]:
-    """The downloadable files of a set, in the order of its images; none for sets that are not downloaded.
-
-    Raises:
-        DatasetError: The name is unknown.
-    """
-    _require_known(name)
-    registry = _registry()
-    return tuple(
-        file for folder in _FOLDERS.get(name, ()) for file in registry if file.path.rpartition("/")[0] == folder
-    )
-
-
 def cache_folder() -> Path:
     """The folder of downloads: ``FAIGLIB_CACHE`` if set, else the operating system's place for caches."""
     if chosen := environment.folder("FAIGLIB_CACHE"):
@@ -221,7 +140,7 @@ def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
         DatasetError: The name is unknown, ``data_dir`` does not exist, or the set is missing; the sentence says where
             it was looked for and how to get it.
     """
-    _require_known(name)
+    require_known(name)
     if name == "skimage":
         return _embedded()
     shortcomings = []
@@ -265,7 +184,7 @@ def fetch(
         DatasetError: The name is unknown, the set cannot be downloaded by faiglib, or a file could not be
             fetched; nothing half-written stays under a final name.
     """
-    _require_known(name)
+    require_known(name)
     if name == "skimage":
         return _embedded()
     files = registered_files(name)
@@ -286,14 +205,14 @@ def fetch(
         for file in files:
             (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{title(name)} could not be fetched: {_reason(error)}") from error
+        raise DatasetError(f"{title(name)} could not be fetched: {reason(error)}") from error
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.WARNING)
     executor = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
     try:
         pace, mode = Pace(), usual_mode()
-        jobs = [executor.submit(_download, source, file, base_url, pace, mode) for file in files]
+        jobs = [executor.submit(download, source, file, base_url, pace, mode) for file in files]
         for job in tqdm(as_completed(jobs), title(name), len(jobs), unit="file", disable=not progress):
             job.result()
     finally:
@@ -304,48 +223,7 @@ def fetch(
 
 def _is_builtin(image_set: ImageSet) -> bool:
     """Whether the set is one of :data:`NAMES` and not a user's folder that happens to have such a name."""
-    return _TITLES.get(image_set.name) == image_set.title
-
-
-def _require_known(name: str) -> None:
-    if name not in _TITLES:
-        raise DatasetError(f"there is no image set named {name!r}; the names are {', '.join(NAMES)}")
-
-
-@cache
-def _registry() -> tuple[RegisteredFile, ...]:
-    words = ("path", "sha256", "github_repository", "commit", "path_in_repository")
-    try:
-        rows = parse_csv(read_text(_REGISTRY), dict.fromkeys(words, str) | {"bytes": int})
-    except (OSError, DocumentError) as error:
-        raise DatasetError(f"the registry of images {_REGISTRY} cannot be read: {error}") from None
-    for row in rows:
-        if not _is_below(row["path"]) or not _is_below(row["path_in_repository"]) or row["bytes"] < 1:
-            raise DatasetError(f"the registry of images {_REGISTRY} lists {row['path'][:80]!r}, which is no such file")
-    return tuple(
-        RegisteredFile(
-            path=row["path"],
-            sha256=row["sha256"],
-            bytes=row["bytes"],
-            repository=row["github_repository"],
-            commit=row["commit"],
-            path_in_repository=row["path_in_repository"],
-        )
-        for row in rows
-    )
-
-
-def _is_below(path: str) -> bool:
-    """Whether a path stays in the folder that it is taken from, on every system."""
-    pure = PureWindowsPath(path)
-    return bool(pure.name) and not pure.anchor and ".." not in pure.parts and "\\" not in path
-
-
-def _expected(name: str) -> list[tuple[str, int | None, str | None]]:
-    """Path below the data folder, size and SHA-256 (None where they are not registered) of each file of a set."""
-    if name in _DIV2K:
-        return [(path, None, None) for path in _DIV2K[name]]
-    return [(file.path, file.bytes, file.sha256) for file in registered_files(name)]
+    return TITLES.get(image_set.name) == image_set.title
 
 
 def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Where]]:
@@ -360,7 +238,7 @@ def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Whe
 
 def _shortcoming(name: str, folder: Path) -> str | None:
     """What keeps the set in ``folder`` from being complete, or None."""
-    expected = _expected(name)
+    expected = expected_files(name)
     bad = [path for path, size, digest in expected if not _is_good(folder / path, size, digest)]
     if not bad:
         return None
@@ -390,8 +268,8 @@ def _digest(path: Path, _size: int, _changed: int) -> str:
 
 
 def _remedy(name: str) -> str:
-    if name in _DIV2K:
-        subfolder = _DIV2K[name][0].partition("/")[0]
+    if name in DIV2K:
+        subfolder = DIV2K[name][0].partition("/")[0]
         return (
             f"download {subfolder} from https://data.vision.ee.ethz.ch/cvl/DIV2K/ and "
             f"let FAIGLIB_DATA name the folder that holds it"
@@ -400,7 +278,7 @@ def _remedy(name: str) -> str:
 
 
 def _image_set(name: str, folder: Path, where: Where) -> ImageSet:
-    paths = tuple(folder / path for path, *_ in _expected(name))
+    paths = tuple(folder / path for path, *_ in expected_files(name))
     return ImageSet(name=name, title=title(name), paths=paths, where=where)
 
 
@@ -410,83 +288,8 @@ def _embedded() -> ImageSet:
     if spec is None or spec.origin is None:
         raise DatasetError("scikit-image, whose photographs were asked for, is not installed")
     folder = Path(spec.origin).parent / "data"
-    paths = tuple(folder / file for file in _SKIMAGE)
+    paths = tuple(folder / file for file in SKIMAGE)
     for path in paths:
         if not path.is_file():
             raise DatasetError(f"the installed scikit-image lacks its photograph {path}")
     return ImageSet(name="skimage", title=title("skimage"), paths=paths, where="embedded")
-
-
-def _download(source: pooch.Pooch, file: RegisteredFile, base_url: str, pace: Pace, mode: int) -> None:
-    """Fetch one file into the folder of ``source`` unless it is there already."""
-    import requests
-
-    url = file.url(base_url)
-
-    def download(url: str, output_file: str, _source: pooch.Pooch) -> None:
-        for attempt in range(RETRIES + 1):
-            pace.wait()
-            try:
-                return _transfer(url, Path(output_file), file.bytes)
-            except requests.HTTPError as error:
-                if error.response is None:
-                    raise
-                status, asked = error.response.status_code, error.response.headers.get("Retry-After")
-                asked_often = status in _BUSY_STATUS and asked is not None and attempt == RETRIES
-                if status in _FINAL_STATUS or asked_often:
-                    raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
-                if status not in _BUSY_STATUS or asked is None:
-                    raise  # and let pooch try again in its own way
-                pace.slow_down(seconds_asked_for(asked), url)
-
-    try:
-        fetched = Path(source.fetch(file.path, downloader=download))
-        if stat.S_IMODE(fetched.stat().st_mode) == PRIVATE:
-            fetched.chmod(mode)
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
-        raise DatasetError(f"{url} could not be fetched: {_reason(error)}") from error
-
-
-def _transfer(url: str, path: Path, size: int) -> None:
-    """Write what a server answers into a file, and stop as soon as it is longer than what is registered.
-
-    Raises:
-        requests.RequestException: there is no answer, or another one.
-        DatasetError: the answer is compressed, which nobody asked for, or longer than the file.
-    """
-    import requests
-
-    headers = {"Accept-Encoding": "identity"}
-    with requests.get(url, stream=True, timeout=TIMEOUT_SECONDS, headers=headers) as answer, path.open("wb") as file:
-        answer.raise_for_status()
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise DatasetError(f"{url} could not be fetched: the server sends it compressed, which was not asked for")
-        left = size
-        for chunk in answer.iter_content(1 << 16):
-            left -= len(chunk)
-            if left < 0:
-                raise DatasetError(f"{url} could not be fetched: it is longer than the {size:,} bytes registered")
-            file.write(chunk)
-
-
-def _reason(error: Exception) -> str:
-    import requests
-
-    match error:
-        case requests.HTTPError() if error.response is not None:
-            return f"the server answered {error.response.status_code} {error.response.reason}"
-        case requests.Timeout():
-            return f"no answer within {TIMEOUT_SECONDS[0]:g} s to connect or {TIMEOUT_SECONDS[1]:g} s to read"
-        case requests.exceptions.ChunkedEncodingError():
-            return "the transfer broke off"
-        case requests.ConnectionError():
-            return "the server cannot be reached or stopped answering"
-        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidSchema():
-            return "the address is not valid"
-        case requests.exceptions.MissingSchema():
-            return "the address does not start with https://"
-        case requests.RequestException():
-            return str(error)
-        case OSError():
-            return f"{error.filename or 'the folder'} cannot be written ({error.strerror or error})"
-    return "its content does not have the registered SHA-256"

@@ -17,7 +17,8 @@ from faiglib.errors import TrainingError
 from faiglib.images.blind_degradations import SCALE, RandomDegradation
 from faiglib.networks import build, seeded
 from faiglib.networks.dan import DAN, DANTraining, dan_loss
-from faiglib.networks.dasr import DASR, DASRTraining, EncoderTraining, contrastive_loss, joint_loss
+from faiglib.networks.dasr import DASR
+from faiglib.race.contrast import DASRTraining, EncoderTraining, contrastive_loss, joint_loss
 from faiglib.training.objectives import Objective, Samples
 from faiglib.training.patches import PatchSource
 from faiglib.training.recipe import RecipeBase

@@ -23,8 +23,9 @@ from faiglib.attribution.parameter_path import squared_error
 from faiglib.errors import FaiglibError, ImageError, NetworkError
 from faiglib.filters.scores import FilterScores
 from faiglib.networks import build
+from faiglib.system.cuts import LEAST_TILE, Cuts, tiles
 from faiglib.system.passes import activation_bytes
-from faiglib.system.tiling import LEAST_TILE, Cuts, Tiling, tiles
+from faiglib.system.tiling import Tiling
 
 
 def plain_gradients(network: nn.Module, inputs: Tensor, truth: Tensor) -> list[Tensor]:

@@ -14,7 +14,7 @@ from docutils import nodes
 from bookmaker import colophon, glossary, scorecard
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
-from faiglib.companion.claims import CLAIMS
+from faiglib.companion.criteria import CLAIMS
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -28,12 +28,12 @@ from torch import Tensor
 
 import faiglib
 from faiglib.attribution.parameter_path import faig
-from faiglib.command import analysis, folders, main
+from faiglib.command import analysis, attribution, folders, main
 from faiglib.command import options as command_options
 from faiglib.errors import WeightsError
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores
-from faiglib.images import datasets
+from faiglib.images import datasets, downloads, registry
 from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.networks import NETWORKS, build, zoo
 from faiglib.system.tensors import load_weights, read_metadata, save_weights
@@ -143,7 +143,7 @@ def places(tmp_path_factory, monkeypatch):
     monkeypatch.delenv("FAIGLIB_DATA", raising=False)
     monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path_factory.getbasetemp() / "empty cache"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(datasets, "RETRIES", 0)
+    monkeypatch.setattr(downloads, "RETRIES", 0)
 
 
 def write(path: Path, height: int, width: int, seed: int) -> Path:
@@ -384,20 +384,20 @@ def test_a_killed_attribution_goes_on(call, material, attributed, tmp_path, monk
 
     def one_image_is_done() -> bool:
         with contextlib.suppress(WeightsError):
-            return int(read_metadata(out / folders.PARTIAL).get("done", 0)) >= 1
+            return int(read_metadata(out / attribution.PARTIAL).get("done", 0)) >= 1
         return False
 
     wait_until(one_image_is_done, process)
     process.kill()
     process.communicate()
-    assert [path.name for path in out.iterdir() if path.suffix != ".tmp"] == [folders.PARTIAL]
+    assert [path.name for path in out.iterdir() if path.suffix != ".tmp"] == [attribution.PARTIAL]
     for path in out.glob(".*.tmp"):
         path.unlink()
-    done = int(read_metadata(out / folders.PARTIAL)["done"])
+    done = int(read_metadata(out / attribution.PARTIAL)["done"])
     counted = []
-    genuine = folders.image_scores
+    genuine = attribution.image_scores
     monkeypatch.setattr(
-        folders, "image_scores", lambda *rest, **options: counted.append(1) or genuine(*rest, **options)
+        attribution, "image_scores", lambda *rest, **options: counted.append(1) or genuine(*rest, **options)
     )
     assert call(*material.attribute(out)).status == 0
     assert len(counted) == 2 * (3 - done)
@@ -406,7 +406,7 @@ def test_a_killed_attribution_goes_on(call, material, attributed, tmp_path, monk
 
 def test_an_attribution_of_changed_files_starts_afresh(call, broken, tmp_path, monkeypatch, attributed):
     out = tmp_path / "out"
-    genuine = folders.image_scores
+    genuine = attribution.image_scores
     calls = []
 
     def interrupted(*rest, **options):
@@ -415,11 +415,11 @@ def test_an_attribution_of_changed_files_starts_afresh(call, broken, tmp_path, m
         calls.append(1)
         return genuine(*rest, **options)
 
-    monkeypatch.setattr(folders, "image_scores", interrupted)
+    monkeypatch.setattr(attribution, "image_scores", interrupted)
     outcome = call(*broken.attribute(out))
     assert (outcome.status, outcome.lines) == (130, [])
-    assert read_metadata(out / folders.PARTIAL)["done"] == "2"
-    monkeypatch.setattr(folders, "image_scores", genuine)
+    assert read_metadata(out / attribution.PARTIAL)["done"] == "2"
+    monkeypatch.setattr(attribution, "image_scores", genuine)
     write(broken.noise / "a.png", 12, 14, 77)
     before = content(out)
     refused = call(*broken.attribute(out))
@@ -652,7 +652,7 @@ def test_a_training_repeats_the_manifest(call, fails, training_images, tmp_path,
     assert call("publish", *sorted(made.iterdir()), "--models", models).status == 0
 
     again = ["train", "--network", "srresnet", "--seed", 3, "--from-manifest", models, "--out", tmp_path / "again"]
-    monkeypatch.setattr(datasets, "NAMES", ("photos",))
+    monkeypatch.setattr(registry, "NAMES", ("photos",))
     outcome = call(*again, "--device", "cpu", "--precision", "32-true")
     assert outcome.status == 0
     for name in ("srresnet-baseline-seed2", "srresnet-target-seed3"):

@@ -14,11 +14,12 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from faiglib.attribution.parameter_path import faig
-from faiglib.command import folders
-from faiglib.command.folders import PARTIAL, Triple
+from faiglib.command import attribution, folders
+from faiglib.command.attribution import PARTIAL, Triple
 from faiglib.errors import DatasetError, FaiglibError, ImageError, StoreError
 from faiglib.images.datasets import from_folder
 from faiglib.images.degradations import Degradation, noise_generator
+from faiglib.images.registry import registered_files
 
 SIZES = {"a": (24, 20), "a-b": (20, 20), "c": (22, 28)}
 """Height and width. By file name a-b.png comes before a.png, by name without ending after it."""
@@ -47,7 +48,7 @@ def scenes(tmp_path) -> list[Triple]:
         write(tmp_path / "gt" / f"{name}.png", height, width, 3 * number)
         write(tmp_path / "blur" / f"{name}.bmp", height // 2, width // 2, 3 * number + 1)
         write(tmp_path / "noise" / f"{name}.png", height // 2, width // 2, 3 * number + 2)
-    return folders.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
+    return attribution.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +69,10 @@ def scored(monkeypatch) -> Callable[..., list[Tensor]]:
             inputs.append(image)
             return genuine(path, image, *rest, **options)
 
-        monkeypatch.setattr(folders, "image_scores", image_scores)
+        monkeypatch.setattr(attribution, "image_scores", image_scores)
         return inputs
 
-    genuine = folders.image_scores
+    genuine = attribution.image_scores
     return install
 
 
@@ -92,7 +93,7 @@ def test_an_input_of_another_size_is_named(scenes, tmp_path, kind, height, width
     (tmp_path / kind / "c.bmp").unlink(missing_ok=True)
     path = write(tmp_path / kind / "c.png", height, width, 0)
     with pytest.raises(ImageError) as info:
-        folders.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
+        attribution.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
     assert str(info.value) == (
         f"image {path} has {width}x{height} pixels, which is not 1/2 of the 28x22 of {tmp_path / 'gt' / 'c.png'}"
     )
@@ -103,7 +104,7 @@ def test_an_odd_ground_truth_has_no_input(tmp_path):
     for kind in ("blur", "noise"):
         write(tmp_path / kind / "a.png", 10, 10, 1)
     with pytest.raises(ImageError, match="which is not 1/2 of the 20x21"):
-        folders.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
+        attribution.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
 
 
 def test_every_conversion_is_reported_once(scenes, tmp_path, pair, recwarn):
@@ -112,8 +113,8 @@ def test_every_conversion_is_reported_once(scenes, tmp_path, pair, recwarn):
         for path in (tmp_path / folder).glob("a.*"):
             path.unlink()
         Image.fromarray(np.full((height, width), 7, dtype=np.uint8)).save(tmp_path / folder / "a.png")
-    found = folders.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
-    folders.attribute(*pair, found, tmp_path / "out", nodes=1)
+    found = attribution.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
+    attribution.attribute(*pair, found, tmp_path / "out", nodes=1)
     messages = [str(warning.message) for warning in recwarn]
     assert sorted(messages) == [
         f"image {tmp_path / folder / 'a.png'} was converted: gray repeated to three channels"
@@ -123,7 +124,7 @@ def test_every_conversion_is_reported_once(scenes, tmp_path, pair, recwarn):
 
 @pytest.mark.parametrize(("rule", "nodes"), [("midpoint", 3), ("left", 2), ("gauss-legendre", 2), ("trapezoid", 2)])
 def test_scores_are_those_of_faig(scenes, tmp_path, pair, rule, nodes):
-    found = folders.attribute(*pair, scenes, tmp_path / "out", rule=rule, nodes=nodes)
+    found = attribution.attribute(*pair, scenes, tmp_path / "out", rule=rule, nodes=nodes)
     alone = {
         kind: faig(*pair, [(read(getattr(s, kind)), read(s.ground_truth)) for s in scenes], rule=rule, nodes=nodes)
         for kind in ("blurry", "noisy")
@@ -135,23 +136,23 @@ def test_scores_are_those_of_faig(scenes, tmp_path, pair, rule, nodes):
 
 @pytest.mark.parametrize("done", range(6))
 def test_an_interrupted_run_goes_on_and_ends_in_the_same_bits(scenes, tmp_path, pair, scored, done):
-    expected = folders.attribute(*pair, scenes, tmp_path / "whole", nodes=2)
+    expected = attribution.attribute(*pair, scenes, tmp_path / "whole", nodes=2)
     scored(stop_before=done)
     with pytest.raises(KeyboardInterrupt):
-        folders.attribute(*pair, scenes, tmp_path / "out", nodes=2)
+        attribution.attribute(*pair, scenes, tmp_path / "out", nodes=2)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [PARTIAL]
     inputs = scored()
-    assert values(folders.attribute(*pair, scenes, tmp_path / "out", nodes=2)) == values(expected)
+    assert values(attribution.attribute(*pair, scenes, tmp_path / "out", nodes=2)) == values(expected)
     assert len(inputs) == 6 - 2 * (done // 2), "finished images are not done again"
 
 
 def test_a_finished_run_can_be_read_again_until_it_is_forgotten(scenes, tmp_path, pair, scored):
     inputs = scored()
-    first = folders.attribute(*pair, scenes, tmp_path, nodes=2)
-    assert values(folders.attribute(*pair, scenes, tmp_path, nodes=2)) == values(first)
+    first = attribution.attribute(*pair, scenes, tmp_path, nodes=2)
+    assert values(attribution.attribute(*pair, scenes, tmp_path, nodes=2)) == values(first)
     assert len(inputs) == 6
-    folders.forget(tmp_path)
-    folders.forget(tmp_path)
+    attribution.forget(tmp_path)
+    attribution.forget(tmp_path)
     assert not (tmp_path / PARTIAL).exists()
 
 
@@ -161,7 +162,7 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
     usual = {"rule": "midpoint", "nodes": 2}
 
     def run(networks=(target, baseline), images=scenes, out=tmp_path / "out", **changes):
-        return folders.attribute(*networks, images, out, **{**usual, **changes})
+        return attribution.attribute(*networks, images, out, **{**usual, **changes})
 
     def is_done_afresh(**changes):
         scored(stop_before=4)
@@ -174,10 +175,10 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
         assert (tmp_path / "out" / PARTIAL).read_bytes() == before
         assert not inputs
         found = run(**changes, overwrite=True)
-        folders.forget(tmp_path / "out")
+        attribution.forget(tmp_path / "out")
         assert len(inputs) == 2 * len(changes.get("images", scenes))
         assert values(found) == values(run(**changes, out=tmp_path / "afresh"))
-        folders.forget(tmp_path / "afresh")
+        attribution.forget(tmp_path / "afresh")
 
     is_done_afresh(networks=(baseline, target))
     is_done_afresh(networks=(other[0], baseline))
@@ -196,7 +197,7 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
     assert len(inputs) == 6
     assert values(found) == values(run(out=tmp_path / "afresh"))
     scored(stop_before=4)
-    folders.forget(tmp_path / "out")
+    attribution.forget(tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         run()
     monkeypatch.setattr(torch, "__version__", "1.0")
@@ -207,13 +208,13 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None], ids=["empty", "damaged", "another file"])
 def test_sums_that_cannot_be_read_are_made_anew(scenes, tmp_path, pair, scored, content):
-    expected = folders.attribute(*pair, scenes, tmp_path / "out", nodes=2)
+    expected = attribution.attribute(*pair, scenes, tmp_path / "out", nodes=2)
     if content is None:
         expected[0].save(tmp_path / "out" / PARTIAL)
     else:
         (tmp_path / "out" / PARTIAL).write_bytes(content)
     inputs = scored()
-    assert values(folders.attribute(*pair, scenes, tmp_path / "out", nodes=2)) == values(expected)
+    assert values(attribution.attribute(*pair, scenes, tmp_path / "out", nodes=2)) == values(expected)
     assert len(inputs) == 6
 
 
@@ -222,9 +223,9 @@ def test_progress_is_on_disk_after_every_image(scenes, tmp_path, pair, scored):
         scored(stop_before=2)
         if done < 2:
             with pytest.raises(KeyboardInterrupt):
-                folders.attribute(*pair, scenes, tmp_path, nodes=1)
+                attribution.attribute(*pair, scenes, tmp_path, nodes=1)
         else:
-            folders.attribute(*pair, scenes, tmp_path, nodes=1)
+            attribution.attribute(*pair, scenes, tmp_path, nodes=1)
         with safe_open(tmp_path / PARTIAL, framework="pt") as file:
             assert json.loads(file.metadata()["done"]) == done + 1
 
@@ -234,13 +235,13 @@ def test_a_folder_that_cannot_be_written_is_noticed_before_the_work(scenes, tmp_
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(StoreError, match="cannot be written"):
-            folders.attribute(*pair, scenes, out, nodes=1)
+            attribution.attribute(*pair, scenes, out, nodes=1)
     assert not inputs
 
 
 def test_the_trapezoid_needs_two_nodes(scenes, tmp_path, pair):
     with pytest.raises(FaiglibError, match="at least 2 nodes"):
-        folders.attribute(*pair, scenes, tmp_path / "out", rule="trapezoid", nodes=1)
+        attribution.attribute(*pair, scenes, tmp_path / "out", rule="trapezoid", nodes=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -336,10 +337,11 @@ def test_presence_tells_a_sound_set_from_a_damaged_and_a_missing_one(tmp_path, m
     assert folders.presence("set5") == "not here; faiglib fetch set5"
     assert folders.presence("div2k_valid") == "not here"
     assert folders.presence("skimage") == "5 images, embedded"
-    files = folders.datasets.registered_files("set5")
+    files = registered_files("set5")
     for file in files:
         path = tmp_path / "data" / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\0" * file.bytes)
     message = folders.presence("set5", tmp_path / "data")
-    assert message == f"5 of 5 files are damaged, the first {tmp_path / 'data' / files[0].path}"
+    assert "5 of its 5 files are missing, cannot be read or have other content" in message
+    assert f"the first {files[0].path}" in message

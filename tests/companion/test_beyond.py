@@ -13,7 +13,7 @@ from torch import nn
 from faiglib.attribution import faig, many_rules, path_integral, quadrature
 from faiglib.attribution.parameter_path import ParameterPath, integrate
 from faiglib.companion import discovery, statistics
-from faiglib.companion.beyond import integration, measure, report, show
+from faiglib.companion.beyond import integration, measure, report, sampling, show
 from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
@@ -318,7 +318,7 @@ def test_rules_stop_at_the_nodes_of_the_profile(bench):
 
 def test_sampling_compares_with_all_images_at_the_largest_crop(small_bench, monkeypatch):
     monkeypatch.setattr(measure, "SAMPLING_NODES", 1)
-    table = measure.sampling(small_bench)
+    table = sampling.sampling(small_bench)
     assert sorted(set(zip(table["varied"], table["amount"], strict=True))) == [
         ("crop", 12), ("crop", 24), ("images", 1), ("images", 2), ("images", 3),
     ]  # fmt: skip

@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 
-from faiglib.companion import claims
+from faiglib.companion import claims, criteria
 from faiglib.companion.baseline_ablation.report import BaselineVerdict, EliminationVerdict
 from faiglib.companion.discovery import KINDS, OWN_FUNCTION
 
@@ -130,7 +130,7 @@ def test_control_is_judged_by_knobs(flags, grade):
 
 
 def test_every_claim_but_the_first_is_stated_with_its_criterion_and_page():
-    assert list(claims.CLAIMS) == list("abcdefghij")
-    for claim in claims.CLAIMS.values():
+    assert list(criteria.CLAIMS) == list("abcdefghij")
+    for claim in criteria.CLAIMS.values():
         assert claim.criterion.startswith("Held if")
         assert "partly" in claim.criterion

@@ -20,8 +20,10 @@ from faiglib.companion.one_versus_two.report import MARGIN, Verdict, comparisons
 from faiglib.companion.one_versus_two.spending import training_flop
 from faiglib.companion.one_versus_two.table_1 import table_1
 from faiglib.errors import FaiglibError
-from faiglib.race import contest as race_contest
-from faiglib.race.contest import CONTESTS, PRESETS, WIDTHS, Description
+from faiglib.race import presets
+from faiglib.race.contest import WIDTHS
+from faiglib.race.presets import CONTESTS, PRESETS
+from faiglib.race.record import Description
 from faiglib.system import provenance
 from faiglib.system.tensors import load_weights, save_weights
 
@@ -232,10 +234,8 @@ def test_anomalies_are_those_of_the_printed_table():
 
 
 def test_a_record_is_read_back_and_measured_again(bench, monkeypatch):
-    tiny = dataclasses.replace(
-        race_contest.get("quick"), seeds=(0,), iterations=2, encoder_iterations=2, images=2, crop=24
-    )
-    monkeypatch.setitem(race_contest.PRESETS, "quick", tiny)
+    tiny = dataclasses.replace(presets.get("quick"), seeds=(0,), iterations=2, encoder_iterations=2, images=2, crop=24)
+    monkeypatch.setitem(presets.PRESETS, "quick", tiny)
     record = measure.open_race(bench)
     assert record.fresh
     assert record.preset == tiny

@@ -20,7 +20,7 @@ from faiglib.companion.prediction import decisions as prediction_decisions
 from faiglib.companion.prediction import measure, report, roles
 from faiglib.companion.prediction.roles import Roles
 from faiglib.companion.statistics import accuracy_curve, auc_interval, choose_threshold, roc, wilson_interval
-from faiglib.errors import FilterError
+from faiglib.errors import DatasetError, FilterError
 from faiglib.filters.index import FilterIndex, Layer
 from faiglib.filters.scores import FilterSet
 from faiglib.images import datasets
@@ -297,7 +297,7 @@ def test_roles_use_what_is_there(bench, monkeypatch, found, expected, independen
     def find(name, _=None):
         if name in (*found, "skimage"):
             return present
-        raise datasets.DatasetError("not here")
+        raise DatasetError("not here")
 
     monkeypatch.setattr("faiglib.companion.workbench.datasets.find", find)
     parts = roles.roles(roles.widen(bench))

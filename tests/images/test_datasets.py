@@ -22,9 +22,11 @@ import torch
 from PIL import Image
 
 from faiglib.errors import DatasetError, ImageError, IncompleteError
-from faiglib.images import datasets
-from faiglib.images.datasets import BASE_URL, ImageSet, RegisteredFile, fetch, find, from_folder, registered_files
+from faiglib.images import datasets, downloads
+from faiglib.images import registry as images_registry
+from faiglib.images.datasets import ImageSet, fetch, find, from_folder
 from faiglib.images.files import read_image
+from faiglib.images.registry import BASE_URL, RegisteredFile, registered_files
 from faiglib.system.files import sha256_file
 
 REAL_DATA = os.environ.get("FAIGLIB_DATA")
@@ -45,7 +47,7 @@ def places(tmp_path, monkeypatch):
     monkeypatch.delenv("FAIGLIB_DATA", raising=False)
     monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(datasets, "RETRIES", 0)
+    monkeypatch.setattr(downloads, "RETRIES", 0)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def contents(monkeypatch):
         RegisteredFile(path, hashlib.sha256(data).hexdigest(), len(data), "some/where", COMMIT, f"Test set/{path}")
         for path, data in made.items()
     )
-    monkeypatch.setattr(datasets, "_registry", lambda: registry)
+    monkeypatch.setattr(images_registry, "all_files", lambda: registry)
     return made
 
 
@@ -123,7 +125,7 @@ def lay_out(folder: Path, contents: dict[str, bytes]) -> None:
 
 
 def test_registry_has_the_published_sets():
-    sizes = {name: len(registered_files(name)) for name in datasets.NAMES}
+    sizes = {name: len(registered_files(name)) for name in images_registry.NAMES}
     assert sizes == {
         "set5": 5,
         "set14": 14,
@@ -134,14 +136,14 @@ def test_registry_has_the_published_sets():
         "div2k_valid": 0,
         "skimage": 0,
     }
-    files = [file for name in datasets.NAMES for file in registered_files(name)]
+    files = [file for name in images_registry.NAMES for file in registered_files(name)]
     assert len({file.path for file in files}) == len({file.sha256 for file in files}) == 543
     assert all(len(bytes.fromhex(file.sha256)) == 32 and len(bytes.fromhex(file.commit)) == 20 for file in files)
     assert all(file.bytes > 1000 and not file.path.startswith("/") for file in files)
-    for name in datasets.NAMES:
+    for name in images_registry.NAMES:
         stems = [Path(file.path).stem for file in registered_files(name)]
         assert len(set(stems)) == len(stems)
-        assert datasets.title(name)
+        assert images_registry.title(name)
 
 
 def test_address_is_pinned_and_quoted():
@@ -152,9 +154,9 @@ def test_address_is_pinned_and_quoted():
 
 @pytest.mark.skipif(not REAL_DATA, reason="FAIGLIB_DATA is not set")
 def test_registry_agrees_with_the_real_files():
-    with open(Path(datasets.__file__).with_name("registry.csv"), encoding="utf-8", newline="") as file:
+    with open(images_registry.REGISTRY, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    for name in datasets.NAMES:
+    for name in images_registry.NAMES:
         files = registered_files(name)
         if not files or not (Path(REAL_DATA) / files[0].path).exists():
             continue
@@ -165,7 +167,7 @@ def test_registry_agrees_with_the_real_files():
 
 
 def test_unknown_name_lists_the_names():
-    for call in (find, fetch, datasets.title, registered_files):
+    for call in (find, fetch, images_registry.title, registered_files):
         with pytest.raises(DatasetError, match=r"no image set named 'set15'; the names are set5, set14, bsd100"):
             call("set15")
 
@@ -364,9 +366,9 @@ def test_files_that_cannot_be_read_are_not_the_set(contents, tmp_path, change):
 def test_a_registry_that_leads_elsewhere_is_refused(tmp_path, monkeypatch, row):
     path = tmp_path / "registry.csv"
     path.write_text(f"path,sha256,bytes,github_repository,commit,path_in_repository\n{row.format(sha='0' * 64)}\n")
-    monkeypatch.setattr(datasets, "_REGISTRY", path)
+    monkeypatch.setattr(images_registry, "REGISTRY", path)
     with pytest.raises(DatasetError, match="the registry of images"):
-        datasets._registry.__wrapped__()
+        images_registry.all_files.__wrapped__()
 
 
 # fetching
@@ -484,7 +486,7 @@ def test_bad_answers_give_one_sentence_and_leave_nothing_behind(server, contents
 
 
 def test_passing_trouble_is_retried_but_a_missing_file_is_not(server, monkeypatch):
-    monkeypatch.setattr(datasets, "RETRIES", 1)
+    monkeypatch.setattr(downloads, "RETRIES", 1)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     server.behave = lambda handler, body: server.requested.count(handler.path) == 1 and truncated(handler, body)
     assert len(fetch("set5", base_url=server.url, progress=False)) == 5
@@ -513,7 +515,7 @@ def test_dead_server(contents, tmp_path):
 
 
 def test_silent_server(contents, monkeypatch):
-    monkeypatch.setattr(datasets, "TIMEOUT_SECONDS", (0.2, 0.2))
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", (0.2, 0.2))
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -13,17 +13,8 @@ from torch import Tensor, nn
 
 from faiglib.errors import NetworkError
 from faiglib.networks import NETWORKS, TWO_BRANCH, build
-from faiglib.networks.dasr import (
-    DASR,
-    DASRTraining,
-    DegradationAwareConv,
-    Encoder,
-    EncoderTraining,
-    MomentumContrast,
-    contrastive_loss,
-    depthwise_each,
-    joint_loss,
-)
+from faiglib.networks.dasr import DASR, DegradationAwareConv, Encoder, depthwise_each
+from faiglib.race.contrast import DASRTraining, EncoderTraining, MomentumContrast, contrastive_loss, joint_loss
 
 
 def count(module: nn.Module) -> int:

@@ -16,7 +16,7 @@ from faiglib.companion.weights import report as weights_report
 from faiglib.errors import FaiglibError
 from faiglib.filters.scores import FilterScores
 from faiglib.networks import zoo
-from faiglib.race import contest
+from faiglib.race import record as race_record
 from faiglib.system.documents import LONGEST, DocumentError, parse_csv, parse_json, read_json, read_text
 from faiglib.training.checkpoint import sessions
 from faiglib.training.publishing import publish
@@ -222,9 +222,9 @@ def test_rows_of_a_race(tmp_path):
     for rows in ("a,0,b,1,2\n", "a,0\n", "a,x,b,1\n", "a,0,b,x\n", "a,0.5,b,1\n", 'a,0,"b,1\n', "\0"):
         path.write_text(head + rows)
         with pytest.raises(FaiglibError, match="cannot be read"):
-            contest.read_csv(path)
+            race_record.read_csv(path)
     path.write_text(head + "a,0,b,\n")
-    assert contest.read_csv(path) == [{"entrant": "a", "seed": 0, "image": "b"}]
+    assert race_record.read_csv(path) == [{"entrant": "a", "seed": 0, "image": "b"}]
 
 
 @pytest.mark.parametrize(

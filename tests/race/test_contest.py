@@ -16,11 +16,14 @@ from torch import nn
 from faiglib.command import main
 from faiglib.errors import FaiglibError, TrainingError
 from faiglib.images import datasets
-from faiglib.images.blind_degradations import degrade
+from faiglib.images.blind_degradations import GAUSSIAN8, degrade
 from faiglib.networks import build
 from faiglib.networks.cost import macs, parameters
 from faiglib.race import contest as race_contest
-from faiglib.race.contest import CONTESTS, GAUSSIAN8, PRESETS, Entrant, TestImages
+from faiglib.race import presets
+from faiglib.race import record as race_record
+from faiglib.race.contest import TestImages
+from faiglib.race.presets import CONTESTS, PRESETS, Entrant
 from faiglib.system.tensors import load_weights
 from faiglib.training.fabric import fabric_on
 
@@ -80,7 +83,7 @@ def test_the_networks_are_those_of_equal_budget():
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_all_networks_are_trained_alike(name):
-    preset = race_contest.get(name)
+    preset = presets.get(name)
     assert {key for contest in CONTESTS.values() for key in vars(contest).values()} == {
         one.key for one in preset.entrants
     }
@@ -89,7 +92,7 @@ def test_all_networks_are_trained_alike(name):
     encoder = preset.recipe(preset.entrant("dasr"), 1, "encoder")
     assert (encoder.seed, encoder.iterations, encoder.batch) == (1, preset.encoder_iterations, preset.batch)
     with pytest.raises(FaiglibError, match="unknown race 'slow'; known: cpu, full, quick"):
-        race_contest.get("slow")
+        presets.get("slow")
 
 
 def test_measured_is_what_scikit_image_measures(photos):
@@ -111,10 +114,10 @@ def test_measured_is_what_scikit_image_measures(photos):
 
 
 def test_the_record(undisturbed, photos):
-    rows = race_contest.read_csv(undisturbed / "psnr.csv")
+    rows = race_record.read_csv(undisturbed / "psnr.csv")
     assert len(rows) == 3 * 2 * 2 * 9
     assert {(row["entrant"], row["seed"]) for row in rows} == {(e.key, s) for e in TINY.entrants for s in (0, 3)}
-    curves = race_contest.read_csv(undisturbed / "curves.csv")
+    curves = race_record.read_csv(undisturbed / "curves.csv")
     assert [r["step"] for r in curves if r["entrant"] == "dasr" and r["seed"] == 0 and r["phase"] == "encoder"] == [
         1,
         2,
@@ -132,7 +135,7 @@ def test_the_record(undisturbed, photos):
 
 def test_recorded_weights_give_the_recorded_numbers(undisturbed, photos):
     images = TestImages.of(photos, 2, 24)
-    rows = race_contest.read_csv(undisturbed / "psnr.csv")
+    rows = race_record.read_csv(undisturbed / "psnr.csv")
     for entrant in TINY.entrants:
         network = race_contest.restored_network(
             entrant, load_weights(undisturbed / "weights" / f"{entrant.key}.safetensors")
@@ -181,7 +184,7 @@ def test_other_test_images_are_measured_anew(photos, tmp_path):
 
 
 def test_the_command(photos, tmp_path, monkeypatch, capsys, undisturbed):
-    monkeypatch.setitem(race_contest.PRESETS, "quick", TINY)
+    monkeypatch.setitem(presets.PRESETS, "quick", TINY)
     folder = photos.paths[0].parent
     arguments = ["race", "--preset", "quick", "--data", folder, "--test", folder, "--device", "cpu"]
     arguments += ["--out", tmp_path / "runs", "--record", tmp_path / "record"]
@@ -194,4 +197,4 @@ def test_a_damaged_record_is_named(tmp_path):
     path = tmp_path / "psnr.csv"
     path.write_text("seed,rgb\none,2\n")
     with pytest.raises(FaiglibError, match=f"the record {path} of the race cannot be read"):
-        race_contest.read_csv(path)
+        race_record.read_csv(path)

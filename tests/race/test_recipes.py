@@ -15,8 +15,9 @@ from faiglib.errors import TrainingError
 from faiglib.images.blind_degradations import RandomDegradation
 from faiglib.networks import build, seeded
 from faiglib.networks.dan import DAN, kernel_code
-from faiglib.networks.dasr import DASR, DASRTraining
+from faiglib.networks.dasr import DASR
 from faiglib.networks.weights import fit
+from faiglib.race.contrast import DASRTraining
 from faiglib.race.recipes import BlindRecipe, ContrastAlone
 from faiglib.system.tensors import load_weights, read_metadata
 from faiglib.training import trainer

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 import faiglib
 from faiglib.attribution import faig, filter_change, intinf, path_integral
-from faiglib.attribution.parameter_path import LEFT_OUT, Coverage, ParameterPath, image_scores
+from faiglib.attribution.coverage import LEFT_OUT, Coverage
+from faiglib.attribution.parameter_path import ParameterPath, image_scores
 from faiglib.attribution.quadrature import quadrature
 from faiglib.errors import FaiglibError, FilterError, ImageError, NetworkError
 from faiglib.filters.index import FilterIndex

@@ -18,7 +18,7 @@ from torch import nn
 
 from faiglib.command import training
 from faiglib.errors import DatasetError, TrainingError
-from faiglib.images import datasets, pace
+from faiglib.images import datasets, downloads, pace
 from faiglib.training.fabric import fabric_on
 from faiglib.training.patches import PatchSource, large_enough
 from faiglib.training.recipe import Recipe
@@ -221,7 +221,7 @@ def test_a_server_that_asks_for_a_pause_gets_it(tmp_path, slept, status, seconds
     busy.server.shutdown()
     assert slept
     assert max(slept) == pytest.approx(seconds, abs=0.6)
-    assert len(busy.times) <= 5 * (datasets.RETRIES + 1)
+    assert len(busy.times) <= 5 * (downloads.RETRIES + 1)
 
 
 def test_a_pause_that_is_too_long_is_one_sentence(tmp_path, slept):

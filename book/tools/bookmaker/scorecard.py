@@ -24,7 +24,7 @@ def fill(layout: Layout) -> None:
 
 def claims(layout: Layout) -> Iterator[str]:
     """The scorecard: letter, claim, verdict and numbers, the last two glued from the chapter that found them."""
-    from faiglib.companion.claims import CLAIMS
+    from faiglib.companion.criteria import CLAIMS
 
     yield "| claim | | here | measured |"
     yield "| --- | --- | --- | --- |"
@@ -37,7 +37,7 @@ def claims(layout: Layout) -> Iterator[str]:
 
 def items(layout: Layout) -> Iterator[str]:
     """Where the book has each figure and table of the paper, and what became of the claims it speaks to."""
-    from faiglib.companion.claims import CLAIMS
+    from faiglib.companion.criteria import CLAIMS
 
     yield "| in the paper | in this book | claims and what became of them here |"
     yield "| --- | --- | --- |"

@@ -68,7 +68,7 @@ def sampling(table: pd.DataFrame) -> Figure:
     """Agreement with the ranking from all images at the largest crop, against images and crop, a row per network.
 
     Args:
-        table: from :func:`faiglib.companion.beyond.measure.sampling`.
+        table: from :func:`faiglib.companion.beyond.sampling.sampling`.
     """
     networks = list(table["network"].unique())
     panels = {"images": "images", "crop": "crop (pixels a side)"}

@@ -13,7 +13,7 @@ from faiglib.companion import paper
 from faiglib.companion.discovery import OWN_FUNCTION
 from faiglib.companion.masked import own_drops
 from faiglib.companion.statistics import interval
-from faiglib.images import datasets
+from faiglib.images import registry
 from faiglib.networks import TITLES
 
 #: Number of the supplementary table of a network and image set.
@@ -152,7 +152,7 @@ def lost_cells(summary_table: pd.DataFrame) -> str:
 
     def places(names: Iterable[tuple]) -> str:
         return "; ".join(
-            f"{TITLES[one[0]]}, {datasets.title(one[1])}, {one[2]} input" + (f", {one[3]:g} %" if len(one) > 3 else "")
+            f"{TITLES[one[0]]}, {registry.title(one[1])}, {one[2]} input" + (f", {one[3]:g} %" if len(one) > 3 else "")
             for one in names
         )
 

@@ -17,7 +17,7 @@ from faiglib.companion import paper
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
 from faiglib.companion.page.tables import interval, plain, spread, styled
-from faiglib.images import datasets
+from faiglib.images import registry
 from faiglib.networks import TITLES
 
 
@@ -67,7 +67,7 @@ def selectivity_table(table: pd.DataFrame) -> Styler:
     shown = pd.DataFrame(
         {
             "network": table["network"].map(TITLES),
-            "image set": table["image_set"].map(datasets.title),
+            "image set": table["image_set"].map(registry.title),
             "input": table["input"],
             "masked": table["percent"].map("{:g} %".format) + " " + table["filters"],
             "drop ×10³": table["drop"],

@@ -10,11 +10,12 @@ import pandas as pd
 
 from faiglib.companion.workbench import Workbench
 from faiglib.errors import DatasetError, FaiglibError
-from faiglib.images import datasets
+from faiglib.images import datasets, registry
 from faiglib.images.blind_degradations import DASR_SIGMA, GAUSSIAN8
 from faiglib.images.datasets import ImageSet
-from faiglib.race import contest
-from faiglib.race.contest import Preset
+from faiglib.race import contest, presets
+from faiglib.race import record as race_record
+from faiglib.race.presets import Preset
 from faiglib.system import provenance
 from faiglib.system.documents import DocumentError, read_json
 from faiglib.system.store import fingerprint
@@ -34,7 +35,7 @@ class Record:
     """A finished or running race.
 
     Attributes:
-        preset: its budget, by the names of :class:`faiglib.race.contest.Preset`.
+        preset: its budget, by the names of :class:`faiglib.race.presets.Preset`.
         psnr: dB by ``entrant``, ``seed``, ``image`` and ``width``: ``rgb`` and ``y``.
         curves: logs of the training runs.
         description: ``race.json``.
@@ -45,7 +46,7 @@ class Record:
     preset: Preset
     psnr: pd.DataFrame
     curves: pd.DataFrame
-    description: contest.Description
+    description: race_record.Description
     folder: Path
     fresh: bool
 
@@ -62,12 +63,12 @@ def load(folder: Path, fresh: bool = False) -> Record:
         FaiglibError: there is none, or it cannot be read.
     """
     try:
-        description = read_json(folder / "race.json", contest.Description)
+        description = read_json(folder / "race.json", race_record.Description)
     except OSError:
         raise FaiglibError(f"{folder} holds no race; `faiglib race` runs it") from None
     except DocumentError as error:
         raise FaiglibError(f"{folder / 'race.json'} does not describe a race: {error}") from None
-    psnr, curves = (pd.DataFrame(contest.read_csv(folder / f"{name}.csv")) for name in ("psnr", "curves"))
+    psnr, curves = (pd.DataFrame(race_record.read_csv(folder / f"{name}.csv")) for name in ("psnr", "curves"))
     return Record(description.preset, psnr, curves, description, folder, fresh)
 
 
@@ -75,7 +76,7 @@ def open_race(bench: Workbench) -> Record:
     """The race that a page shows: the recorded one, or with the profile ``quick`` a tiny one that is run now."""
     if bench.profile.name != "quick":
         return load(recorded_race())
-    preset = contest.get("quick")
+    preset = presets.get("quick")
     test_set = bench.image_sets[bench.test_set]
     key = [preset, bench.training_set.digest, test_set.digest, provenance.source_digest(), bench.device.type]
     folder = bench.store.root / "race" / fingerprint(key)[:16]
@@ -86,7 +87,7 @@ def open_race(bench: Workbench) -> Record:
 
 def printed_title(name: str) -> str:
     """Printed name of an image set, which may be the user's own folder."""
-    return datasets.title(name) if name in datasets.NAMES else name
+    return registry.title(name) if name in registry.NAMES else name
 
 
 def remeasured(bench: Workbench, record: Record, images: int = 4) -> pd.DataFrame:

@@ -20,7 +20,7 @@ import pandas as pd
 from faiglib.companion import paper
 from faiglib.companion.one_versus_two.measure import PRIMARY, TESTS, Record
 from faiglib.networks import TITLES
-from faiglib.race.contest import CONTESTS
+from faiglib.race.presets import CONTESTS
 
 Outcome = Literal["equivalent", "better", "not inferior", "inferior", "inconclusive"]
 

@@ -15,8 +15,8 @@ from faiglib.networks import build
 from faiglib.networks.cost import macs, parameters
 from faiglib.networks.dan import DAN
 from faiglib.networks.dasr import DASR
-from faiglib.race import contest as race_contest
-from faiglib.race.contest import CONTESTS, Contest, Entrant
+from faiglib.race import presets
+from faiglib.race.presets import CONTESTS, Contest, Entrant
 
 #: Input on which one MAC count of a network stands for all, as in supp. Table 1.
 INPUT = (1, 3, 120, 120)
@@ -104,7 +104,7 @@ def full_cost() -> pd.DataFrame:
         One row per network: ``title``, ``iterations`` (with DASR's first phase), ``batch``, ``patch`` (LR pixels),
         ``pflop`` (10¹⁵ FLOP of one run, all phases).
     """
-    preset = race_contest.get("full")
+    preset = presets.get("full")
     rows = []
     for name, contest in CONTESTS.items():
         budget = paper.RACE_TRAINING[name]

@@ -9,7 +9,8 @@ from torch import nn
 
 from faiglib.networks import build
 from faiglib.networks.cost import operations, parameters, total_macs
-from faiglib.networks.dasr import DASR, DASRTraining
+from faiglib.networks.dasr import DASR
+from faiglib.race.contrast import DASRTraining
 
 #: Input of supp. Table 1, for ×4.
 TABLE_1_INPUT = (1, 3, 120, 120)

@@ -9,7 +9,7 @@ from pandas.io.formats.style import Styler
 
 from faiglib.companion.page.escaping import as_html
 from faiglib.companion.page.source import with_source
-from faiglib.images import datasets
+from faiglib.images import registry
 from faiglib.networks import TITLES
 
 
@@ -36,7 +36,7 @@ def styled(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: 
 @with_source
 def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "") -> Styler:
     """A table as it is, with number formats by column, without row numbers, and with printed names for keys."""
-    titles = {"network": TITLES.get, "image_set": datasets.title}
+    titles = {"network": TITLES.get, "image_set": registry.title}
     for column, title in titles.items():
         if column in table:
             table = table.assign(**{column: table[column].map(lambda key, title=title: title(key) or key)})

@@ -20,7 +20,7 @@ from faiglib.companion import paper
 from faiglib.companion.prediction.decisions import accuracy, areas, both_right, decisions
 from faiglib.companion.prediction.measure import CASES
 from faiglib.companion.prediction.roles import Roles
-from faiglib.images import datasets
+from faiglib.images import registry
 from faiglib.networks import TITLES
 
 
@@ -161,7 +161,7 @@ def weakest(cells: pd.DataFrame) -> str:
     blind = cells[cells["predictor"] == "pseudo"]
     row = blind.loc[blind["accuracy"].idxmin()]
     return (
-        f"{row['degradation']} with {TITLES[row['network']]} on {datasets.title(row['image_set'])}, "
+        f"{row['degradation']} with {TITLES[row['network']]} on {registry.title(row['image_set'])}, "
         f"{row['accuracy']:.0%} right"
     )
 

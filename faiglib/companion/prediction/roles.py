@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from faiglib.companion.workbench import Workbench
-from faiglib.images import datasets
+from faiglib.images import registry
 
 #: Sets in the order of their parts: filters on the first, thresholds on the second, accuracy on the others.
 SETS = ("set14", "bsd100", "kodak24", "div2k_valid")
@@ -61,7 +61,7 @@ def roles(bench: Workbench) -> Roles:
     those photographs are everything, and thresholds are chosen for each photograph on the others.
     """
     found = [name for name in SETS if name in bench.image_sets]
-    missing = tuple(datasets.title(name) for name in SETS if name not in found)
+    missing = tuple(registry.title(name) for name in SETS if name not in found)
     if len(found) >= 3:
         return Roles(found[0], found[1], tuple(found[2:]), missing)
     if found:

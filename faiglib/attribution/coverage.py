@@ -1,0 +1,47 @@
+"""What the filters hold of a path integral, and how well it converged."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+#: Share of the path integral outside all filters from which on it is told.
+LEFT_OUT = 0.1
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How the absolute contributions to a path integral divide between filters and other parameters.
+
+    Attributes:
+        filters: sum over all filters, that is of their scores.
+        others: sum by parameter that belongs to no filter.
+    """
+
+    filters: float
+    others: Mapping[str, float]
+
+    @property
+    def left_out(self) -> float:
+        """Share of the parameters that belong to no filter; 0 where nothing contributes."""
+        outside = sum(self.others.values())
+        return outside / (self.filters + outside) if outside else 0.0
+
+    def in_words(self) -> str:
+        """What the filters hold, and which other parameters hold most of the rest."""
+        largest = sorted(self.others, key=self.others.__getitem__, reverse=True)[:3]
+        told = f"the filters of the convolutions (nn.Conv2d) hold {1 - self.left_out:.0%} of the path integral"
+        if self.left_out < LEFT_OUT or not largest:
+            return told
+        return f"{told}; {self.left_out:.0%} lie in parameters that are not ranked, most in {', '.join(largest)}"
+
+    def warn(self) -> None:
+        """Warn if parameters that belong to no filter hold more than :data:`LEFT_OUT`."""
+        if self.left_out > LEFT_OUT:
+            warnings.warn(self.in_words(), UserWarning, stacklevel=4)

@@ -1,0 +1,203 @@
+"""The command ``attribute``: scores of folders of images, resumable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from faiglib._version import __version__
+from faiglib.attribution.averaging import in_image_order
+from faiglib.attribution.coverage import Coverage
+from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
+from faiglib.attribution.quadrature import Quadrature, quadrature
+from faiglib.errors import DatasetError, FaiglibError, ImageError, WeightsError
+from faiglib.filters.scores import FilterScores
+from faiglib.images.files import read_image
+from faiglib.images.folders import match_by_name
+from faiglib.system.files import sha256_file
+from faiglib.system.store import fingerprint
+from faiglib.system.tensors import read_tensors, save_weights
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+from faiglib.command.folders import alone_in, naming
+
+PARTIAL = "partial.safetensors"
+
+
+@dataclass(frozen=True)
+class Triple:
+    """Files of one scene: ground truth, and its blurry and noisy network inputs."""
+
+    ground_truth: Path
+    blurry: Path
+    noisy: Path
+
+
+def triples(gt: Path, blur: Path, noise: Path, scale: int) -> list[Triple]:
+    """Match three folders by file name and check every size.
+
+    Raises:
+        DatasetError: a folder is missing or empty, the names differ, or the blurry images are the noisy ones.
+        ImageError: a file is not an image, or an input is not the ground truth's size divided by the scale.
+    """
+    found = [Triple(one["gt"], one["blur"], one["noise"]) for one in match_by_name(gt=gt, blur=blur, noise=noise)]
+    with tqdm(found, desc="checking images", unit="image", leave=False) as bar:
+        for triple in bar:
+            height, width = read_image(triple.ground_truth).shape[-2:]
+            for path in (triple.blurry, triple.noisy):
+                low = tuple(read_image(path).shape[-2:])
+                if (low[0] * scale, low[1] * scale) != (height, width):
+                    raise ImageError(
+                        f"image {path} has {low[1]}x{low[0]} pixels, which is not 1/{scale} of the {width}x{height} of "
+                        f"{triple.ground_truth}"
+                    )
+    if all(sha256_file(one.blurry) == sha256_file(one.noisy) for one in found):
+        raise DatasetError(f"the images in {blur} and in {noise} are the same, so that nothing tells blur from noise")
+    return found
+
+
+def attribute(
+    target: nn.Module,
+    baseline: nn.Module,
+    scenes: Sequence[Triple],
+    out: Path,
+    *,
+    rule: str = DEFAULT_RULE,
+    nodes: int = DEFAULT_NODES,
+    memory_limit: int | None = None,
+    fabric: Fabric | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[FilterScores, FilterScores]:
+    """FAIG over matched files, resumable: deblurring and denoising scores (paper, eq. 7).
+
+    The sums so far are kept in ``out`` after every image. A run of the same networks, files and rule, on the same kind
+    of device, goes on from them and ends in the same bits, with whatever number of processes. The sums of another one
+    are not touched.
+
+    Args:
+        target: θ.
+        baseline: θ̄.
+        scenes: from :func:`triples`.
+        out: folder for the sums.
+        rule: quadrature rule.
+        nodes: gradient evaluations per image and degradation.
+        memory_limit: see :func:`faiglib.attribution.parameter_path`.
+        fabric: launched; it says where to compute, and the images are shared out over its ranks. The CPU without it.
+        overwrite: throw the unfinished sums of another run in ``out`` away.
+        say: told what the filters hold of the path integrals and how well these converged, a sentence a degradation.
+
+    Raises:
+        FaiglibError: an image, the networks or the rule cannot be used, the sums cannot be written, or ``out`` holds
+            the unfinished sums of another run, or one that is going on.
+    """
+    if rule == "trapezoid" and nodes < 2:
+        raise FaiglibError("the trapezoid rule needs at least 2 nodes")
+    place = torch.device("cpu") if fabric is None else fabric.device
+    path, points = ParameterPath(target, baseline, place, memory_limit), quadrature(rule, nodes)
+    if path.is_a_point:
+        raise FaiglibError("baseline and target hold the same weights: there is nothing between them to attribute")
+    identity = fingerprint(
+        {
+            "networks": [dict(network.state_dict()) for network in (target, baseline)],
+            "files": [[sha256_file(file) for file in vars(scene).values()] for scene in scenes],
+            "rule": [rule, nodes],
+            "made_by": [__version__, torch.__version__, place.type],
+        }
+    )
+    first = fabric is None or fabric.is_global_zero
+    with alone_in(out) if first else nullcontext():
+        return _attribute(path, points, scenes, out / PARTIAL, identity, fabric, overwrite, say)
+
+
+def _attribute(
+    path: ParameterPath,
+    points: Quadrature,
+    scenes: Sequence[Triple],
+    partial: Path,
+    identity: str,
+    fabric: Fabric | None,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> tuple[FilterScores, FilterScores]:
+    """The work of :func:`attribute`, once the folder is this run's alone."""
+    first = fabric is None or fabric.is_global_zero
+    # Scores, absolute contributions of other parameters, signed sum of all, change of the loss between the ends.
+    done, sums = _sums_so_far(partial, identity, path.index.total + len(path.others) + 2, overwrite)
+    if fabric is not None:
+        fabric.barrier()  # nobody writes before everybody has read
+
+    def keep(count: int) -> None:
+        if first:
+            save_weights(partial, sums, {"identity": identity, "done": json.dumps(count)})
+
+    def scores(number: int) -> Tensor:
+        scene = scenes[done + number]
+        ground_truth = read_image(scene.ground_truth, warn=False)
+        found = []
+        for kind in sums:
+            file: Path = getattr(scene, kind)
+            with naming(file):
+                image = read_image(file, warn=False)
+                values = image_scores(path, image, ground_truth, points, with_others=True)
+                place = path.parameters[0]
+                ends = [path.loss(end, image.to(place), ground_truth.to(place)) for end in (0.0, 1.0)]
+            found.append(torch.cat([values, values.new_tensor([ends[1] - ends[0]])]))
+        return torch.stack(found)
+
+    keep(done)  # so that a folder that cannot be written is noticed at once
+    results = in_image_order(len(scenes) - done, scores, fabric)
+    with tqdm(results, desc="FAIG", unit="image", initial=done, total=len(scenes), disable=not first) as bar:
+        for number, pair in enumerate(bar, start=done + 1):
+            for kind, values in zip(sums, pair, strict=True):
+                sums[kind] += values
+            keep(number)
+    for kind, values in sums.items():
+        say(f"{kind.capitalize()} input: {_coverage_in_words(path, values)}.")
+    total = path.index.total
+    blurry, noisy = (FilterScores(path.index, sums[kind][:total] / len(scenes)) for kind in ("blurry", "noisy"))
+    return blurry - noisy, noisy - blurry
+
+
+def _coverage_in_words(path: ParameterPath, values: Tensor) -> str:
+    """What the filters hold of a path integral, and how far the integral is from the change of the loss."""
+    total = path.index.total
+    held = Coverage(float(values[:total].sum()), dict(zip(path.others, values[total:-2].tolist(), strict=True)))
+    signed, change = values[-2:].tolist()
+    gap = f"{abs(signed - change) / abs(change):.1%}" if change else "an unknown share"
+    return f"{held.in_words()}; the integral misses the change of the loss by {gap} (completeness)"
+
+
+def forget(out: Path) -> None:
+    """Remove the sums of a finished :func:`attribute`, once its result is written."""
+    (out / PARTIAL).unlink(missing_ok=True)
+
+
+def _sums_so_far(path: Path, identity: str, size: int, overwrite: bool) -> tuple[int, dict[str, Tensor]]:
+    """Number of images done and their sums, from an interrupted run of the same work; zeros where there is none.
+
+    Raises:
+        FaiglibError: there is one of other work.
+    """
+    try:
+        tensors, metadata = read_tensors(path)
+        done, sums = int(metadata["done"]), {kind: tensors[kind] for kind in ("blurry", "noisy")}
+        if metadata["identity"] == identity and {tuple(one.shape) for one in sums.values()} == {(size,)}:
+            return done, sums
+        if done and not overwrite:
+            raise FaiglibError(
+                f"{path} holds {done} images of an unfinished run of other work (networks, images, rule, nodes or "
+                "versions differ); finish that one, choose another folder, or throw it away with --overwrite"
+            )
+    except (WeightsError, KeyError, TypeError, ValueError):
+        pass
+    return 0, {kind: torch.zeros(size, dtype=torch.float64) for kind in ("blurry", "noisy")}
