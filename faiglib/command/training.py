@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated, get_args
 
 import torch
 import typer
 from tqdm import tqdm
 
-from faiglib.errors import FaiglibError, TrainingError
-from faiglib.images import datasets, registry
-from faiglib.race import contest, presets
-from faiglib.system.devices import choose_device
-from faiglib.training import publishing, runs
-from faiglib.training.fabric import fabric_on
-from faiglib.training.recipe import ROLES, Schedule
-
-if TYPE_CHECKING:
-    pass
 from faiglib.command.options import (
     LARGEST_SEED,
     DeviceOption,
@@ -31,6 +20,13 @@ from faiglib.command.options import (
     say,
     several,
 )
+from faiglib.errors import FaiglibError, TrainingError
+from faiglib.images import datasets, registry
+from faiglib.race import contest, presets
+from faiglib.system.devices import choose_device
+from faiglib.training import publishing, runs
+from faiglib.training.fabric import fabric_on
+from faiglib.training.recipe import ROLES, Schedule
 
 
 def train(
@@ -92,36 +88,20 @@ def train(
     """
     if from_manifest and profile != "standard":
         raise FaiglibError(f"--from-manifest says what to train, so that --profile {profile} cannot")
+    changes = {"iterations": iterations, "batch": batch, "patch": patch, "peak_lr": peak_lr}
+    changes |= {"schedule": schedule, "period": period}
     chains = [runs.plans_of(profile, network, role or (), one, from_manifest) for one in seed or [0]]
-    wanted = dict.fromkeys(data or plan.data for chain in chains for plan in chain)
-    image_sets = {name: find_images(name, data_dir) for name in wanted}
+    plans = [runs.changed(plan, changes, data) for plan in runs.in_order(chains, initial)]
+    image_sets = {name: find_images(name, data_dir) for name in dict.fromkeys(plan.data for plan in plans)}
     if data is None:
-        for plan in itertools.chain.from_iterable(chains):
+        for plan in plans:
             require_images(plan, image_sets[plan.data])
     place = choose_device(device)
-    if precision == "auto":
-        precision = precision_of(chains, place)
-    fabric = several(place, devices, precision, nodes)
-    trained = set()
-    for chain in chains:
-        for number, plan in enumerate(chain):
-            if plan.name in trained:  # seeds may share a baseline
-                continue
-            recipe = runs.with_overrides(
-                plan.recipe,
-                iterations=iterations,
-                batch=batch,
-                patch=patch,
-                peak_lr=peak_lr,
-                schedule=schedule,
-                period=period,
-            )
-            parent = out / plan.parent / "weights.safetensors" if plan.parent else None
-            start = initial if number == 0 and initial else parent
-            weights = runs.run(recipe, image_sets[data or plan.data], out / plan.name, initial=start, fabric=fabric)
-            trained.add(plan.name)
-            if fabric.is_global_zero:
-                say(f"Trained weights: {weights}")
+    fabric = several(place, devices, precision_of(plans, place) if precision == "auto" else precision, nodes)
+    for plan in plans:
+        weights = runs.carry_out(plan, image_sets[plan.data], out, fabric)
+        if fabric.is_global_zero:
+            say(f"Trained weights: {weights}")
 
 
 def race_(
@@ -186,13 +166,13 @@ def require_images(plan: runs.Plan, image_set: datasets.ImageSet) -> None:
         )
 
 
-def precision_of(chains: Sequence[Sequence[runs.Plan]], device: torch.device) -> str:
+def precision_of(plans: Sequence[runs.Plan], device: torch.device) -> str:
     """The arithmetic that the plans want, or where they do not say so, what suits the device.
 
     Raises:
         TrainingError: they want different ones.
     """
-    wanted = sorted({plan.precision for chain in chains for plan in chain if plan.precision})
+    wanted = sorted({plan.precision for plan in plans if plan.precision})
     if len(wanted) > 1:
         raise TrainingError(
             f"the manifest has runs in {' and in '.join(wanted)}; train them one by one (--role, --seed), or choose "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Plan:
         data: name of the image set.
         data_digest: of the images, where they have to be these.
         precision: arithmetic in Fabric's words, or None for what suits the device.
+        initial: weights to start from in place of the parent's.
     """
 
     recipe: Recipe
@@ -57,6 +58,7 @@ class Plan:
     data: str = "bsd400"
     data_digest: str | None = None
     precision: str | None = None
+    initial: Path | None = None
 
     @property
     def name(self) -> str:
@@ -140,6 +142,36 @@ def plans_of(profile: str, network: str, roles: Sequence[str], seed: int, models
 def with_overrides(recipe: Recipe, **values: Any) -> Recipe:
     """The recipe with every value that is not None replaced."""
     return replace(recipe, **{name: value for name, value in values.items() if value is not None})
+
+
+def changed(plan: Plan, values: Mapping[str, Any], data: str | None) -> Plan:
+    """A plan whose recipe has other values, where they are not None, and that trains on other images, if any are named.
+
+    Raises:
+        TrainingError: a value is out of its range.
+    """
+    plan = replace(plan, recipe=with_overrides(plan.recipe, **values))
+    return plan if data is None else replace(plan, data=data, data_digest=None)
+
+
+def in_order(chains: Iterable[Sequence[Plan]], initial: Path | None = None) -> list[Plan]:
+    """The plans of several chains, each once: seeds may share a baseline.
+
+    Args:
+        chains: what is trained one after the other, from :func:`plans_of`.
+        initial: weights that the first plan of every chain starts from.
+    """
+    found: dict[str, Plan] = {}
+    for chain in chains:
+        for number, plan in enumerate(chain):
+            found.setdefault(plan.name, replace(plan, initial=initial) if number == 0 else plan)
+    return list(found.values())
+
+
+def carry_out(plan: Plan, image_set: ImageSet, out: Path, fabric: Fabric) -> Path:
+    """Train by a plan in a folder beside that of its parent; see :func:`run`."""
+    parent = out / plan.parent / "weights.safetensors" if plan.parent else None
+    return run(plan.recipe, image_set, out / plan.name, initial=plan.initial or parent, fabric=fabric)
 
 
 def run(

@@ -10,19 +10,16 @@ from __future__ import annotations
 import json
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from faiglib.errors import TrainingError
-from faiglib.images.degradations import quantise
-from faiglib.images.metrics import psnr
 from faiglib.networks.weights import fit
 from faiglib.system import provenance
 from faiglib.system.files import write_rows_atomic
@@ -37,9 +34,12 @@ from faiglib.training.checkpoint import (
     run_digest,
     with_average,
 )
+from faiglib.training.compiled import Compiled, should_compile
 from faiglib.training.fabric import Fabric, arithmetic, fabric_on
+from faiglib.training.objectives import Objective
 from faiglib.training.patches import PatchSource
 from faiglib.training.recipe import RecipeBase, draw_seed, ema_decay, learning_rate
+from faiglib.training.validation import validate
 
 BETAS = (0.9, 0.99)
 
@@ -87,8 +87,180 @@ def train(
         TrainingError: the images or the processes do not fit, a mask names no parameter, the run directory holds
             another run, the hosts hold different checkpoints, or the loss is not finite.
     """
-    fabric = fabric or fabric_on(torch.device("cpu"))
-    made_on = provenance.collect(fabric.device) if run_dir and fabric.is_global_zero else {}
+    run = Run(recipe, images, initial, trainable, run_dir, validation or {}, fabric, log_every)
+    if run.finished():
+        return run.result()
+    run.begin()
+    title = f"{recipe.network} {recipe.role} seed {recipe.seed}"
+    hidden = not (progress and run.fabric.is_global_zero)
+    bar = tqdm(total=recipe.iterations, initial=run.done.step, desc=title, unit="it", disable=hidden)
+    try:
+        while not run.finished():
+            row = run.step()
+            if row is not None:
+                shown = {name: f"{value:.4g}" for name, value in row.items() if name.startswith(("loss", "psnr"))}
+                bar.set_postfix(shown)
+            bar.update()
+            if run.seconds_unsaved > checkpoint_seconds and run.is_finite:
+                run.save()
+        run.save()
+    except KeyboardInterrupt:
+        if run.whole:
+            run.save()
+        raise
+    finally:
+        bar.close()
+    return run.result()
+
+
+class Run:
+    """A training in progress: the arguments are those of :func:`train`.
+
+    Attributes:
+        done: how far it is.
+        log: the rows so far.
+        whole: whether model, moments, average and step number belong together, so that they may be saved.
+
+    Raises:
+        TrainingError: see :func:`train`.
+    """
+
+    def __init__(
+        self,
+        recipe: RecipeBase,
+        images: Iterable[Tensor],
+        initial: Mapping[str, Tensor] | None,
+        trainable: Mapping[str, Tensor] | None,
+        run_dir: Path | None,
+        validation: Mapping[str, tuple[Tensor, Tensor]],
+        fabric: Fabric | None,
+        log_every: int,
+    ) -> None:
+        self.recipe, self.run_dir, self.validation, self.log_every = recipe, run_dir, validation, log_every
+        self.fabric = fabric = fabric or fabric_on(torch.device("cpu"))
+        self.writes = run_dir is not None and fabric.is_global_zero
+        self.made_on = provenance.collect(fabric.device) if self.writes else {}
+        self.objective = _objective(recipe, fabric, initial)
+        model = self.objective.model
+        trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self.masks = _masks(trained, trainable)
+        self.source = PatchSource.from_images(images, recipe.patch, fabric.device)
+        self.parameters: list[Tensor] = list(trained.values())
+        self.optimizer: Any = torch.optim.Adam(
+            self.parameters, lr=recipe.peak_lr, betas=BETAS, fused=fabric.device.type == "cuda"
+        )
+        self.average = [parameter.detach().clone() for parameter in self.parameters]
+        identity = run_digest(recipe, arithmetic(fabric), self.source, initial, trainable)
+        self.state = RunState(identity, model, trained, self.average, self.optimizer)
+        self.checkpoint = run_dir / "state.safetensors" if run_dir else None
+        self.done = self.state.resume(self.checkpoint) if self.checkpoint else Progress()
+        require_same_step(fabric, self.done.step)
+        self.log = read_log(run_dir, self.done.step)
+        self.whole = True
+
+    def begin(self) -> None:
+        """Make everything ready for the next step."""
+        if self.run_dir and self.writes:
+            note_session(self.run_dir, self.done.step, self.made_on)
+        model = self.objective.model
+        compiled = Compiled(model) if should_compile(self.fabric, self.state) else model
+        self.module, self.optimizer = self.fabric.setup(compiled, self.optimizer)
+        self.generator = torch.Generator(self.fabric.device)
+        self.losses, self.since = torch.zeros((), device=self.fabric.device), 0  # of the steps since the last row
+        self.started, self.saved = time.monotonic() - self.done.seconds, time.monotonic()
+        self.stepping = time.perf_counter()  # start of those steps, put off by what is none
+
+    def finished(self) -> bool:
+        """Whether no step is left."""
+        return self.done.step == self.recipe.iterations
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no loss since the last row was infinite or NaN."""
+        return bool(torch.isfinite(self.losses))
+
+    @property
+    def seconds_unsaved(self) -> float:
+        """Time since the last checkpoint."""
+        return time.monotonic() - self.saved
+
+    def step(self) -> dict[str, float] | None:
+        """One step of the optimiser, whole or not at all, and the row of the log where one is due.
+
+        They belong together: a counted step never lacks its row.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        recipe, objective = self.recipe, self.objective
+        share = slice(self.fabric.global_rank, None, self.fabric.world_size)
+        self.generator.manual_seed(draw_seed(recipe.seed, self.done.step))
+        samples = tuple(_laid_out(one[share]) for one in objective.draw(self.source, recipe.batch, self.generator))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, self.done.step)
+        with uninterrupted():
+            self.whole = False  # from the forward pass on, which moves the statistics of batch normalisation
+            outputs = self.module(samples[0])
+            loss = objective.loss(outputs, samples)
+            self.optimizer.zero_grad()
+            self.fabric.backward(loss)
+            for parameter, mask in zip(self.parameters, self.masks, strict=True):
+                if mask is not None and parameter.grad is not None:
+                    parameter.grad.mul_(mask)
+            self.optimizer.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average, self.parameters, 1 - ema_decay(recipe, self.done.step))
+            objective.after_step(outputs)
+            self.losses += loss.detach()
+            self.since += 1
+            self.done.step += 1
+            self.whole = True
+            return self.row() if self.done.step % self.log_every == 0 or self.finished() else None
+
+    def row(self) -> dict[str, float]:
+        """A row on the steps since the last one, which is also written.
+
+        Raises:
+            TrainingError: their loss is not finite.
+        """
+        loss = float(cast("Tensor", self.fabric.all_reduce(self.losses / self.since, reduce_op="mean")))
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss became {loss} before step {self.done.step}; lower the learning rate")
+        row = {
+            "step": self.done.step,
+            "seconds": round(time.monotonic() - self.started, 2),
+            "learning_rate": learning_rate(self.recipe, self.done.step - 1),
+            "loss": loss,
+            "iterations_per_second": float(f"{self.since / (time.perf_counter() - self.stepping):.4g}"),
+        }
+        row |= validate(self.objective.network, self.parameters, self.average, self.validation)
+        self.log.append(row)
+        if self.run_dir and self.writes:
+            write_rows_atomic(self.run_dir / "log.csv", self.log)
+        self.losses, self.since = torch.zeros_like(self.losses), 0
+        self.stepping = time.perf_counter()
+        return row
+
+    def save(self) -> None:
+        """Write a checkpoint, where there is a place for it."""
+        before = time.perf_counter()
+        self.done.seconds = time.monotonic() - self.started
+        if self.checkpoint and self.writes:
+            self.state.save(self.checkpoint, self.done)
+        self.stepping += time.perf_counter() - before
+        self.saved = time.monotonic()
+
+    def result(self) -> TrainingResult:
+        """What the run made, written if there is a place for it."""
+        averaged = with_average(self.objective.network.state_dict(keep_vars=True), self.parameters, self.average)
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in averaged.items()}
+        if self.run_dir and self.writes:
+            save_weights(self.run_dir / "weights.safetensors", state, {"recipe": json.dumps(asdict(self.recipe))})
+        return TrainingResult(state, self.log, self.done.seconds)
+
+
+def _objective(recipe: RecipeBase, fabric: Fabric, initial: Mapping[str, Tensor] | None) -> Objective:
+    """The recipe's objective, its model on the device and with the weights it starts from."""
     if recipe.batch % fabric.world_size:
         raise TrainingError(f"a batch of {recipe.batch} does not divide over {fabric.world_size} processes")
     objective = recipe.objective()
@@ -97,168 +269,11 @@ def train(
             f"{recipe.network} keeps state besides its weights, which {fabric.world_size} processes would not share; "
             "train it in one"
         )
-    model = objective.model
     if initial is not None:
-        fit(model, initial, "the file of initial weights")
-    model.to(fabric.device)
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    masks = _masks(trained, trainable)
-    source = PatchSource.from_images(images, recipe.patch, fabric.device)
-
-    parameters: list[Tensor] = list(trained.values())
-    optimizer = torch.optim.Adam(parameters, lr=recipe.peak_lr, betas=BETAS, fused=fabric.device.type == "cuda")
-    average = [parameter.detach().clone() for parameter in parameters]
-    identity = run_digest(recipe, arithmetic(fabric), source, initial, trainable)
-    run_state = RunState(identity, model, trained, average, optimizer)
-    checkpoint = run_dir / "state.safetensors" if run_dir else None
-    done = run_state.resume(checkpoint) if checkpoint else Progress()
-    require_same_step(fabric, done.step)
-    log = read_log(run_dir, done.step)
-
-    def result(seconds: float) -> TrainingResult:
-        averaged = with_average(objective.network.state_dict(keep_vars=True), parameters, average)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in averaged.items()}
-        if run_dir and fabric.is_global_zero:
-            save_weights(run_dir / "weights.safetensors", state, {"recipe": json.dumps(asdict(recipe))})
-        return TrainingResult(state, log, seconds)
-
-    if done.step == recipe.iterations:
-        return result(done.seconds)
-    if run_dir and fabric.is_global_zero:
-        note_session(run_dir, done.step, made_on)
-
-    compiled = Compiled(model) if _should_compile(fabric, run_state) else model
-    module, wrapped = fabric.setup(compiled, optimizer)
-    generator = torch.Generator(fabric.device)
-    share = slice(fabric.global_rank, None, fabric.world_size)
-    started, saved, losses = (
-        time.monotonic() - done.seconds,
-        time.monotonic(),
-        torch.zeros((), device=fabric.device),
-    )
-    since = 0
-    stepping = time.perf_counter()  # start of the steps since the last row, put off by what is none
-    whole = True  # whether the state of the model, moments, average and step number belong together
-    bar = tqdm(
-        total=recipe.iterations,
-        initial=done.step,
-        desc=f"{recipe.network} {recipe.role} seed {recipe.seed}",
-        unit="it",
-        disable=not (progress and fabric.is_global_zero),
-    )
-
-    def save() -> None:
-        if checkpoint and fabric.is_global_zero:
-            done.seconds = time.monotonic() - started
-            run_state.save(checkpoint, done)
-
-    try:
-        while done.step < recipe.iterations:
-            generator.manual_seed(draw_seed(recipe.seed, done.step))
-            samples = tuple(_laid_out(tensor[share]) for tensor in objective.draw(source, recipe.batch, generator))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, done.step)
-            with uninterrupted():
-                whole = False  # from the forward pass on, which moves the statistics of batch normalisation
-                outputs = module(samples[0])
-                loss = objective.loss(outputs, samples)
-                wrapped.zero_grad()
-                fabric.backward(loss)
-                for parameter, mask in zip(parameters, masks, strict=True):
-                    if mask is not None and parameter.grad is not None:
-                        parameter.grad.mul_(mask)
-                wrapped.step()
-                with torch.no_grad():
-                    torch._foreach_lerp_(average, parameters, 1 - ema_decay(recipe, done.step))
-                objective.after_step(outputs)
-                losses += loss.detach()
-                since += 1
-                done.step += 1
-                whole = True
-                if done.step % log_every == 0 or done.step == recipe.iterations:  # a counted step never lacks its row
-                    mean_loss = float(cast("Tensor", fabric.all_reduce(losses / since, reduce_op="mean")))
-                    if not math.isfinite(mean_loss):
-                        raise TrainingError(
-                            f"the loss became {mean_loss} before step {done.step}; lower the learning rate"
-                        )
-                    row = {
-                        "step": done.step,
-                        "seconds": round(time.monotonic() - started, 2),
-                        "learning_rate": learning_rate(recipe, done.step - 1),
-                        "loss": mean_loss,
-                        "iterations_per_second": float(f"{since / (time.perf_counter() - stepping):.4g}"),
-                    }
-                    row |= _validate(objective.network, parameters, average, validation or {})
-                    log.append(row)
-                    if run_dir and fabric.is_global_zero:
-                        write_rows_atomic(run_dir / "log.csv", log)
-                    losses, since = torch.zeros_like(losses), 0
-                    stepping = time.perf_counter()
-                    bar.set_postfix(
-                        {name: f"{value:.4g}" for name, value in row.items() if name.startswith(("loss", "psnr"))}
-                    )
-            bar.update()
-            if time.monotonic() - saved > checkpoint_seconds and bool(torch.isfinite(losses)):
-                before = time.perf_counter()
-                save()
-                stepping += time.perf_counter() - before
-                saved = time.monotonic()
-        save()
-    except KeyboardInterrupt:
-        if whole:
-            save()
-        raise
-    finally:
-        bar.close()
-    return result(time.monotonic() - started)
-
-
-def _should_compile(fabric: Fabric, run_state: RunState) -> bool:
-    """Whether to compile: on a GPU, and a model that has no fixed or self-made state, which would stay as it is."""
-    return fabric.device.type == "cuda" and not run_state.kept
-
-
-class Compiled(nn.Module):
-    """A model that is compiled if that works here, and otherwise runs as it is, with one warning.
-
-    Whether it works shows at the first step: it takes Triton and a C compiler, which may be missing or too old.
-
-    Args:
-        model: whose parameters these are.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        # In a list, so that the parameters are not there twice.
-        self._fast: list[Callable[..., Any]] = [torch.compile(model, mode="reduce-overhead")]
-
-    def forward(self, *inputs: Tensor) -> Any:
-        """What the model returns."""
-        if self._fast:
-            try:
-                return self._fast[0](*inputs)
-            except Exception as error:
-                if not cannot_compile(error):
-                    raise
-                self._fast.clear()
-                reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
-                warnings.warn(
-                    f"the model cannot be compiled here and runs as it is: {reason}", UserWarning, stacklevel=2
-                )
-        return self.model(*inputs)
-
-
-def cannot_compile(error: BaseException) -> bool:
-    """Whether an error comes from the compiler, not from the model or from a lack of memory."""
-    causes: list[BaseException] = []
-    while error not in causes:
-        causes.append(error)
-        error = error.__cause__ or error.__context__ or error
-    if any(isinstance(one, torch.OutOfMemoryError) for one in causes):
-        return False
-    return any(type(one).__module__.startswith(("torch._dynamo", "torch._inductor", "triton")) for one in causes)
+        fit(objective.model, initial, "the file of initial weights")
+    objective.model.to(fabric.device)
+    objective.model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    return objective
 
 
 def _masks(trained: Mapping[str, Tensor], trainable: Mapping[str, Tensor] | None) -> list[Tensor | None]:
@@ -274,23 +289,3 @@ def _masks(trained: Mapping[str, Tensor], trainable: Mapping[str, Tensor] | None
 def _laid_out(samples: Tensor) -> Tensor:
     """Images with the channels last, as the weights are; everything else as it is."""
     return samples.contiguous(memory_format=torch.channels_last) if samples.dim() == 4 else samples
-
-
-@torch.no_grad()
-def _validate(
-    network: nn.Module,
-    parameters: Sequence[Tensor],
-    average: Sequence[Tensor],
-    validation: Mapping[str, tuple[Tensor, Tensor]],
-) -> dict[str, float]:
-    """PSNR in dB of the averaged weights, one value per named input."""
-    if not validation:
-        return {}
-    weights = with_average(dict(network.named_parameters()), parameters, average)
-    values = {}
-    network.eval()
-    for name, (low, ground_truth) in validation.items():
-        restored = torch.func.functional_call(network, weights, (low.to(average[0].device),))
-        values[f"psnr_{name}"] = float(psnr(quantise(restored.float()), ground_truth.to(restored.device)).mean())
-    network.train()
-    return values

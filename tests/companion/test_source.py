@@ -56,7 +56,11 @@ def makers():
     names = [one.name for one in found if one.name.endswith((".show", ".tables"))]
     for module in map(importlib.import_module, names):
         for name, function in inspect.getmembers(module, inspect.isfunction):
-            own = function.__module__ == module.__name__ and not name.startswith("_") and name != "finished"
+            own = (
+                function.__module__ == module.__name__
+                and not name.startswith("_")
+                and name not in ("finished", "styled")
+            )
             if own and typing.get_type_hints(inspect.unwrap(function)).get("return") in (Figure, Styler):
                 yield pytest.param(function, id=f"{module.__name__}.{name}")
 

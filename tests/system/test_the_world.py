@@ -19,10 +19,12 @@ from torch import nn
 from faiglib.command import training
 from faiglib.errors import DatasetError, TrainingError
 from faiglib.images import datasets, downloads, pace
+from faiglib.training import trainer
+from faiglib.training.compiled import Compiled
 from faiglib.training.fabric import fabric_on
 from faiglib.training.patches import PatchSource, large_enough
 from faiglib.training.recipe import Recipe
-from faiglib.training.trainer import Compiled, train
+from faiglib.training.trainer import train
 
 # ---------------------------------------------------------------- schedulers
 
@@ -127,7 +129,7 @@ def test_a_failed_compilation_changes_no_result(monkeypatch, images):
         raise error
 
     monkeypatch.setattr(torch, "compile", lambda model, **_: broken)
-    monkeypatch.setattr(training, "_should_compile", lambda *_: True)
+    monkeypatch.setattr(trainer, "should_compile", lambda *_: True)
     with pytest.warns(UserWarning, match="cannot be compiled"):
         found = train(recipe, images, progress=False).state
     assert all(torch.equal(found[name], expected[name]) for name in expected)

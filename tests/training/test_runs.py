@@ -157,7 +157,7 @@ def test_the_shipped_manifest_can_be_repeated():
 
 def test_an_incomplete_recipe_is_one_sentence(manifest):
     path = manifest / zoo.MANIFEST
-    path.write_text(path.read_text().replace('"peak_lr"', '"speed"'))
+    path.write_text(path.read_text().replace('"ema"', '"speed"'))
     with pytest.raises(WeightsError, match=r"recipe of srresnet-target-seed1\.safetensors is none: "):
         plan_of("standard", "srresnet", "target", 1, manifest)
 

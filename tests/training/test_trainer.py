@@ -354,14 +354,14 @@ def test_a_run_interrupted_at_every_step(tmp_path, images, monkeypatch):
 
 
 @pytest.mark.usefixtures("_interruptions")
-@pytest.mark.parametrize("name", ["_validate", "ema_decay"])
+@pytest.mark.parametrize("name", ["validate", "ema_decay"])
 def test_a_step_that_counts_has_its_row(tmp_path, monkeypatch, images, name):
     """Ctrl-C while a row is made, or in the step that it belongs to."""
     expected = run(TINY, images)
     original, calls = getattr(trainer, name), count(1)
 
     def interrupted(*arguments):
-        if next(calls) == {"_validate": 2, "ema_decay": 6}[name]:
+        if next(calls) == {"validate": 2, "ema_decay": 6}[name]:
             signal.raise_signal(signal.SIGINT)
         return original(*arguments)
 
@@ -619,19 +619,19 @@ def test_iterations_per_second_are_those_of_steps(tmp_path, monkeypatch, images)
     """By a clock that goes on by half a second in a step, and by much in a validation and while a file is written."""
     now = [0.0]
 
-    def passing(name: str, seconds: float) -> None:
-        original = getattr(trainer, name)
+    def passing(name: str, seconds: float, module=trainer) -> None:
+        original = getattr(module, name)
 
         def slow(*arguments):
             now[0] += seconds
             return original(*arguments)
 
-        monkeypatch.setattr(trainer, name, slow)
+        monkeypatch.setattr(module, name, slow)
 
     monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=time.monotonic, perf_counter=lambda: now[0]))
     passing("ema_decay", 0.5)
-    passing("_validate", 100)
-    passing("save_weights", 1000)
+    passing("validate", 100)
+    passing("save_weights", 1000, checkpoint)
     passing("write_rows_atomic", 10)
     log = run(TINY, images, run_dir=tmp_path, log_every=5, checkpoint_seconds=0).log
     assert [row["iterations_per_second"] for row in log] == [2, 2, 2]
