@@ -28,58 +28,66 @@ from faiglib.training import publishing, runs
 from faiglib.training.fabric import fabric_on
 from faiglib.training.recipe import ROLES, Schedule
 
+RolesOption = Annotated[
+    list[str] | None,
+    typer.Option("--role", help="What to train; by default baseline, then target from it.", **one_of(ROLES)),
+]
+SeedsOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--seed",
+        min=0,
+        max=LARGEST_SEED,
+        help="Seed of weights, patches and noise, by default 0; several are trained one after the other.",
+    ),
+]
+ProfileOption = Annotated[
+    str,
+    typer.Option(help="Recipe: that of the shipped weights, the paper's, or a smoke test.", **one_of(runs.PROFILES)),
+]
+ManifestOption = Annotated[
+    Path | None,
+    typer.Option(help="Repeat the runs of this folder of models; profile standard is the shipped folder."),
+]
+DataOption = Annotated[
+    str | None, typer.Option(help="An image set (faiglib info lists them) or a folder, instead of the recipe's.")
+]
+DataDirOption = Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")]
+ScheduleOption = Annotated[
+    str | None, typer.Option(help="Of the learning rate, instead of the recipe's.", **one_of(get_args(Schedule)))
+]
+HostsOption = Annotated[
+    int, typer.Option(min=1, help="Hosts that the command runs on, with as many --devices each and one disk.")
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        help="auto is the manifest's; without one bf16-mixed on a GPU, else 32-true.",
+        **one_of(("auto", "32-true", "bf16-mixed")),
+    ),
+]
+
 
 def train(
     network: NetworkOption,
-    role: Annotated[
-        list[str] | None,
-        typer.Option(help="What to train; by default baseline, then target from it.", **one_of(ROLES)),
-    ] = None,
-    seed: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=0,
-            max=LARGEST_SEED,
-            help="Seed of weights, patches and noise, by default 0; several are trained one after the other.",
-        ),
-    ] = None,
-    profile: Annotated[
-        str,
-        typer.Option(
-            help="Recipe: that of the shipped weights, the paper's, or a smoke test.", **one_of(runs.PROFILES)
-        ),
-    ] = "standard",
-    from_manifest: Annotated[
-        Path | None,
-        typer.Option(help="Repeat the runs of this folder of models; profile standard is the shipped folder."),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="An image set (faiglib info lists them) or a folder, instead of the recipe's."),
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
+    role: RolesOption = None,
+    seed: SeedsOption = None,
+    profile: ProfileOption = "standard",
+    from_manifest: ManifestOption = None,
+    data: DataOption = None,
+    data_dir: DataDirOption = None,
     out: Annotated[Path, typer.Option(help="Folder that gets one folder a run.")] = Path("build/runs"),
     initial: Annotated[Path | None, typer.Option(help="Weights to start the first role of a seed from.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     patch: Annotated[int | None, typer.Option(help="Side of the ground-truth patch, instead of the recipe's.")] = None,
     peak_lr: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="Of the learning rate, instead of the recipe's.", **one_of(get_args(Schedule)))
-    ] = None,
+    schedule: ScheduleOption = None,
     period: Annotated[int | None, typer.Option(help="Steps of a cycle, for the schedules that have several.")] = None,
     device: DeviceOption = "auto",
     devices: DevicesOption = 1,
-    nodes: Annotated[
-        int, typer.Option(min=1, help="Hosts that the command runs on, with as many --devices each and one disk.")
-    ] = 1,
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="auto is the manifest's; without one bf16-mixed on a GPU, else 32-true.",
-            **one_of(("auto", "32-true", "bf16-mixed")),
-        ),
-    ] = "auto",
+    nodes: HostsOption = 1,
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Train networks, or go on with an interrupted training.
 
@@ -88,7 +96,7 @@ def train(
     """
     if from_manifest and profile != "standard":
         raise FaiglibError(f"--from-manifest says what to train, so that --profile {profile} cannot")
-    changes = {"iterations": iterations, "batch": batch, "patch": patch, "peak_lr": peak_lr}
+    changes: dict[str, object] = {"iterations": iterations, "batch": batch, "patch": patch, "peak_lr": peak_lr}
     changes |= {"schedule": schedule, "period": period}
     chains = [runs.plans_of(profile, network, role or (), one, from_manifest) for one in seed or [0]]
     plans = [runs.changed(plan, changes, data) for plan in runs.in_order(chains, initial)]
@@ -113,7 +121,7 @@ def race_(
     ] = "cpu",
     data: Annotated[str, typer.Option(help="Training images: name of an image set, or a folder.")] = "bsd400",
     test: Annotated[str, typer.Option(help="Test images: name of an image set, or a folder.")] = "bsd100",
-    data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
+    data_dir: DataDirOption = None,
     out: Annotated[Path, typer.Option(help="Folder of the training runs.")] = Path("build/race"),
     record: Annotated[Path, typer.Option(help="Folder that gets tables, description and weights.")] = Path(
         "results/race"
@@ -139,7 +147,7 @@ def publish(
         list[str] | None,
         typer.Option(help="Sets to measure PSNR on, by default set14 and bsd100.", **one_of(registry.NAMES)),
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Data folder; by default FAIGLIB_DATA, then the cache.")] = None,
+    data_dir: DataDirOption = None,
     images: Annotated[int | None, typer.Option(min=1, help="At most so many of each set; by default all.")] = None,
 ) -> None:
     """Put trained weights into a folder of models.

@@ -28,8 +28,9 @@ from torch import Tensor
 
 import faiglib
 from faiglib.attribution.parameter_path import faig
-from faiglib.command import analysis, attribution, folders, main
+from faiglib.command import attribution, folders, main
 from faiglib.command import options as command_options
+from faiglib.command import training as command_training
 from faiglib.errors import WeightsError
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores
@@ -112,7 +113,7 @@ def fails(call) -> Callable[..., str]:
     return run
 
 
-def start(*arguments: object, module: Sequence[object] = ("faiglib.command.main",), **options) -> subprocess.Popen[str]:
+def start(*arguments: object, module: Sequence[object] = ("faiglib",), **options) -> subprocess.Popen[str]:
     """Start a command as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", *map(str, (*module, *arguments))],
@@ -768,7 +769,7 @@ def on_two_hosts(lines: list[list[object]]) -> list[Outcome]:
         port = free.getsockname()[1]
     launch = ["torch.distributed.run", "--nnodes", 2, "--nproc_per_node", 1, "--master_addr", "127.0.0.1"]
     started = [
-        start("--master_port", port, "--node_rank", rank, "-m", "faiglib.command.main", *line, module=launch)
+        start("--master_port", port, "--node_rank", rank, "-m", "faiglib", *line, module=launch)
         for rank, line in enumerate(lines)
     ]
     return [finish(process) for process in started]
@@ -812,7 +813,7 @@ class _Launched:
 )
 @pytest.mark.parametrize("nodes", [(), 3])
 def test_training_runs_where_it_is_told(call, training_images, tmp_path, monkeypatch, device, devices, expected, nodes):
-    monkeypatch.setattr(analysis, "choose_device", torch.device)
+    monkeypatch.setattr(command_training, "choose_device", torch.device)
     monkeypatch.setattr(fabric, "Fabric", _Launched)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 0))
     assert call(*train(training_images, tmp_path, device=device, devices=devices, nodes=nodes)).status == 130
@@ -822,7 +823,7 @@ def test_training_runs_where_it_is_told(call, training_images, tmp_path, monkeyp
 
 
 def test_one_device_for_two_processes(fails, training_images, tmp_path, monkeypatch):
-    monkeypatch.setattr(analysis, "choose_device", torch.device)
+    monkeypatch.setattr(command_training, "choose_device", torch.device)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 0))
     assert "'cuda:1'" in fails(*train(training_images, tmp_path, device="cuda:1", devices=2))
 
@@ -1273,7 +1274,7 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
     """As in ``faiglib info | head -1``."""
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "faiglib.command.main", "info", "--models-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "faiglib", "info", "--models-dir", str(tmp_path)]
     gone = subprocess.run(command, env=ENVIRONMENT, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(writing)
     assert gone.returncode != 0

@@ -404,7 +404,7 @@ def test_names_of_any_bytes(tmp_path, name, encoding):
     command = [
         sys.executable,
         "-m",
-        "faiglib.command.main",
+        "faiglib",
         "degrade",
         "--input",
         folder,

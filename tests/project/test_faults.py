@@ -473,7 +473,7 @@ def own_mounts() -> list[str]:
 
 
 def faiglib(arguments: list[str]) -> list[str]:
-    return [sys.executable, "-m", "faiglib.command.main", *arguments]
+    return [sys.executable, "-m", "faiglib", *arguments]
 
 
 ENVIRONMENT = {
