@@ -110,10 +110,11 @@ def compat(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["env"])
 def lint(session: nox.Session) -> None:
-    """Checks style, docstrings, types, and that every notebook survives the way to .ipynb and back."""
+    """Checks style, docstrings, types, who imports whom, and that notebooks survive the way to .ipynb and back."""
     run(session, "ruff", "check", ".")
     run(session, "ruff", "format", "--check", ".")
     run(session, "mypy")
+    run(session, "lint-imports")
     for notebook in sorted(ROOT.glob("notebooks/*.py")):
         run(session, "jupytext", "--test-strict", "--to", "ipynb", str(notebook.relative_to(ROOT)))
 

@@ -7,7 +7,7 @@ fidelity depends on how many images there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +128,21 @@ def plain(pair: Pair, scenes: Sequence[Sample]) -> tuple[dict[str, FilterScores]
     return found, taken / len(scenes)
 
 
+def by_images(
+    network: str, index: FilterIndex, results: Mapping[Scheme, Any], reference: Any, images: int
+) -> Iterator[Row]:
+    """Fidelity of every scheme by the number of images that scores are averaged over."""
+    for scheme, one in results.items():
+        for count in counts(images):
+            yield {
+                "network": network,
+                "scheme": scheme.name,
+                "nodes": scheme.nodes,
+                "images": count,
+                "overlap": fidelity(index, one.scores, reference, count),
+            }
+
+
 def attribution(size: Size) -> Row:
     """Time an image and fidelity of every scheme and of the published algorithm.
 
@@ -143,17 +158,7 @@ def attribution(size: Size) -> Row:
             measured(pair, scenes[:1], Scheme("midpoint", 1, precision))  # warms up
         reference = measured(pair, scenes, Scheme("gauss-legendre", size.reference)).scores
         results = {scheme: measured(pair, scenes, scheme) for scheme in dict.fromkeys(SCHEMES)}
-        averaging += [
-            {
-                "network": network,
-                "scheme": scheme.name,
-                "nodes": scheme.nodes,
-                "images": count,
-                "overlap": fidelity(index, one.scores, reference, count),
-            }
-            for scheme, one in results.items()
-            for count in counts(len(scenes))
-        ]
+        averaging += by_images(network, index, results, reference, len(scenes))
         if network == main.network:
             kept = (index, scenes, reference, results)
     index, scenes, reference, results = kept

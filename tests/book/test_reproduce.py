@@ -432,17 +432,32 @@ def test_api_page_has_the_public_modules(tmp_path):
     package = tmp_path / "faiglib"
     (package / "sub").mkdir(parents=True)
     (package / "__init__.py").write_text("def __getattr__(name): ...\n")
-    (package / "cli.py").write_text("def main(): ...\n")
+    (package / "command").mkdir()
+    (package / "command" / "main.py").write_text("def main(): ...\n")
+    (package / "errors.py").write_text("class Wrong(Exception): ...\n")
     (package / "_private.py").write_text("def f(): ...\n")
     (package / "numbers.py").write_text("TABLE = {}\n")
-    (package / "sub" / "__init__.py").write_text("from faiglib.sub.one import f\n")
+    (package / "sub" / "__init__.py").write_text('"""Second."""\n\nfrom faiglib.sub.one import f\n')
     (package / "sub" / "one.py").write_text("def f(): ...\n")
     (tmp_path / "build/source").mkdir(parents=True)
-    page = tmp_path / "build/source/api.md"
-    page.write_text(f"# API\n\n{api.PLACE}\n")
+    (tmp_path / "build/source/api").mkdir()
+    page, room = tmp_path / "build/source/api.md", tmp_path / "build/source/api/sub.md"
+    place = "# API\n\n<!-- modules of {}: book/tools/bookmaker/api.py -->\n"
+    page.write_text(f"{place.format('faiglib')}\n{api.ROOMS}\n")
+    room.write_text(place.format("faiglib.sub"))
     api.fill(Layout(tmp_path))
     assert page.read_text().count("automodule") == 1
-    assert ".. automodule:: faiglib.sub.one\n" in page.read_text()
+    assert ".. automodule:: faiglib.errors\n" in page.read_text()
+    assert "| [`faiglib.sub`](api/sub.md) | Second. |" in page.read_text()
+    assert room.read_text().count("automodule") == 1
+    assert ".. automodule:: faiglib.sub.one\n" in room.read_text()
+
+
+def test_every_room_has_its_page_of_the_api():
+    listed = {page.removeprefix("api/") for page in Layout(ROOT).pages() if page.startswith("api/")}
+    assert listed == {path.parent.name for path in (ROOT / "faiglib").glob("*/__init__.py")}
+    for name in listed:
+        assert f"<!-- modules of faiglib.{name}: " in (ROOT / "book" / "api" / f"{name}.md").read_text()
 
 
 def test_bars_are_escaped_outside_of_literals():

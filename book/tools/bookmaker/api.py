@@ -1,16 +1,18 @@
-"""Fills the API page with one section for every module that faiglib has."""
+"""Fills the pages of the API: a section for every module of a room of faiglib, and a table of the rooms."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bookmaker import places
 from bookmaker.layout import Layout
+from faiglib.system.files import write_text_atomic
 
 PAGE = "api.md"
-PLACE = "<!-- one section per module: book/tools/bookmaker/api.py -->"
+ROOMS = "<!-- rooms of faiglib: book/tools/bookmaker/api.py -->"
+PLACE = re.compile(r"<!-- modules of ([\w.]+): book/tools/bookmaker/api\.py -->")
 AUTOMODULE = """.. automodule:: {}
    :members:
    :ignore-module-all:"""
@@ -18,8 +20,32 @@ LEFT_OUT = ("faiglib.command.main", "faiglib.__main__")
 
 
 def fill(layout: Layout) -> None:
-    """Replaces the marked place in the staged API page, if the book has one, by the modules of faiglib."""
-    places.fill(layout, PAGE, PLACE, lambda: "\n".join(map(section, modules(layout.root / "faiglib"))))
+    """Replaces the marked places in the staged pages of the API, as far as the book has them."""
+    package = layout.root / "faiglib"
+    for path in [layout.source / PAGE, *sorted((layout.source / "api").glob("*.md"))]:
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            filled = text.replace(ROOMS, "\n".join(rooms(package)))
+            filled = PLACE.sub(lambda place: "\n".join(map(section, modules_of(package, place.group(1)))), filled)
+            write_text_atomic(path, filled)
+
+
+def rooms(package: Path) -> Iterator[str]:
+    """A Markdown table of the packages in faiglib, with the first line of their docstrings."""
+    yield "| room | |"
+    yield "| --- | --- |"
+    for path in sorted(package.glob("*/__init__.py")):
+        name, doc = path.parent.name, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        first = doc.split("\n\n")[0].replace("\n", " ").replace("``", "`")
+        yield f"| [`faiglib.{name}`](api/{name}.md) | {first} |"
+
+
+def modules_of(package: Path, room: str) -> Iterator[str]:
+    """The modules of a room; those of faiglib itself are the ones outside of all rooms."""
+    for name in modules(package):
+        parent = name.split(".")[1] if (package / name.split(".")[-1]).is_dir() or name.count(".") > 1 else ""
+        if room == (f"faiglib.{parent}" if parent else "faiglib"):
+            yield name
 
 
 def modules(package: Path) -> Iterator[str]:

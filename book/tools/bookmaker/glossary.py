@@ -38,7 +38,7 @@ def definitions(doctree: nodes.document) -> dict[str, tuple[str, str]]:
 
 
 def _link_words(app: Any, doctree: nodes.document, page: str) -> None:
-    if page in (PAGE, "api") or PAGE not in app.env.found_docs or app.builder.format != "html":
+    if page == PAGE or page.split("/")[0] == "api" or PAGE not in app.env.found_docs or app.builder.format != "html":
         return
     address = app.builder.get_relative_uri(page, PAGE)
     words = definitions(app.env.get_doctree(PAGE))
