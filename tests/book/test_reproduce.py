@@ -56,6 +56,8 @@ sphinx:
       navbar_persistent: []
 """
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 class Sets:
     """Image sets as a test wants them."""

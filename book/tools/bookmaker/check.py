@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import yaml
+from bs4 import BeautifulSoup
 
 from bookmaker.errors import BookError
 from bookmaker.html import check_pages
@@ -51,30 +51,14 @@ def missing_items(layout: Layout) -> Iterator[str]:
 
 def page_complaints(path: Path) -> Iterator[str]:
     """The lines for one page."""
-    reader = _Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
-    for tag, address in reader.loaded:
-        if address.startswith(("http:", "https:", "//")):
-            yield f"{path}: <{tag}> loads {address} from the network"
-    if not reader.policy:
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    for tag in page.find_all(list(LOADING)):
+        address = str(tag.get(LOADING[tag.name], ""))
+        if address.startswith(("http:", "https:", "//")) and not NOT_LOADED & set(tag.get_attribute_list("rel")):
+            yield f"{path}: <{tag.name}> loads {address} from the network"
+    if not page.find("meta", attrs={"http-equiv": "Content-Security-Policy"}):
         yield f"{path}: no Content-Security-Policy"
-    for source, alt in reader.pictures:
-        if not alt.strip() or FILE_NAME.fullmatch(alt.strip()):
-            yield f"{path}: the picture {source} has no alt text"
-
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.loaded: list[tuple[str, str]] = []
-        self.pictures: list[tuple[str, str]] = []
-        self.policy = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes what the tag loads."""
-        values = {name: value or "" for name, value in attrs}
-        self.policy |= tag == "meta" and values.get("http-equiv", "").lower() == "content-security-policy"
-        if tag == "img":
-            self.pictures.append((values.get("src", ""), values.get("alt", "")))
-        if tag in LOADING and not NOT_LOADED & set(values.get("rel", "").split()):
-            self.loaded.append((tag, values.get(LOADING[tag], "")))
+    for picture in page.find_all("img"):
+        alt = str(picture.get("alt", "")).strip()
+        if not alt or FILE_NAME.fullmatch(alt):
+            yield f"{path}: the picture {picture.get('src', '')} has no alt text"

@@ -154,6 +154,5 @@ def _markdown(table: pd.DataFrame) -> str:
     def cell(value: object) -> str:
         return f"{value:.4g}" if isinstance(value, float) else as_markdown(value)
 
-    lines = [list(map(as_markdown, table.columns)), ["---"] * len(table.columns)]
-    lines += [[cell(value) for value in row] for row in table.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    words = table.map(cell).rename(columns=as_markdown)
+    return words.to_markdown(index=False, disable_numparse=True)
