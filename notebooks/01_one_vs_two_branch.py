@@ -19,12 +19,12 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, Markdown, display
-from myst_nb import glue
 
 from faiglib.companion import claims, paper
 from faiglib.companion.one_versus_two import measure, report, show, table_1
 from faiglib.companion.one_versus_two import spending as one_versus_two_spending
 from faiglib.companion.page import style, tables
+from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.race import presets
 
@@ -58,7 +58,7 @@ show.designs()
 rows = table_1.table_1()
 by_title = {row.title: row for row in rows}
 alike, figures_in_all = table_1.printed_alike(rows)
-glue("table_1", f"{alike} of {figures_in_all} figures to the printed digit", display=False)
+glue(table_1=f"{alike} of {figures_in_all} figures to the printed digit")
 show.complexity(rows)
 
 # %%
@@ -75,7 +75,7 @@ for name, value in {
     "dan_share": 100 * long_rival.true / dan.true,
     "dasr_share": 100 * short.parameters / training.parameters,
 }.items():
-    glue(name, float(value), display=False)
+    glue(**{name: value})
 
 # %% [markdown]
 # Two things are worth knowing about these rows. DASR's include the **key encoder**, which exists in training only:
@@ -107,11 +107,13 @@ for name, value in {
 comparisons = report.comparisons(record)
 verdict = report.verdict(record, comparisons)
 judged = claims.one_branch(verdict)
-glue("margin", report.MARGIN, display=False)
-glue("grade_a", judged.grade, display=False)
-glue("measured_a", judged.measured, display=False)
+glue(
+    margin=report.MARGIN,
+    grade_a=judged.grade,
+    measured_a=judged.measured,
+)
 beside = report.beside_the_paper(record)
-glue("head_start", report.head_start(beside), display=False)
+glue(head_start=report.head_start(beside))
 show.race(beside)
 
 # %% [markdown]
@@ -170,8 +172,8 @@ for name, value in {
     "gpu_speed": one_versus_two_spending.GPU_SPEED / 1e12,
     "share": 100 * verdict.share,
 }.items():
-    glue(name, float(value), display=False)
-glue("epoch", int(paper.STEPS_PER_EPOCH), display=False)
+    glue(**{name: value})
+glue(epoch=paper.STEPS_PER_EPOCH)
 tables.plain(cost, {"iterations": "{:,}", "pflop": "{:,.0f}"}, "10¹⁵ FLOP of one training run (pflop)")
 
 # %% [markdown]
@@ -186,7 +188,7 @@ tables.plain(cost, {"iterations": "{:,}", "pflop": "{:,.0f}"}, "10¹⁵ FLOP of 
 # %%
 anomalies = report.anomalies()
 for name, value in anomalies.items():
-    glue(name, float(value), display=False)
+    glue(**{name: value})
 
 # %% [markdown]
 # - DASR's PSNR on blur, {glue:text}`dasr_rgb:.3f` dB, is headed RGB, but equals the {glue:text}`dasr_y:.2f` dB that the
@@ -201,7 +203,7 @@ for name, value in anomalies.items():
 
 # %%
 by_branch = beside.set_index(["contest", "branches"])
-glue("y_above", float(by_branch.loc[("dasr", "two"), "y"] - by_branch.loc[("dasr", "two"), "rgb"]), display=False)
+glue(y_above=by_branch.loc[("dasr", "two"), "y"] - by_branch.loc[("dasr", "two"), "rgb"])
 
 # %% [markdown]
 # ## In short

@@ -16,13 +16,13 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, display
-from myst_nb import glue
 
 from faiglib.attribution import path_integral
 from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.method import measure, report, show
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 
 style.style()
@@ -97,19 +97,13 @@ show.loss_along_path(path_table)
 shares = report.shares(path_table)
 by_group = shares.set_index(["input", "group"])
 for kind, function in (("blurry", "deblurring"), ("noisy", "denoising")):
-    glue(
-        f"share_{function}",
-        float(100 * by_group.loc[(kind, f"1 % {function} filters"), "share"]),
-        display=False,
-    )
+    glue(**{f"share_{function}": 100 * by_group.loc[(kind, f"1 % {function} filters"), "share"]})
 integral = path_integral(
     pair.target, pair.baseline, scene.inputs["blurry"], scene.ground_truth, nodes=bench.profile.nodes
 )
-glue("delta_nodes", int(bench.profile.nodes), display=False)
 glue(
-    "delta_percent",
-    float(100 * abs(integral.convergence_delta) / abs(integral.loss_at_baseline - integral.loss_at_target)),
-    display=False,
+    delta_nodes=bench.profile.nodes,
+    delta_percent=100 * abs(integral.convergence_delta) / abs(integral.loss_at_baseline - integral.loss_at_target),
 )
 tables.plain(
     shares.rename(columns={"integral": "∫ slope dα", "loss_change": "MSE(θ̄) − MSE(θ)"}),
@@ -137,7 +131,7 @@ concentration = report.concentration(rankings)
 for function in FUNCTIONS:
     rows = concentration[concentration["filters"] == function]
     nearest = rows.iloc[(rows["percent"] - 1).abs().argmin()]
-    glue(f"held_{function}", float(100 * nearest["share"]), display=False)
+    glue(**{f"held_{function}": 100 * nearest["share"]})
 
 # %% [markdown]
 # The attribution is concentrated: the best 1 % hold {glue:text}`held_deblurring:.0f` % of all positive attribution for

@@ -16,12 +16,12 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, Markdown, display
-from myst_nb import glue
 
 from faiglib.companion import claims, discovery, record
 from faiglib.companion.masking import measure, report, show
 from faiglib.companion.page import interactive, style, tables
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
@@ -53,17 +53,19 @@ shown_set = bench.test_set
 show.drop_bars(summary, shown_set, 1)
 # %%
 ranking = report.ranking_verdict(summary)
-glue("curve_images", int(bench.profile.curve_images or len(bench.image_sets[bench.test_set])), display=False)
+glue(curve_images=bench.profile.curve_images or len(bench.image_sets[bench.test_set]))
 crop = bench.profile.discovery_crop
-glue("curve_crop", f"cropped to {crop}×{crop} pixels" if crop else "whole", display=False)
-glue("lost_cells", report.lost_cells(summary), display=False)
-glue("cells_won", int(ranking.won), display=False)
-glue("cells_all", int(ranking.cells), display=False)
-glue("ratio_least", float(ranking.least_ratio), display=False)
-glue("leads_sure", int((leads["low"] > 1).sum()), display=False)
-glue("leads_lost", int((leads["high"] < 1).sum()), display=False)
-glue("ratio_median", float(ranking.median_ratio), display=False)
-glue("random_share", float(100 * ranking.random_share), display=False)
+glue(
+    curve_crop=f"cropped to {crop}×{crop} pixels" if crop else "whole",
+    lost_cells=report.lost_cells(summary),
+    cells_won=ranking.won,
+    cells_all=ranking.cells,
+    ratio_least=ranking.least_ratio,
+    leads_sure=(leads["low"] > 1).sum(),
+    leads_lost=(leads["high"] < 1).sum(),
+    ratio_median=ranking.median_ratio,
+    random_share=100 * ranking.random_share,
+)
 
 # %% [markdown]
 # {glue:text}`lost_cells:s`
@@ -88,11 +90,13 @@ show.selectivity(shown)
 main_network, _ = bench.main_pair
 costs = shown[(shown["network"] == main_network) & (shown["percent"] == 1)].set_index(["filters", "input"])
 for (function, kind), row in costs.iterrows():
-    glue(f"cost_{function}_{kind}", float(row["psnr_target"] - row["psnr"]), display=False)
-glue("brightness_part", report.brightness_part(shown), display=False)
-glue("main_network", TITLES[main_network], display=False)
-glue("profile", bench.profile.name, display=False)
-glue("shown_set", bench.image_sets[shown_set].title, display=False)
+    glue(**{f"cost_{function}_{kind}": row["psnr_target"] - row["psnr"]})
+glue(
+    brightness_part=report.brightness_part(shown),
+    main_network=TITLES[main_network],
+    profile=bench.profile.name,
+    shown_set=bench.image_sets[shown_set].title,
+)
 show.selectivity_table(shown)
 
 # %% [markdown]
@@ -157,8 +161,10 @@ tables.plain(
 
 # %%
 for verdict in claims.masking(drops):
-    glue(f"grade_{verdict.claim}", verdict.grade, display=False)
-    glue(f"measured_{verdict.claim}", verdict.measured, display=False)
+    glue(
+        **{f"grade_{verdict.claim}": verdict.grade},
+        **{f"measured_{verdict.claim}": verdict.measured},
+    )
 
 # %% [markdown]
 # ## In short

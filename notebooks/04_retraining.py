@@ -15,13 +15,13 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, Markdown, display
-from myst_nb import glue
 
 from faiglib.companion import claims, record
 from faiglib.companion.distribution import measure as distribution_measure
 from faiglib.companion.distribution import report as distribution_report
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.retraining import measure as retraining_measure
 from faiglib.companion.retraining import report as retraining_report
 from faiglib.companion.retraining import show
@@ -32,12 +32,14 @@ from faiglib.training.recipe import paper_recipe
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 display(HTML(budget(bench)))
-glue("iterations", int(bench.profile.retraining_iterations), display=False)
-glue("batch", int(bench.profile.retraining_batch), display=False)
-glue("patch", int(bench.profile.retraining_patch), display=False)
-glue("paper_iterations", int(paper_recipe("srcnn_style", "target").iterations), display=False)
-glue("training_set", bench.training_set.title, display=False)
-glue("test_set", bench.image_sets[bench.test_set].title, display=False)
+glue(
+    iterations=bench.profile.retraining_iterations,
+    batch=bench.profile.retraining_batch,
+    patch=bench.profile.retraining_patch,
+    paper_iterations=paper_recipe("srcnn_style", "target").iterations,
+    training_set=bench.training_set.title,
+    test_set=bench.image_sets[bench.test_set].title,
+)
 
 # %% [markdown]
 # ## How it is measured
@@ -62,11 +64,7 @@ for network in final["network"].unique():
 show.curves(runs)
 # %%
 display(Markdown(retraining_report.in_words(final)))
-glue(
-    "last_layers",
-    distribution_report.last_layers(distribution_report.spread(distribution_measure.shares(bench))),
-    display=False,
-)
+glue(last_layers=distribution_report.last_layers(distribution_report.spread(distribution_measure.shares(bench))))
 
 # %% [markdown]
 # How fast a filter learns may depend on where it is, which this comparison does not control for. The last two convolutions
@@ -100,8 +98,10 @@ tables.plain(
 
 # %%
 verdict = claims.retraining(runs)
-glue("grade_e", verdict.grade, display=False)
-glue("measured_e", verdict.measured, display=False)
+glue(
+    grade_e=verdict.grade,
+    measured_e=verdict.measured,
+)
 
 # %% [markdown]
 # ## In short

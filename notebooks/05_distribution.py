@@ -16,12 +16,12 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, Markdown, display
-from myst_nb import glue
 
 from faiglib.companion import claims, record
 from faiglib.companion.distribution import measure, report, show
 from faiglib.companion.page import interactive, style, tables
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
@@ -89,7 +89,7 @@ show.depths(centroids[centroids["method"] == "faig"])
 spread = report.spread(shares)
 record.keep(bench, "layers", spread)
 first_layer = shares[(shares["method"] == "faig") & (shares["number"] == 0)]["share"]
-glue("first_layer", float(100 * first_layer.max()), display=False)
+glue(first_layer=100 * first_layer.max())
 show.layer_spread(spread)
 
 # %% [markdown]
@@ -111,12 +111,16 @@ tables.plain(
 )
 # %%
 raw = overlaps[overlaps["ranking"] == "FAIG without elimination"]["overlap"]
-glue("raw_overlap_least", float(100 * raw.min()), display=False)
-glue("raw_overlap_most", float(100 * raw.max()), display=False)
+glue(
+    raw_overlap_least=100 * raw.min(),
+    raw_overlap_most=100 * raw.max(),
+)
 own = overlaps[overlaps["ranking"] == "FAIG"]["overlap"]
-glue("overlap_most", float(100 * own.max()), display=False)
-glue("percent", float(measure.PERCENT), display=False)
-glue("largest_layer", report.largest_layer(shares), display=False)
+glue(
+    overlap_most=100 * own.max(),
+    percent=measure.PERCENT,
+    largest_layer=report.largest_layer(shares),
+)
 
 # %% [markdown]
 # With elimination the sets share {glue:text}`overlap_most:.1f` % of their filters. Without it,
@@ -141,8 +145,10 @@ glue("largest_layer", report.largest_layer(shares), display=False)
 # %%
 display(Markdown(report.in_words(report.verdict(shares))))
 verdict = claims.distribution(shares)
-glue(f"grade_{verdict.claim}", verdict.grade, display=False)
-glue(f"measured_{verdict.claim}", verdict.measured, display=False)
+glue(
+    **{f"grade_{verdict.claim}": verdict.grade},
+    **{f"measured_{verdict.claim}": verdict.measured},
+)
 
 # %% [markdown]
 # Taken together: **{glue:text}`grade_f:s`** ({glue:text}`measured_f:s`).

@@ -25,11 +25,11 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, display
-from myst_nb import glue
 
 from faiglib.companion import claims, paper, record
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.prediction import decisions, measure, report, roles, show
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
@@ -42,9 +42,11 @@ titles = {name: bench.image_set(name).title for name in (parts.discovery, *parts
 tables.plain(roles.roles_table(bench))
 
 # %%
-glue("prediction_rule", bench.profile.prediction_rule, display=False)
-glue("prediction_nodes", int(bench.profile.prediction_nodes), display=False)
-glue("prediction_sets", roles.roles_sentence(parts), display=False)
+glue(
+    prediction_rule=bench.profile.prediction_rule,
+    prediction_nodes=bench.profile.prediction_nodes,
+    prediction_sets=roles.roles_sentence(parts),
+)
 
 # %% [markdown]
 # {glue:text}`prediction_sets:s` The path integral of a single image is computed from
@@ -72,8 +74,10 @@ show.overlaps(scores[scores["image_set"] == test_set], best[best["image_set"] ==
 
 # %%
 candidates = report.candidates(scores)
-glue("candidate_difference", float(candidates["difference"].mean()), display=False)
-glue("candidate_largest", float(candidates["difference"].max()), display=False)
+glue(
+    candidate_difference=candidates["difference"].mean(),
+    candidate_largest=candidates["difference"].max(),
+)
 tables.plain(
     candidates.replace(TITLES).rename(columns={"pseudo": "blind", "difference": "mean |difference|"}),
     {"blind": "{:.3f}", "oracle": "{:.3f}", "mean |difference|": "{:.3f}"},
@@ -81,8 +85,10 @@ tables.plain(
 
 # %%
 stability = measure.stability(bench)
-glue("stability_common", float(100 * stability["common"].min()), display=False)
-glue("stability_change", float(stability[["blur", "noise"]].abs().max().max()), display=False)
+glue(
+    stability_common=100 * stability["common"].min(),
+    stability_change=stability[["blur", "noise"]].abs().max().max(),
+)
 
 # %% [markdown]
 # The two differ by {glue:text}`candidate_difference:.3f` on average, and by at most {glue:text}`candidate_largest:.3f` in
@@ -101,10 +107,12 @@ decided = decisions.decisions(scores)
 cells = decisions.accuracy(decided)
 headline = report.headline(cells, parts)
 record.keep(bench, "prediction", headline)
-glue("weakest_cell", report.weakest(headline), display=False)
-glue("paper_thresholds", report.paper_thresholds(scores), display=False)
+glue(
+    weakest_cell=report.weakest(headline),
+    paper_thresholds=report.paper_thresholds(scores),
+)
 for degradation, published in paper.PREDICTION.items():
-    glue(f"paper_threshold_{degradation}", float(published.threshold), display=False)
+    glue(**{f"paper_threshold_{degradation}": published.threshold})
 show.prediction(headline, titles, measure.PREDICTORS)
 
 # %% mystnb={"image": {"alt": "Accuracy against the threshold for blur and noise, on the set of the thresholds and on the tested set."}, "figure": {"caption": "Accuracy against the threshold (supp. Fig. 9), blind predictor, blurry and noisy input. Dashed: the set that thresholds are chosen on; solid: the set that accuracy is measured on. Stars: threshold and accuracy in the paper.", "name": "fig-accuracy-curve"}}
@@ -155,18 +163,22 @@ show.rates(
 )
 # %%
 for name, rate in decisions.blind_rates(rates, parts).items():
-    glue(name, float(100 * rate), display=False)
+    glue(**{name: 100 * rate})
 result = report.verdict(scores, parts)
 verdict = claims.prediction(scores, parts)
-glue("four_overlap", float(100 * result.four), display=False)
-glue("four_plain", float(100 * result.four_plain), display=False)
-glue("comparison_two", report.comparison(result.mean, result.plain), display=False)
-glue("comparison_four", report.comparison({"four": result.four}, {"four": result.four_plain}), display=False)
-glue("difficulty", report.difficulty(result.plain), display=False)
+glue(
+    four_overlap=100 * result.four,
+    four_plain=100 * result.four_plain,
+    comparison_two=report.comparison(result.mean, result.plain),
+    comparison_four=report.comparison({"four": result.four}, {"four": result.four_plain}),
+    difficulty=report.difficulty(result.plain),
+)
 for degradation, published in paper.PREDICTION.items():
-    glue(f"paper_{degradation}", float(100 * published.accuracy), display=False)
-glue("grade_g", verdict.grade, display=False)
-glue("measured_g", verdict.measured, display=False)
+    glue(**{f"paper_{degradation}": 100 * published.accuracy})
+glue(
+    grade_g=verdict.grade,
+    measured_g=verdict.measured,
+)
 
 # %% [markdown]
 # With the thresholds of the paper's task, {glue:text}`clean_blur:.0f` % of clean inputs are said to be blurry and

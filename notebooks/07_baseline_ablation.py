@@ -15,24 +15,26 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, Markdown, display
-from myst_nb import glue
 
 from faiglib.companion import claims, discovery, record
 from faiglib.companion.baseline_ablation import measure, report, show
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 pair = bench.pair(*bench.main_pair)
-glue("main_network", TITLES[pair.network], display=False)
+glue(main_network=TITLES[pair.network])
 images = len(discovery.image_scores(bench, pair).errors["blurry"])
-glue("ablation_images", int(images), display=False)
+glue(ablation_images=images)
 side = bench.profile.ablation_crop
-glue("ablation_crop", "whole" if side is None else f"central {side}×{side} pixels", display=False)
-glue("ablation_set", bench.image_sets[bench.test_set].title, display=False)
+glue(
+    ablation_crop="whole" if side is None else f"central {side}×{side} pixels",
+    ablation_set=bench.image_sets[bench.test_set].title,
+)
 display(HTML(budget(bench)))
 
 # %% [markdown]
@@ -177,19 +179,27 @@ display(Markdown(elimination.sentence))
 # What claims (h) and (i) of the paper look like here. The paper supports (h) by pictures and gives no number for either.
 
 # %%
-glue("baseline_cells", int(baselines.cells), display=False)
-glue("baseline_finding_won", int(baselines.finding_won), display=False)
-glue("baseline_finding_median", float(baselines.finding_median), display=False)
+glue(
+    baseline_cells=baselines.cells,
+    baseline_finding_won=baselines.finding_won,
+    baseline_finding_median=baselines.finding_median,
+)
 for name in discovery.BASELINES:
-    glue(f"shift_{name}", float(baselines.shifts[name]), display=False)
-    glue(f"baseline_broken_{name}", int(baselines.broken[name]), display=False)
-glue("elimination_cells", int(elimination.cells), display=False)
-glue("elimination_won", int(elimination.more_selective), display=False)
-glue("elimination_gain", float(elimination.gain), display=False)
-glue("elimination_kept", float(elimination.kept), display=False)
+    glue(
+        **{f"shift_{name}": baselines.shifts[name]},
+        **{f"baseline_broken_{name}": baselines.broken[name]},
+    )
+glue(
+    elimination_cells=elimination.cells,
+    elimination_won=elimination.more_selective,
+    elimination_gain=elimination.gain,
+    elimination_kept=elimination.kept,
+)
 for verdict in (claims.baseline(baselines), claims.elimination(elimination)):
-    glue(f"grade_{verdict.claim}", verdict.grade, display=False)
-    glue(f"measured_{verdict.claim}", verdict.measured, display=False)
+    glue(
+        **{f"grade_{verdict.claim}": verdict.grade},
+        **{f"measured_{verdict.claim}": verdict.measured},
+    )
 
 # %% [markdown]
 # - **(h) The trained baseline is the right one: {glue:text}`grade_h:s`.** As the end of the path it finds the filters with the largest drop in

@@ -20,7 +20,6 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, Markdown, display
-from myst_nb import glue
 
 from faiglib.companion import claims, record
 from faiglib.companion.interpolation import measure as interpolation_measure
@@ -28,6 +27,7 @@ from faiglib.companion.interpolation import report, show
 from faiglib.companion.method import measure as method_measure
 from faiglib.companion.page import interactive, style
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 
 style.style()
@@ -67,8 +67,10 @@ for function, images in strips.items():
 
 # %% mystnb={"image": {"alt": "Sharpness or residual noise, and PSNR of both inputs, against lambda for each network and set of filters."}, "figure": {"caption": "Upper row: sharpness with the deblurring knob and residual noise with the denoising knob, on the knob's own input. Lower row: PSNR of both inputs against that of the target. Thin lines are single images, thick ones the mean; the shaded part lies beyond the target.", "name": "fig-lambda-curves"}}
 sweep = interpolation_measure.sweep(bench)
-glue("sweep_images", int(sweep["image"].nunique()), display=False)
-glue("sweep_set", bench.image_sets[bench.test_set].title, display=False)
+glue(
+    sweep_images=sweep["image"].nunique(),
+    sweep_set=bench.image_sets[bench.test_set].title,
+)
 show.curves(sweep)
 # %% [markdown]
 # ## Is the control continuous?
@@ -84,8 +86,10 @@ show.curves(sweep)
 # %%
 control = report.control(sweep)
 record.keep(bench, "control", control)
-glue("starts_least", float(control["started"].min()), display=False)
-glue("starts_most", float(control["started"].max()), display=False)
+glue(
+    starts_least=control["started"].min(),
+    starts_most=control["started"].max(),
+)
 show.control(control)
 
 # %% [markdown]
@@ -105,9 +109,11 @@ best = report.best(sweep)
 show.best(best, interpolation_measure.LAMBDAS)
 # %%
 summary = report.best_summary(best)
-glue("best_gain_mean", float(best["gain"].mean()), display=False)
-glue("best_gain_largest", float(best["gain"].max()), display=False)
-glue("best_at_target", float(100 * (best["lambda"] == 1.0).mean()), display=False)
+glue(
+    best_gain_mean=best["gain"].mean(),
+    best_gain_largest=best["gain"].max(),
+    best_at_target=100 * (best["lambda"] == 1.0).mean(),
+)
 show.best_lambda(summary)
 
 # %% [markdown]
@@ -133,7 +139,7 @@ interactive.frames(
 )
 # %% mystnb={"image": {"alt": "Heat maps of PSNR, sharpness and residual noise over both lambdas."}, "figure": {"caption": "PSNR, sharpness and residual noise over both knobs on blurry and noisy input, mean over images and seeds. Black frame: the target; pink dashed frame: the highest PSNR.", "name": "fig-both-knobs-maps"}}
 grid = interpolation_measure.grid(bench)
-glue("grid_images", int(grid["image"].nunique()), display=False)
+glue(grid_images=grid["image"].nunique())
 show.heatmaps(grid)
 # %%
 separation = report.separation(grid)
@@ -158,8 +164,10 @@ show.both_knobs(separation)
 # %%
 display(Markdown(report.in_words(control)))
 verdict = claims.interpolation(control)
-glue(f"grade_{verdict.claim}", verdict.grade, display=False)
-glue(f"measured_{verdict.claim}", verdict.measured, display=False)
+glue(
+    **{f"grade_{verdict.claim}": verdict.grade},
+    **{f"measured_{verdict.claim}": verdict.measured},
+)
 
 # %% [markdown]
 # Taken together: **{glue:text}`grade_j:s`** ({glue:text}`measured_j:s`).

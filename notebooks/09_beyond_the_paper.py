@@ -15,20 +15,22 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, Markdown, display
-from myst_nb import glue
 
 from faiglib.companion.beyond import integration, measure, report, sampling, show
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
-glue("beyond_set", bench.image_sets[bench.test_set].title, display=False)
-glue("reference_nodes", int(bench.profile.reference_nodes), display=False)
-glue("most_nodes", int(bench.profile.most_nodes), display=False)
-glue("convergence_images", int(bench.profile.convergence_images), display=False)
+glue(
+    beyond_set=bench.image_sets[bench.test_set].title,
+    reference_nodes=bench.profile.reference_nodes,
+    most_nodes=bench.profile.most_nodes,
+    convergence_images=bench.profile.convergence_images,
+)
 display(HTML(budget(bench)))
 
 # %% [markdown]
@@ -51,7 +53,7 @@ show.convergence(converged)
 # %%
 verdict = report.default_verdict(converged)
 display(Markdown(verdict.sentence))
-glue("reference_error", float(verdict.error_reference), display=False)
+glue(reference_error=verdict.error_reference)
 
 # %% [markdown]
 # The reference itself has a completeness error of {glue:text}`reference_error:.4f` %. The next table shows for each
@@ -90,14 +92,16 @@ tables.plain(
 )
 # %%
 metric = report.metric_verdict(varied)
-glue("metric_cells", int(metric.cells), display=False)
-glue("metric_same_best", int(metric.same_best), display=False)
-glue("metric_same_order", int(metric.same_order), display=False)
-glue("metric_faig_gray", int(metric.faig_best_gray), display=False)
-glue("metric_faig_blue", int(metric.faig_best_blue), display=False)
-glue("metric_least", float(metric.least), display=False)
-glue("metric_median", float(metric.median), display=False)
-glue("metric_largest", float(metric.largest), display=False)
+glue(
+    metric_cells=metric.cells,
+    metric_same_best=metric.same_best,
+    metric_same_order=metric.same_order,
+    metric_faig_gray=metric.faig_best_gray,
+    metric_faig_blue=metric.faig_best_blue,
+    metric_least=metric.least,
+    metric_median=metric.median,
+    metric_largest=metric.largest,
+)
 
 # %% [markdown]
 # FAIG's drop on the blue channel is {glue:text}`metric_median:.2f` times that on gray in the median cell (network ×
@@ -135,11 +139,9 @@ tables.plain(
 # %%
 by_detail = detail_table.groupby("detail", sort=False)[["overlap", "drop", "drop_other"]].mean()
 for name, (_, _, detail) in zip(("change", "rule", "absolute"), measure.DETAILS, strict=True):
-    glue(f"detail_{name}", float(100 * by_detail.loc[detail, "overlap"]), display=False)
     glue(
-        f"detail_{name}_ratio",
-        float(by_detail.loc[detail, "drop_other"] / by_detail.loc[detail, "drop"]),
-        display=False,
+        **{f"detail_{name}": 100 * by_detail.loc[detail, "overlap"]},
+        **{f"detail_{name}_ratio": by_detail.loc[detail, "drop_other"] / by_detail.loc[detail, "drop"]},
     )
 
 # %% [markdown]
@@ -189,9 +191,11 @@ sampled = sampling.sampling(bench)
 show.sampling(sampled)
 
 # %%
-glue("sampling_images", int(sampled.loc[sampled["varied"] == "images", "amount"].max()), display=False)
-glue("sampling_crop", int(bench.profile.sampling_crops[-1]), display=False)
-glue("sampling_nodes", int(sampling.SAMPLING_NODES), display=False)
+glue(
+    sampling_images=sampled.loc[sampled["varied"] == "images", "amount"].max(),
+    sampling_crop=bench.profile.sampling_crops[-1],
+    sampling_nodes=sampling.SAMPLING_NODES,
+)
 
 # %% [markdown]
 # ## In short

@@ -14,10 +14,10 @@ models_dir = None
 
 # %%
 from IPython.display import HTML, display
-from myst_nb import glue
 
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
+from faiglib.companion.page.glue import glue
 from faiglib.companion.weights import report, show
 from faiglib.companion.workbench import open_workbench
 
@@ -26,8 +26,10 @@ bench = open_workbench(profile, device, seed, data_dir, models_dir)
 display(HTML(budget(bench)))
 budgets = report.budgets(bench.models)
 quality = report.quality(bench.models)
-glue("shared_baselines", report.shared_baselines(bench.models), display=False)
-glue("unequal_budgets", report.unequal_budgets(bench.models), display=False)
+glue(
+    shared_baselines=report.shared_baselines(bench.models),
+    unequal_budgets=report.unequal_budgets(bench.models),
+)
 
 # %% [markdown]
 # ## Budget
@@ -64,16 +66,10 @@ tables.plain(quality, dict.fromkeys(("baseline", "target"), "{:.2f}") | {"gain":
 # %%
 on_set14 = quality[quality["image_set"] == "set14"].groupby("input")["gain"]
 for kind in ("clean", "blurry", "noisy"):
-    glue(f"least_gain_{kind}", float(on_set14.min()[kind]), display=False)
+    glue(**{f"least_gain_{kind}": on_set14.min()[kind]})
 glue(
-    "least_share",
-    float(100 * budgets[(budgets["role"] == "target") & (budgets["seed"] != "paper")]["share"].min()),
-    display=False,
-)
-glue(
-    "least_share_baseline",
-    float(100 * budgets[(budgets["role"] == "baseline") & (budgets["seed"] != "paper")]["share"].min()),
-    display=False,
+    least_share=100 * budgets[(budgets["role"] == "target") & (budgets["seed"] != "paper")]["share"].min(),
+    least_share_baseline=100 * budgets[(budgets["role"] == "baseline") & (budgets["seed"] != "paper")]["share"].min(),
 )
 
 # %% [markdown]

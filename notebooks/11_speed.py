@@ -17,11 +17,11 @@ models_dir = None
 # %%
 import pandas as pd
 from IPython.display import Markdown, display
-from myst_nb import glue
 
 from faiglib.companion.beyond import report as beyond_report
 from faiglib.companion.beyond import show as beyond_show
 from faiglib.companion.page import style, tables
+from faiglib.companion.page.glue import glue
 from faiglib.companion.speed import report as speed_report
 from faiglib.companion.speed import show as speed_show
 
@@ -70,12 +70,14 @@ tables.plain(
 )
 
 # %%
-glue("published_images", int(attribution["published_images"]), display=False)
-glue("published_seconds", float(speed_report.rows(results, "attribution")["seconds"].iloc[0]), display=False)
-glue("published_crop", int(attribution["crop"]), display=False)
-glue("agreement", float(100 * attribution["agreement"]), display=False)
-glue("resolution", float(100 * attribution["resolution"]), display=False)
-glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
+glue(
+    published_images=attribution["published_images"],
+    published_seconds=speed_report.rows(results, "attribution")["seconds"].iloc[0],
+    published_crop=attribution["crop"],
+    agreement=100 * attribution["agreement"],
+    resolution=100 * attribution["resolution"],
+    gflop_per_pass=attribution["gflop_per_pass"],
+)
 
 # %% [markdown]
 # The reference and the trapezoid rule with one node more, which are both well resolved and share no inner nodes, differ
@@ -90,7 +92,7 @@ glue("gflop_per_pass", float(attribution["gflop_per_pass"]), display=False)
 
 # %% mystnb={"image": {"alt": "Share of the top one percent that a ranking misses, against the number of images that it averages over, for the published rule and for midpoint and Gauss-Legendre rules of few nodes."}, "figure": {"caption": "Missed share of the reference's top 1 % (lower is better) by the number of images averaged over. Black: the published rule.", "name": "fig-averaging"}}
 averaging = pd.DataFrame(attribution["averaging"])
-glue("averaging", speed_report.averaging_in_words(averaging), display=False)
+glue(averaging=speed_report.averaging_in_words(averaging))
 speed_show.averaging(averaging)
 
 # %% [markdown]
@@ -104,8 +106,10 @@ converged = speed_report.rows(results, "convergence")
 beyond_show.convergence(converged)
 
 # %%
-glue("convergence_reference", int(results["convergence"]["reference_nodes"]), display=False)
-glue("convergence_most", int(results["convergence"]["most_nodes"]), display=False)
+glue(
+    convergence_reference=results["convergence"]["reference_nodes"],
+    convergence_most=results["convergence"]["most_nodes"],
+)
 tables.nodes_needed(
     beyond_report.nodes_needed(converged),
     "Fewest points tried from which on a rule is as faithful on one image as the published one, mean of the networks",
@@ -168,9 +172,11 @@ speed_show.scaling(speed_report.rows(results, "scaling"), results["scaling"]["ex
 
 # %%
 for name in ("masks", "inputs", "naive_passes", "faiglib_passes"):
-    glue(f"sweep_{name}", int(masking[name]), display=False)
-glue("sweep_ratio", float(masking["ratio"]), display=False)
-glue("workers", int(training["workers"]), display=False)
+    glue(**{f"sweep_{name}": masking[name]})
+glue(
+    sweep_ratio=masking["ratio"],
+    workers=training["workers"],
+)
 
 # %% [markdown]
 # ## Masking and training

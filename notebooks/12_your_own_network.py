@@ -83,13 +83,11 @@ baseline = train(Cleaner().to(where), [clean], steps // 6)
 target = train(copy.deepcopy(baseline), [clean, rows, columns, lambda image: rows(columns(image))], steps)
 
 # %%
-from myst_nb import glue
+from faiglib.companion.page.glue import glue
 
-glue("steps", int(steps), display=False)
 glue(
-    "filters",
-    int(sum(m.in_channels * m.out_channels for m in target.modules() if isinstance(m, nn.Conv2d))),
-    display=False,
+    steps=steps,
+    filters=sum(m.in_channels * m.out_channels for m in target.modules() if isinstance(m, nn.Conv2d)),
 )
 
 # %% [markdown]
@@ -163,7 +161,7 @@ share = 100 * lost / gained
 for name in ("row", "column", "random"):
     for kind in pairs:
         column = f"PSNR with {kind} (dB)"
-        glue(f"{name}_{kind}", float(share.loc[f"target without 3 % {name} filters", column]), display=False)
+        glue(**{f"{name}_{kind}": share.loc[f"target without 3 % {name} filters", column]})
 
 # %% [markdown]
 # Without the row filters the target loses {glue:text}`row_rows:.0f` % of what it gained on rows, and

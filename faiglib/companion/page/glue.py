@@ -1,0 +1,27 @@
+"""Numbers and sentences of a notebook for the prose of the book."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+
+def glue(**values: object) -> None:
+    """Let pages say ``{glue:text}`name``` of every value, as Python's own number or as the words that it is.
+
+    Args:
+        values: integers and other real numbers, NumPy's included, or strings, by name.
+
+    Raises:
+        TypeError: a value is neither a number nor words.
+    """
+    from myst_nb import glue as keep
+
+    for name, value in values.items():
+        if isinstance(value, Integral):
+            keep(name, int(value), display=False)
+        elif isinstance(value, Real):
+            keep(name, float(value), display=False)
+        elif isinstance(value, str):
+            keep(name, value, display=False)
+        else:
+            raise TypeError(f"{name} is {type(value).__qualname__}; a number or words were expected")
