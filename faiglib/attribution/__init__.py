@@ -1,6 +1,8 @@
 """Which filters matter: FAIG, and the three methods the paper compares it with."""
 
+from faiglib.attribution.averaging import per_image
 from faiglib.attribution.chance import random_scores
+from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.input_path import intinf
 from faiglib.attribution.parameter_path import PathIntegral, faig, path_integral
 from faiglib.attribution.quadrature import RULES, Quadrature, quadrature
@@ -10,10 +12,12 @@ __all__ = [
     "RULES",
     "PathIntegral",
     "Quadrature",
+    "eliminate",
     "faig",
     "filter_change",
     "intinf",
     "path_integral",
+    "per_image",
     "quadrature",
     "random_scores",
 ]

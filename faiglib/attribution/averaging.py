@@ -39,19 +39,19 @@ def in_image_order(count: int, compute: Callable[[int], Tensor], fabric: Fabric 
         yield from gathered.cpu()[: count - start]
 
 
-def mean_over_images(
+def per_image(
     images: Iterable[tuple[Tensor, Tensor]],
     values: Callable[[tuple[Tensor, Tensor]], Tensor],
-    progress: str | None,
+    progress: str | None = None,
     fabric: Fabric | None = None,
-) -> Tensor:
-    """Average the values of each pair of tensors, with a progress bar when it has a label.
+) -> Iterator[Tensor]:
+    """The values of each pair of tensors, in their order, with a progress bar when it has a label.
 
     Args:
         images: the same pairs on every rank.
         values: of one pair, (n,) float64 on the CPU.
         progress: label of the bar.
-        fabric: launched, to share the images out over its ranks; each gets the mean over all of them.
+        fabric: launched, to share the images out over its ranks; each gets the values of all of them.
 
     Raises:
         FilterError: there are no pairs.
@@ -61,7 +61,17 @@ def mean_over_images(
         raise FilterError("attribution averages over images, and there are none")
     hidden = progress is None or (fabric is not None and not fabric.is_global_zero)
     results = in_image_order(len(pairs), lambda number: values(pairs[number]), fabric)
-    total = torch.zeros((), dtype=torch.float64)
-    for one in tqdm(results, desc=progress, unit="image", total=len(pairs), disable=hidden):
+    yield from tqdm(results, desc=progress, unit="image", total=len(pairs), disable=hidden)
+
+
+def mean_over_images(
+    images: Iterable[tuple[Tensor, Tensor]],
+    values: Callable[[tuple[Tensor, Tensor]], Tensor],
+    progress: str | None,
+    fabric: Fabric | None = None,
+) -> Tensor:
+    """The mean of :func:`per_image`, which never holds more than one of its results."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for count, one in enumerate(per_image(images, values, progress, fabric), start=1):  # noqa: B007
         total = total + one
-    return total / len(pairs)
+    return total / count

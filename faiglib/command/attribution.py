@@ -16,6 +16,7 @@ from tqdm import tqdm
 from faiglib._version import __version__
 from faiglib.attribution.averaging import in_image_order
 from faiglib.attribution.coverage import Coverage
+from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.quadrature import Quadrature, quadrature
 from faiglib.errors import DatasetError, FaiglibError, ImageError, WeightsError
@@ -165,7 +166,7 @@ def _attribute(
         say(f"{kind.capitalize()} input: {_coverage_in_words(path, values)}.")
     total = path.index.total
     blurry, noisy = (FilterScores(path.index, sums[kind][:total] / len(scenes)) for kind in ("blurry", "noisy"))
-    return blurry - noisy, noisy - blurry
+    return eliminate(blurry, noisy), eliminate(noisy, blurry)
 
 
 def _coverage_in_words(path: ParameterPath, values: Tensor) -> str:

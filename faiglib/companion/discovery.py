@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from faiglib.attribution import faig, filter_change, intinf, path_integral, random_scores
+from faiglib.attribution import faig, filter_change, intinf, path_integral, per_image, random_scores
+from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
+from faiglib.attribution.quadrature import Rule
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores, FilterSet
@@ -55,7 +56,7 @@ def discover(bench: Workbench, pair: Pair, image_set: str) -> Rankings:
     }
     scores: dict[tuple[str, str], FilterScores] = {}
     for function, (own, other) in FUNCTIONS.items():
-        scores["faig", function] = raw["faig", own] - raw["faig", other]
+        scores["faig", function] = eliminate(raw["faig", own], raw["faig", other])
         scores["intinf", function] = raw["intinf", own]
         scores["filter_change", function] = change
         scores["random", function] = chance[function]
@@ -105,6 +106,17 @@ def attributions(bench: Workbench, pair: Pair, image_set: str) -> dict[tuple[str
 def pairs_of(samples: Sequence[Sample], kind: str) -> list[tuple[Tensor, Tensor]]:
     """(network input, ground truth) of every sample for one kind of input."""
     return [(sample.inputs[kind], sample.ground_truth) for sample in samples]
+
+
+def scores_by_image(
+    pair: Pair, scenes: Sequence[tuple[Tensor, Tensor]], rule: Rule, nodes: int, progress: str
+) -> Tensor:
+    """FAIG of every filter on each image by itself: (images, filters) float64 on the CPU."""
+
+    def values_of(scene: tuple[Tensor, Tensor]) -> Tensor:
+        return faig(pair.target, pair.baseline, [scene], rule=rule, nodes=nodes).values
+
+    return torch.stack(list(per_image(scenes, values_of, progress)))
 
 
 #: Inputs that the masking tables look at, and the function whose filters are masked for each.
@@ -160,8 +172,7 @@ class ImageScores:
             function: key of :data:`faiglib.companion.discovery.FUNCTIONS`.
             images: their numbers, (n,) int64.
         """
-        own, other = (self.values[kind] for kind in FUNCTIONS[function])
-        difference = own - other
+        difference = eliminate(*(self.values[kind] for kind in FUNCTIONS[function]))
         return FilterScores(self.index, (difference if images is None else difference[images]).mean(0))
 
 
@@ -185,19 +196,15 @@ def image_scores(
             samples = bench.samples(bench.test_set, profile.ablation_images, profile.ablation_crop)
             end = baseline_network(bench, pair, baseline)
             label = f"FAIG towards θ̄_{baseline}: {pair.title} seed {pair.seed}, {kind}"
-            scores, missed = [], []
-            for sample in tqdm(samples, desc=label, unit="image"):
-                integral = path_integral(
-                    pair.target,
-                    end,
-                    sample.inputs[kind],
-                    sample.ground_truth,
-                    rule=profile.rule,
-                    nodes=profile.nodes,
-                )
-                scores.append(index.gather(integral.contributions).cpu())
-                missed.append(integral.convergence_delta / (integral.loss_at_baseline - integral.loss_at_target))
-            return {"scores": torch.stack(scores), "errors": torch.tensor(missed, dtype=torch.float64)}
+
+            def values_of(scene: tuple[Tensor, Tensor]) -> Tensor:
+                integral = path_integral(pair.target, end, *scene, rule=profile.rule, nodes=profile.nodes)
+                missed = integral.convergence_delta / (integral.loss_at_baseline - integral.loss_at_target)
+                scores = index.gather(integral.contributions).cpu()
+                return torch.cat([scores, scores.new_tensor([missed])])
+
+            found = torch.stack(list(per_image(pairs_of(samples, kind), values_of, label)))
+            return {"scores": found[:, :-1].contiguous(), "errors": found[:, -1].contiguous()}
 
         key = bench.key(
             pair,

@@ -151,7 +151,7 @@ def auc_interval(
     for row in rows:
         _, truth = _checked(row, present, both=True)
     names, group = np.unique(np.asarray(images), return_inverse=True)
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    drawn = resampled(np.random.default_rng(seed), len(names), resamples)
     positive, negative = drawn[:, group[truth]], drawn[:, group[~truth]]
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
     complete = pairs > 0
@@ -197,6 +197,11 @@ def _checked(scores: ArrayLike, present: ArrayLike, both: bool = False) -> tuple
     if both and truth.all() == truth.any():
         raise ValueError(f"all {len(truth)} images are of one class; images with and without the degradation expected")
     return values, truth
+
+
+def resampled(generator: np.random.Generator, count: int, resamples: int) -> npt.NDArray[np.int64]:
+    """How often each of ``count`` things is drawn when as many are drawn with replacement: (resamples, count)."""
+    return generator.multinomial(count, np.full(count, 1 / count), size=resamples)
 
 
 def interval(samples: Sequence[npt.NDArray[np.float64]], statistic: Callable[..., object]) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from faiglib.networks import NETWORKS, SCALES, TITLES, build
 from faiglib.networks.weights import fit
 from faiglib.system.documents import DocumentError, FileName, Flat, Sha256, read_json
 from faiglib.system.files import sha256_file, write_text_atomic
-from faiglib.system.tensors import State, load_weights, save_weights
+from faiglib.system.tensors import State, halved, load_weights, save_weights
 
 MANIFEST = "manifest.json"
 
@@ -258,7 +258,7 @@ def add(folder: Path, state: State, description: Mapping[str, Any]) -> Entry:
     known = entries(folder) if (folder / MANIFEST).is_file() else []
     file = f"{name_of(*(description[part] for part in ('network', 'role', 'seed')))}.safetensors"
     parent = next((one.sha256 for one in known if one.file == description["parent"]), None)
-    save_weights(folder / file, {name: value.half() for name, value in state.items()}, {"made_by": "faiglib"})
+    save_weights(folder / file, halved(state), {"made_by": "faiglib"})
     entry = Entry(file=file, sha256=sha256_file(folder / file), parent_sha256=parent, **description)
     _write(folder, [*(one for one in known if one.file != file), entry])
     return entry

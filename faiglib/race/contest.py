@@ -32,7 +32,7 @@ from faiglib.race.presets import Entrant, Preset
 from faiglib.race.record import Row, read_csv
 from faiglib.system import provenance
 from faiglib.system.files import sha256_file, write_rows_atomic, write_text_atomic
-from faiglib.system.tensors import State, save_weights
+from faiglib.system.tensors import State, halved, save_weights
 from faiglib.training.fabric import Fabric
 from faiglib.training.patches import large_enough
 from faiglib.training.trainer import TrainingResult, train
@@ -103,10 +103,7 @@ def _equal_sizes(tensors: Sequence[Tensor]) -> Iterable[list[int]]:
 
 def rounded(state: Mapping[str, Tensor]) -> State:
     """Weights in half precision; vectors, such as biases and the statistics of batch normalisation, as they are."""
-    return {
-        name: tensor.half() if tensor.is_floating_point() and tensor.dim() > 1 else tensor
-        for name, tensor in state.items()
-    }
+    return halved(state, least_dimensions=2)
 
 
 def restored_network(entrant: Entrant, state: Mapping[str, Tensor]) -> nn.Module:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -57,6 +58,18 @@ def collect(device: str | torch.device | None = None, **extra: Any) -> dict[str,
         "time_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         **extra,
     }
+
+
+def in_words(made: Mapping[str, Any], digits: int = 8) -> str:
+    """With what something was made, for a sentence: version, commit, PyTorch and machine.
+
+    Args:
+        made: from :func:`collect`.
+        digits: of the commit.
+    """
+    changes = " with changes" if made["dirty"] else ""
+    commit = f", commit {made['commit'][:digits]}{changes}" if made["commit"] else ""
+    return f"faiglib {made['faiglib']}{commit}, PyTorch {made['torch']}, {made['gpu'] or made['cpu']}"
 
 
 @cache

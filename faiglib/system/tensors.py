@@ -41,6 +41,19 @@ PREFIXES = (
 )
 
 
+def halved(state: Mapping[str, Tensor], least_dimensions: int = 0) -> State:
+    """Weights in half precision.
+
+    Args:
+        state: tensors by name; integers stay as they are.
+        least_dimensions: tensors of fewer stay as they are, too: 2 spares biases and the statistics of normalisation.
+    """
+    return {
+        name: tensor.half() if tensor.is_floating_point() and tensor.dim() >= least_dimensions else tensor
+        for name, tensor in state.items()
+    }
+
+
 def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write a state dict as safetensors, under a temporary name first.
 

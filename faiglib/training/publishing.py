@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from faiglib.attribution import faig
+from faiglib.attribution.elimination import eliminate
 from faiglib.errors import TrainingError
 from faiglib.images.datasets import ImageSet
 from faiglib.images.degradations import INPUTS, noise_generator
@@ -19,7 +20,7 @@ from faiglib.networks import build, zoo
 from faiglib.networks.weights import fit
 from faiglib.system.documents import DocumentError, parse_csv, read_json, read_text
 from faiglib.system.files import write_text_atomic
-from faiglib.system.tensors import State, load_weights
+from faiglib.system.tensors import State, halved, load_weights
 from faiglib.training.recipe import Recipe
 from faiglib.training.runs import JUDGED, Description, validation_crops
 
@@ -78,7 +79,7 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
             f"{folder / 'run.json'} does not describe a training run, or log.csv beside it is no log: {error}"
         ) from None
     full = load_weights(folder / "weights.safetensors")
-    half = _halved(full)
+    half = _as_halves_hold(full)
     network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")
     parent = _parent_of(details["parent"], folder, models) if recipe.role == "target" else None
     effect = rounding(recipe, full, parent)
@@ -130,9 +131,9 @@ def _require_harmless(effect: Mapping[str, float], folder: Path) -> None:
             )
 
 
-def _halved(state: State) -> State:
+def _as_halves_hold(state: State) -> State:
     """The weights as half precision holds them, as single precision."""
-    return {name: value.half().float() for name, value in state.items()}
+    return {name: value.float() for name, value in halved(state).items()}
 
 
 def rounding(recipe: Recipe, weights: State, parent: State | None) -> dict[str, float]:
@@ -153,7 +154,7 @@ def rounding(recipe: Recipe, weights: State, parent: State | None) -> dict[str, 
         """The network in single and in half precision."""
         return [
             fit(build(recipe.network, scale=recipe.scale), kept, "a file of weights")
-            for kept in (state, _halved(state))
+            for kept in (state, _as_halves_hold(state))
         ]
 
     targets = both(weights)
@@ -174,6 +175,6 @@ def rounding(recipe: Recipe, weights: State, parent: State | None) -> dict[str, 
                 for ends in zip(targets, both(parent), strict=True)
             ]
         for function, own, other in (("deblurring", "blurry", "noisy"), ("denoising", "noisy", "blurry")):
-            best = [(one[own] - one[other]).top(1) for one in scores]
+            best = [eliminate(one[own], one[other]).top(1) for one in scores]
             effect[f"overlap_{function}"] = best[0].overlap(best[1])
     return {name: round(value, 5) for name, value in effect.items()}

@@ -125,10 +125,9 @@ def test_json_in_a_script_comes_back_whole(text):
 NOTEBOOK = """
 import pandas as pd
 from IPython.display import HTML, Markdown, display
-from faiglib import tables
-from faiglib.experiments import speed
-from faiglib.figures import interactive
-from myst_nb import glue
+from faiglib.companion.page import interactive, tables
+from faiglib.companion.page.glue import glue
+from faiglib.companion.speed import report as speed
 import torch
 texts = {texts!r}
 for text in texts:
@@ -137,7 +136,7 @@ for text in texts:
     recorded = speed.load()
     made_on = recorded.made_on | {{"cpu": text, "torch": text}}
     display(Markdown(speed.machine(speed.Recorded("full", text, {{}}, {{}}, {{}}, made_on))))
-glue("said", " ".join(texts), display=False)
+glue(said=" ".join(texts))
 display(HTML("<script>document.title = 'taken over'</script>"))  # what escaping forgot
 """
 

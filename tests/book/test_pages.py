@@ -32,7 +32,7 @@ def test_the_scorecard_has_every_claim_and_glues_its_verdict():
 def test_every_claim_has_a_glued_verdict_in_its_chapter():
     for letter, claim in CLAIMS.items():
         text = (PROJECT / f"{claim.page}.py").read_text(encoding="utf-8")
-        assert f'glue("grade_{letter}"' in text or 'glue(f"grade_{verdict.claim}"' in text
+        assert f"    grade_{letter}=" in text or '**{f"grade_{verdict.claim}": ' in text
 
 
 def test_every_item_of_the_paper_has_a_row_with_a_link():

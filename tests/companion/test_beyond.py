@@ -317,7 +317,7 @@ def test_rules_stop_at_the_nodes_of_the_profile(bench):
 
 
 def test_sampling_compares_with_all_images_at_the_largest_crop(small_bench, monkeypatch):
-    monkeypatch.setattr(measure, "SAMPLING_NODES", 1)
+    monkeypatch.setattr(sampling, "SAMPLING_NODES", 1)
     table = sampling.sampling(small_bench)
     assert sorted(set(zip(table["varied"], table["amount"], strict=True))) == [
         ("crop", 12), ("crop", 24), ("images", 1), ("images", 2), ("images", 3),

@@ -101,7 +101,7 @@ def test_the_distance_to_the_published_rule_is_told_by_network():
 def test_the_recorded_run_feeds_the_whole_page():
     recorded = report.load()
     results = recorded.results
-    assert report.machine(recorded).startswith("Recorded on ")
+    assert report.machine(recorded).startswith("Recorded with ")
     assert ("quick run" in report.machine(recorded)) == (recorded.size != "full")
     assert report.in_short(results).count("\n") == 4
     account = report.accounting(results)

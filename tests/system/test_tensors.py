@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from faiglib.errors import NetworkError, WeightsError
 from faiglib.networks import build
 from faiglib.networks.weights import fit, load_network
-from faiglib.system.tensors import load_weights, read_metadata, save_weights
+from faiglib.system.tensors import halved, load_weights, read_metadata, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -279,3 +279,15 @@ def test_load_network_at_other_scales(tmp_path, scale):
 def test_load_network_refuses_an_unknown_name(tmp_path):
     with pytest.raises(NetworkError, match="unknown network"):
         load_network(tmp_path / "w.safetensors", "vgg")
+
+
+def test_halves_leave_integers_and_small_tensors_alone():
+    state = {"weight": torch.rand(2, 3), "bias": torch.rand(3), "count": torch.tensor(7)}
+    assert {name: tensor.dtype for name, tensor in halved(state).items()} == {
+        "weight": torch.float16,
+        "bias": torch.float16,
+        "count": torch.int64,
+    }
+    kept = halved(state, least_dimensions=2)
+    assert (kept["weight"].dtype, kept["bias"].dtype) == (torch.float16, torch.float32)
+    assert torch.equal(halved(state)["weight"], torch.from_numpy(state["weight"].numpy().astype("float16")))

@@ -9,6 +9,7 @@ from typing import Any
 
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib.companion.page.boxes import box
 from faiglib.companion.page.escaping import as_html
 
 BINDER = "https://mybinder.org/v2/gh/{repository}/{commit}?urlpath=lab/tree/{path}"
@@ -78,12 +79,13 @@ def of_page(layout: Layout, name: str) -> str:
 
 
 def _program(made: Mapping[str, Any]) -> dict[str, str]:
+    from faiglib.system import provenance
+
     if not made:
         return {}
-    commit = f", commit {made['commit'][:12]}{' with changes' if made['dirty'] else ''}" if made["commit"] else ""
-    machine = f", {made['gpu'] or made['cpu']}, {made['cores']} cores" if made["device"] else ""
-    versions = f"Python {made['python']}, PyTorch {made['torch']}, NumPy {made['numpy']}"
-    return {"made with": f"faiglib {made['faiglib']}{commit}, {versions}{machine}"}
+    cores = f", {made['cores']} cores" if made["device"] else ""
+    versions = f"Python {made['python']}, NumPy {made['numpy']}"
+    return {"made with": f"{provenance.in_words(made, digits=12)}{cores}, {versions}"}
 
 
 def _digests(digests: Mapping[str, str]) -> str:
@@ -91,9 +93,7 @@ def _digests(digests: Mapping[str, str]) -> str:
 
 
 def _box(rows: Mapping[str, str], more: str) -> str:
-    cells = "".join(f"<tr><th>{as_html(name)}</th><td>{as_html(text)}</td></tr>" for name, text in rows.items() if text)
-    title = "<summary>Provenance of this page</summary>"
-    return f'<details class="budget provenance">{title}<table>{cells}</table>{more}</details>'
+    return box("Provenance of this page", rows, "budget provenance", more=more)
 
 
 def _binder(root: Path, path: str, commit: str | None) -> str:

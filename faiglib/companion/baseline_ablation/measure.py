@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import Tensor
 
+from faiglib.attribution.elimination import eliminate
 from faiglib.companion.discovery import (
     BASELINES,
     FUNCTIONS,
@@ -112,7 +113,7 @@ def elimination_scores(bench: Workbench, pair: Pair) -> dict[tuple[str, str], Fi
     raw = attributions(bench, pair, bench.test_set)
     scores = {}
     for function, (own, other) in FUNCTIONS.items():
-        scores["with", function] = raw["faig", own] - raw["faig", other]
+        scores["with", function] = eliminate(raw["faig", own], raw["faig", other])
         scores["without", function] = raw["faig", own]
     return scores
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from faiglib.attribution import quadrature
+from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.many_rules import integrate_rules
 from faiglib.attribution.parameter_path import ParameterPath
 from faiglib.attribution.quadrature import Quadrature
@@ -79,7 +80,7 @@ def integral_scores(bench: Workbench, pair: Pair) -> dict[tuple[str, str], Filte
     stored = _integrals(bench, pair)
     index = FilterIndex.of(pair.target)
     return {
-        (way, function): FilterScores(index, stored[f"{way}/{own}"] - stored[f"{way}/{other}"])
+        (way, function): FilterScores(index, eliminate(stored[f"{way}/{own}"], stored[f"{way}/{other}"]))
         for way in ("reference", "default", "released", "before")
         for function, (own, other) in FUNCTIONS.items()
     }
@@ -163,7 +164,7 @@ def compare_with_first(
     for number in range(len(errors[KINDS[0]])):
         line: dict[str, list[float]] = {name: [] for name in table}
         for own, other in FUNCTIONS.values():
-            reference, values = (scores[own][place] - scores[other][place] for place in (0, number))
+            reference, values = (eliminate(scores[own][place], scores[other][place]) for place in (0, number))
             line["overlap"].append(top_overlap(FilterScores(index, values), FilterScores(index, reference)))
             # Scores for the two functions are each other's negative, so that the second correlation is the first.
             line["spearman"].append(line["spearman"][0] if line["spearman"] else rank_correlation(values, reference))

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from faiglib.attribution import faig, filter_change
+from faiglib.attribution import filter_change
+from faiglib.attribution.elimination import eliminate
 from faiglib.companion import paper
 from faiglib.companion.beyond.integration import PERCENT, integral_scores
-from faiglib.companion.discovery import FUNCTIONS, KINDS, discover, image_scores, pairs_of
+from faiglib.companion.discovery import FUNCTIONS, KINDS, discover, image_scores, pairs_of, scores_by_image
 from faiglib.companion.masked import Mask, measure
 from faiglib.companion.statistics import rank_correlation, top_overlap
 from faiglib.companion.workbench import Sample, Workbench
@@ -225,11 +225,7 @@ def _corner_scores(bench: Workbench, pair: Pair, lower_right: bool) -> dict[str,
         result = {}
         for kind in KINDS:
             label = f"FAIG {place}: {pair.title} seed {pair.seed}, {kind}"
-            scores = [
-                faig(pair.target, pair.baseline, [one], rule=profile.rule, nodes=profile.nodes).values
-                for one in tqdm(pairs_of(corners, kind), desc=label, unit="image")
-            ]
-            result[kind] = torch.stack(scores)
+            result[kind] = scores_by_image(pair, pairs_of(corners, kind), profile.rule, profile.nodes, label)
         return result
 
     key = bench.key(
@@ -244,6 +240,6 @@ def _corner_scores(bench: Workbench, pair: Pair, lower_right: bool) -> dict[str,
     stored = bench.store.tensors("beyond/corners", key, compute)
     index = FilterIndex.of(pair.target)
     return {
-        function: [FilterScores(index, values) for values in stored[own] - stored[other]]
+        function: [FilterScores(index, values) for values in eliminate(stored[own], stored[other])]
         for function, (own, other) in FUNCTIONS.items()
     }

@@ -6,12 +6,10 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from faiglib.attribution import faig
-from faiglib.companion.discovery import FUNCTIONS, KINDS, pairs_of
+from faiglib.attribution.elimination import eliminate
+from faiglib.companion.discovery import FUNCTIONS, KINDS, pairs_of, scores_by_image
 from faiglib.companion.statistics import rank_correlation, top_overlap
 from faiglib.companion.workbench import Workbench
 from faiglib.filters.index import FilterIndex
@@ -51,15 +49,11 @@ def _sampled(bench: Workbench, pair: Pair) -> pd.DataFrame:
         samples = bench.samples(bench.test_set, bench.profile.sampling_images, crop)
         for kind in KINDS:
             label = f"FAIG of {crop}-pixel crops: {pair.title} seed {pair.seed}, {kind}"
-            values = [
-                faig(pair.target, pair.baseline, [one], rule="midpoint", nodes=SAMPLING_NODES).values
-                for one in tqdm(pairs_of(samples, kind), desc=label, unit="image")
-            ]
-            scores[crop, kind] = torch.stack(values)
+            scores[crop, kind] = scores_by_image(pair, pairs_of(samples, kind), "midpoint", SAMPLING_NODES, label)
     count = len(scores[crops[0], KINDS[0]])
     rows = []
     for function, (own, other) in FUNCTIONS.items():
-        single = {crop: scores[crop, own] - scores[crop, other] for crop in crops}
+        single = {crop: eliminate(scores[crop, own], scores[crop, other]) for crop in crops}
         largest = single[crops[-1]]
         reference = FilterScores(index, largest.mean(0))
         groups = {("crop", crop): [single[crop]] for crop in crops}

@@ -19,6 +19,7 @@ import pandas as pd
 
 from faiglib.companion import paper
 from faiglib.companion.one_versus_two.measure import PRIMARY, TESTS, Record
+from faiglib.companion.statistics import resampled
 from faiglib.networks import TITLES
 from faiglib.race.presets import CONTESTS
 
@@ -47,8 +48,8 @@ def resampled_means(differences: np.ndarray, resamples: int = RESAMPLES) -> np.n
     """
     generator = np.random.default_rng(0)
     seeds, images = differences.shape
-    rows = generator.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
-    columns = generator.multinomial(images, np.full(images, 1 / images), resamples) / images
+    rows = resampled(generator, seeds, resamples) / seeds
+    columns = resampled(generator, images, resamples) / images
     return np.einsum("rs,si,ri->r", rows, differences, columns, optimize=True)
 
 

@@ -22,6 +22,7 @@ from faiglib.companion.workbench import Workbench
 from faiglib.images.blind_degradations import SCALE
 from faiglib.networks import TITLES
 from faiglib.race import contest as race_contest
+from faiglib.system import provenance
 
 
 @with_source
@@ -97,7 +98,6 @@ def budget(bench: Workbench, record: Record) -> str:
     minutes = sum(record.description.seconds.values()) / 60
     seeds = f"{len(preset.seeds)} seeds" if record.description.complete else "not all seeds yet"
     training, images = record.description.training_set, record.description.test_set
-    commit = f", commit {made['commit'][:8]}" if made["commit"] else ""
     return budget_box(
         bench,
         {
@@ -110,9 +110,8 @@ def budget(bench: Workbench, record: Record) -> str:
             "judged on": f"{printed_title(images[0])}, {images[2]} images, "
             + ("whole" if preset.crop is None else f"central {preset.crop}×{preset.crop} pixels")
             + f", {race_contest.BORDER} pixels of border left out",
-            "race made with": f"faiglib {made['faiglib']}{commit}, PyTorch {made['torch']}, "
-            f"{made['gpu'] or made['cpu']}, {made['torch_threads']} thread(s), {minutes:.0f} minutes of training, "
-            f"{made['time_utc']}",
+            "race made with": f"{provenance.in_words(made)}, {made['torch_threads']} thread(s), "
+            f"{minutes:.0f} minutes of training, {made['time_utc']}",
             "in the paper": "; ".join(
                 f"{TITLES[name]} {one.iterations:,} iterations of {one.batch} LR patches of {one.patch}×{one.patch}"
                 for name, one in paper.RACE_TRAINING.items()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from faiglib.companion.page.escaping import as_html
+from faiglib.companion.page.boxes import box
+from faiglib.companion.workbench import Workbench
 from faiglib.networks import TITLES, zoo
 from faiglib.system import provenance
 from faiglib.training.recipe import paper_recipe
-
-if TYPE_CHECKING:
-    pass
-from faiglib.companion.workbench import Workbench
 
 
 def budget(bench: Workbench) -> str:
@@ -44,12 +39,7 @@ def budget(bench: Workbench) -> str:
 def budget_box(bench: Workbench, here: dict[str, str]) -> str:
     """The HTML of :func:`budget`: the rows, then what made the page and what is not on this machine."""
     made = provenance.collect(bench.device)
-    commit = f", commit {made['commit'][:8]}{' with changes' if made['dirty'] else ''}" if made["commit"] else ""
-    here["made with"] = (
-        f"faiglib {made['faiglib']}{commit}, PyTorch {made['torch']}, {made['gpu'] or made['cpu']}, "
-        f"{made['cores']} cores, {made['time_utc']}"
-    )
+    here["made with"] = f"{provenance.in_words(made)}, {made['cores']} cores, {made['time_utc']}"
     if bench.missing:
         here["not on this machine"] = f"{', '.join(bench.missing)}; therefore not on this page"
-    rows = "".join(f"<tr><th>{name}</th><td>{as_html(value)}</td></tr>" for name, value in here.items())
-    return f'<details class="budget" open><summary>Budget of this page</summary><table>{rows}</table></details>'
+    return box("Budget of this page", here, opened=True)

@@ -14,6 +14,7 @@ from faiglib.companion.discovery import RELEASED, TOLERANCE
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.errors import FaiglibError
 from faiglib.networks import TITLES
+from faiglib.system import provenance
 from faiglib.system.documents import DocumentError, MadeOn, read_json
 
 #: Goals of the project: times faster than the published algorithm at its fidelity, share of the machine's convolution
@@ -62,12 +63,11 @@ def rows(results: Results, measurement: str) -> pd.DataFrame:
 def machine(recorded: Recorded) -> str:
     """On what the recorded run was made, in one sentence."""
     made = recorded.made_on
-    commit = f", commit {made['commit'][:8]}{' with changes' if made['dirty'] else ''}" if made["commit"] else ""
     small = "" if recorded.size == "full" else " **This is a quick run on tiny images, which says little.**"
+    minutes = sum(recorded.seconds.values()) / 60
     sentence = (
-        f"Recorded on {made['cpu']}, {made['cores']} cores, {made['torch_threads']} thread(s), PyTorch "
-        f"{made['torch']}, {made['time_utc'][:10]}, faiglib {made['faiglib']}{commit}; size {recorded.size}, "
-        f"{sum(recorded.seconds.values()) / 60:.0f} minutes."
+        f"Recorded with {provenance.in_words(made)}, {made['cores']} cores, {made['torch_threads']} thread(s), on "
+        f"{made['time_utc'][:10]}; size {recorded.size}, {minutes:.0f} minutes."
     )
     return f"{as_markdown(sentence)}{small}{f' **{as_markdown(recorded.note)}**' if recorded.note else ''}"
 
