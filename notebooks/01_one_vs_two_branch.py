@@ -31,7 +31,7 @@ from faiglib.race import presets
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 record = measure.open_race(bench)
-display(HTML(show.budget(bench, record)))
+display(HTML(show.race_box(bench, record)))
 
 # %% [markdown]
 # ## The designs
@@ -128,7 +128,7 @@ show.race_leads(comparisons, measure.TEST_TITLES)
 show.leads(comparisons, report.MARGIN, measure.TEST_TITLES)
 
 # %% mystnb={"image": {"alt": "PSNR against multiply-accumulates and against parameters for the networks of both contests."}, "figure": {"caption": "What the PSNR of the race costs, in MACs (above) and in parameters (below), on the test that decides each contest. Bars reach from the worst seed to the best.", "name": "fig-race-budgets"}}
-budgets = one_versus_two_spending.budgets(record)
+budgets = one_versus_two_spending.race_budgets(record)
 show.budgets(budgets)
 
 # %% mystnb={"image": {"alt": "PSNR while training for the networks of both contests."}, "figure": {"caption": "PSNR while training, on crops of scikit-image's photographs with blur of one width. Thin lines are seeds, thick ones their means.", "name": "fig-race-curves"}}

@@ -28,7 +28,7 @@ style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 pair = bench.pair(*bench.main_pair)
 glue(main_network=TITLES[pair.network])
-images = len(discovery.image_scores(bench, pair).errors["blurry"])
+images = len(discovery.ablation_scores(bench, pair).errors["blurry"])
 glue(ablation_images=images)
 side = bench.profile.ablation_crop
 glue(

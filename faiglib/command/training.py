@@ -43,7 +43,7 @@ SeedsOption = Annotated[
 ]
 ProfileOption = Annotated[
     str,
-    typer.Option(help="Recipe: that of the shipped weights, the paper's, or a smoke test.", **one_of(runs.PROFILES)),
+    typer.Option(help="Recipe: that of the shipped weights, the paper's, or a smoke test.", **one_of(runs.RECIPES)),
 ]
 ManifestOption = Annotated[
     Path | None,

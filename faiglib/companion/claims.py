@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 from faiglib.companion.criteria import FULL_SHARE, INVISIBLE, PARTS, PREDICTED, REMOVED, SPILLED, Grade, Verdict
 
 
-def one_branch(result: one_versus_two_report.Verdict) -> Verdict:
+def one_branch(result: one_versus_two_report.RaceVerdict) -> Verdict:
     """Claim (a) on the verdict of :mod:`faiglib.companion.one_versus_two.report`."""
     outcomes = list(result.outcomes.values())
     good = [one in ("equivalent", "better", "not inferior") for one in outcomes]

@@ -176,7 +176,7 @@ class ImageScores:
         return FilterScores(self.index, (difference if images is None else difference[images]).mean(0))
 
 
-def image_scores(
+def ablation_scores(
     bench: Workbench, pair: Pair, baseline: str = "bilinear", kinds: tuple[str, ...] = KINDS
 ) -> ImageScores:
     """FAIG of every filter on every ablation image of the test set, one image at a time.

@@ -32,7 +32,7 @@ from faiglib.training.recipe import Recipe, paper_recipe
 from faiglib.training.trainer import train
 
 #: Names of the profiles of training.
-PROFILES = ("standard", "paper", "quick")
+RECIPES = ("standard", "paper", "quick")
 
 #: Inputs on which networks are judged.
 JUDGED = ("clean", "blurry", "noisy")

@@ -267,7 +267,7 @@ def test_records_of_another_kind_are_not_believed(root, change):
     runs(root)
     path = root / "build" / "notebooks" / "01_one.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    assert staleness.read_record(Layout(root), "01_one") is None
+    assert staleness.read_execution(Layout(root), "01_one") is None
     assert drift.measured(Layout(root)) is None
     assert reproduce(root) == 0
     assert runs(root) == ["01"]

@@ -40,7 +40,7 @@ def test_baselines_are_the_trained_the_fresh_and_the_empty_network(small_bench):
 
 def test_scores_towards_zero_are_the_integral_of_a_shrinking_network(small_bench):
     pair = small_bench.pair("srresnet", 0)
-    scores = discovery.image_scores(small_bench, pair, "zero", kinds=("noisy",))
+    scores = discovery.ablation_scores(small_bench, pair, "zero", kinds=("noisy",))
     sample = small_bench.samples("skimage", 2, 24)[1]
     theta = {name: value.clone() for name, value in pair.target.named_parameters()}
 
@@ -69,7 +69,7 @@ def test_scores_towards_zero_are_the_integral_of_a_shrinking_network(small_bench
 
 def test_image_scores_average_the_difference_over_the_images_asked_for(small_bench):
     pair = small_bench.pair("srresnet", 0)
-    scores = discovery.image_scores(small_bench, pair)
+    scores = discovery.ablation_scores(small_bench, pair)
     blurry, noisy = (scores.values[kind].numpy() for kind in ("blurry", "noisy"))
     assert np.allclose(scores.of("deblurring").values, (blurry - noisy).mean(0))
     assert np.array_equal(scores.of("denoising", torch.tensor([1])).values, noisy[1] - blurry[1])
@@ -81,7 +81,7 @@ def test_ablation_masks_every_combination_with_the_named_network(small_bench):
     assert (table.groupby(["found_with", "replaced_by", "filters", "input"]).size() == 2).all()
 
     pair = small_bench.pair("srresnet", 0)
-    filters = discovery.image_scores(small_bench, pair, "random").of("denoising").top(1)
+    filters = discovery.ablation_scores(small_bench, pair, "random").of("denoising").top(1)
     emptied = copy.deepcopy(pair.target)
     state = emptied.state_dict()
     for filter_id in filters.ids.tolist():
@@ -103,7 +103,7 @@ def test_ablation_masks_every_combination_with_the_named_network(small_bench):
 def test_completeness_has_a_line_for_every_path(small_bench):
     table = measure.completeness(small_bench)
     assert len(table) == 3 * 2
-    errors = discovery.image_scores(small_bench, small_bench.pair("srresnet", 0), "zero").errors["blurry"]
+    errors = discovery.ablation_scores(small_bench, small_bench.pair("srresnet", 0), "zero").errors["blurry"]
     row = table[(table["found_with"] == "zero") & (table["input"] == "blurry")].iloc[0]
     assert row["error_percent"] == pytest.approx(100 * float(errors.abs().sum()) / 2)
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from faiglib.companion import claims, paper
 from faiglib.companion.one_versus_two import measure, report, show
 from faiglib.companion.one_versus_two import spending as one_versus_two_spending
-from faiglib.companion.one_versus_two.measure import TESTS, Record
-from faiglib.companion.one_versus_two.report import MARGIN, Verdict, comparisons, outcome, resampled_means
+from faiglib.companion.one_versus_two.measure import TESTS, RecordedRace
+from faiglib.companion.one_versus_two.report import MARGIN, RaceVerdict, comparisons, outcome, resampled_means
 from faiglib.companion.one_versus_two.spending import training_flop
 from faiglib.companion.one_versus_two.table_1 import table_1
 from faiglib.errors import FaiglibError
@@ -32,7 +32,7 @@ LEVELS = {"dan": 24.0, "one_dan": 24.02, "half_dan": 23.8, "dasr": 26.0, "one_da
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory) -> Record:
+def record(tmp_path_factory) -> RecordedRace:
     """A race whose numbers are drawn: entrants differ by :data:`LEVELS` and a little noise."""
     generator = np.random.default_rng(0)
     images = generator.normal(0, 3, IMAGES)
@@ -54,7 +54,7 @@ def record(tmp_path_factory) -> Record:
         for seed in range(3)
         for step in (1, 2)
     )
-    return Record(preset, pd.DataFrame(rows), curves, description, tmp_path_factory.mktemp("record"), True)
+    return RecordedRace(preset, pd.DataFrame(rows), curves, description, tmp_path_factory.mktemp("record"), True)
 
 
 def test_leads_are_means_over_the_widths_of_a_test(record):
@@ -136,7 +136,7 @@ def test_comparisons_find_what_was_put_in(record):
     assert "against DAN +0.02 dB, equivalent; against DASR -0.50 dB, inferior; 0.0048 % of" in judged.measured
 
 
-GOOD = Verdict(
+GOOD = RaceVerdict(
     {"dan": "equivalent", "dasr": "better"}, {"dan": 0.0, "dasr": 0.3}, {"dan": True, "dasr": True}, 0.2, True, 3
 )
 
@@ -212,7 +212,7 @@ def test_tables_and_figures_show_the_race(record):
     assert "inferior" in show.race_leads(table, measure.TEST_TITLES).to_html()
     html = show.complexity(table_1()).to_html()
     assert all(text in html for text in ("275.36", "77.03", "48.27", "48.32", "4.33", "4.32", "7.25", "2.33"))
-    budgets = one_versus_two_spending.budgets(record)
+    budgets = one_versus_two_spending.race_budgets(record)
     assert budgets["minutes"].tolist() == [1.0] * 6
     contests = {name: vars(contest) for name, contest in CONTESTS.items()}
     drawn = (
@@ -244,7 +244,7 @@ def test_a_record_is_read_back_and_measured_again(bench, monkeypatch):
     again = measure.remeasured(bench, record)
     assert len(again) == 6
     assert (again["largest_difference"] == 0).all()
-    html = show.budget(bench, record)
+    html = show.race_box(bench, record)
     assert "run for this page" in html
     assert "2 iterations of" in html
     moved = dataclasses.replace(record.description, test_set=("bsd100", "0", 2))

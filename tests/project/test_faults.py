@@ -404,7 +404,7 @@ def test_a_book_killed_anywhere_keeps_a_whole_one_and_is_made_again(tmp_path, mo
     (before / "html").mkdir(parents=True)
     (before / "html" / "index.html").write_text("the old book")
     for where in kills(make_pages, layout.build, before):
-        record = driver.staleness.read_record(layout, "01_one")
+        record = driver.staleness.read_execution(layout, "01_one")
         if record is not None:
             assert "seed = 7" in (layout.executed / "01_one.ipynb").read_text(), where
         monkeypatch.setattr(html.subprocess, "run", failing)
@@ -413,7 +413,7 @@ def test_a_book_killed_anywhere_keeps_a_whole_one_and_is_made_again(tmp_path, mo
         assert (layout.html / "index.html").read_text() in ("the old book", "the new book"), where
         make_pages(layout.build)
         assert "seed = 7" in (layout.executed / "01_one.ipynb").read_text(), where
-        assert driver.staleness.read_record(layout, "01_one") is not None
+        assert driver.staleness.read_execution(layout, "01_one") is not None
         assert (layout.html / "index.html").read_text() == "the new book"
 
 

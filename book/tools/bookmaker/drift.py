@@ -40,7 +40,7 @@ class Measured:
 
 def measured(layout: Layout) -> Measured | None:
     """What the notebooks have measured, or None if none has measured anything."""
-    executions = {name: staleness.read_record(layout, name) for name in layout.notebooks()}
+    executions = {name: staleness.read_execution(layout, name) for name in layout.notebooks()}
     found = {name: one for name, one in executions.items() if one and one["tables"]}
     if not found:
         return None

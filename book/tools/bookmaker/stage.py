@@ -50,7 +50,7 @@ def stage(layout: Layout) -> list[str]:
         if executed.is_file():
             notebook = nbformat.read(executed, as_version=4)
             parameters = notebook.metadata.get("papermill", {}).get("parameters", {})
-            record = staleness.read_record(layout, name) or {}
+            record = staleness.read_execution(layout, name) or {}
             page = as_page(notebook)
             sources.add(page, name, layout.source, tables)
             page.cells.append(nbformat.v4.new_markdown_cell(colophon.of_chapter(layout, name, parameters, record)))

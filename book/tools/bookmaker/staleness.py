@@ -80,7 +80,7 @@ def with_notebook(ingredients: Ingredients, notebook: Path) -> Ingredients:
     return {"notebook": hashlib.sha256(notebook.read_bytes()).hexdigest(), **ingredients}
 
 
-def read_record(layout: Layout, name: str) -> dict[str, Any] | None:
+def read_execution(layout: Layout, name: str) -> dict[str, Any] | None:
     """The record of the last complete execution of a notebook, or None if there is none."""
     try:
         record = json.loads((layout.executed / f"{name}.json").read_text(encoding="utf-8"))
@@ -118,7 +118,7 @@ def tables_of(layout: Layout, profile: str) -> dict[str, str]:
 
 def reason_to_execute(layout: Layout, name: str, made_of: Ingredients) -> str | None:
     """Why a notebook has to be executed, in a few words, or None if its last execution still stands."""
-    record = read_record(layout, name)
+    record = read_execution(layout, name)
     if record is None:
         return "not executed yet"
     before = record["made_of"]

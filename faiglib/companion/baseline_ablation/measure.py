@@ -13,9 +13,9 @@ from faiglib.companion.discovery import (
     BASELINES,
     FUNCTIONS,
     KINDS,
+    ablation_scores,
     attributions,
     baseline_network,
-    image_scores,
 )
 from faiglib.companion.masked import Mask, measure
 from faiglib.companion.workbench import Workbench
@@ -45,7 +45,7 @@ def ablation(bench: Workbench) -> pd.DataFrame:
         masks = [
             Mask(name, function, PERCENT, scores.of(function).top(PERCENT))
             for name in BASELINES
-            for scores in (image_scores(bench, pair, name),)
+            for scores in (ablation_scores(bench, pair, name),)
             for function in FUNCTIONS
         ]
         samples = bench.samples(image_set, bench.profile.ablation_images, bench.profile.evaluation_crop)
@@ -71,7 +71,7 @@ def completeness(bench: Workbench) -> pd.DataFrame:
     rows = []
     for pair in bench.pairs():
         for name in BASELINES:
-            errors = image_scores(bench, pair, name).errors
+            errors = ablation_scores(bench, pair, name).errors
             rows += [
                 {
                     "network": pair.network,
@@ -194,7 +194,7 @@ def gallery(
     networks = {name: baseline_network(bench, pair, name) for name in BASELINES}
     cells = {}
     for found in BASELINES:
-        filters = image_scores(bench, pair, found).of(function).top(PERCENT)
+        filters = ablation_scores(bench, pair, found).of(function).top(PERCENT)
         for name, network in networks.items():
             cells[found, name] = picture(restore(substitute(pair.target, network, filters), low))
     references = {

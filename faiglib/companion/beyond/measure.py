@@ -14,7 +14,7 @@ from faiglib.attribution import filter_change
 from faiglib.attribution.elimination import eliminate
 from faiglib.companion import paper
 from faiglib.companion.beyond.integration import PERCENT, integral_scores
-from faiglib.companion.discovery import FUNCTIONS, KINDS, discover, image_scores, pairs_of, scores_by_image
+from faiglib.companion.discovery import FUNCTIONS, KINDS, ablation_scores, discover, pairs_of, scores_by_image
 from faiglib.companion.masked import Mask, measure
 from faiglib.companion.statistics import rank_correlation, top_overlap
 from faiglib.companion.workbench import Sample, Workbench
@@ -192,8 +192,8 @@ def _agreement(
 
 def _compared(bench: Workbench, pair: Pair) -> Iterator[tuple[str, str, str, FilterScores, FilterScores]]:
     """(comparison, which, function, scores, scores) within one pair."""
-    whole = image_scores(bench, pair)
-    other_noise = image_scores(replace(bench, seed=bench.seed + 1), pair, kinds=("noisy",))
+    whole = ablation_scores(bench, pair)
+    other_noise = ablation_scores(replace(bench, seed=bench.seed + 1), pair, kinds=("noisy",))
     renoised = replace(whole, values=whole.values | other_noise.values)
     corners = [_corner_scores(bench, pair, place) for place in (False, True)]
     count = len(whole.errors[KINDS[0]])

@@ -31,7 +31,7 @@ PRIMARY = {"dan": "gaussian8", "dasr": "sigma1.2"}
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class RecordedRace:
     """A finished or running race.
 
     Attributes:
@@ -56,7 +56,7 @@ def recorded_race() -> Path:
     return Path(__file__).resolve().parents[3] / "results" / "race"
 
 
-def load(folder: Path, fresh: bool = False) -> Record:
+def load(folder: Path, fresh: bool = False) -> RecordedRace:
     """Read a record that :func:`faiglib.race.contest.run` wrote.
 
     Raises:
@@ -69,10 +69,10 @@ def load(folder: Path, fresh: bool = False) -> Record:
     except DocumentError as error:
         raise FaiglibError(f"{folder / 'race.json'} does not describe a race: {error}") from None
     psnr, curves = (pd.DataFrame(race_record.read_csv(folder / f"{name}.csv")) for name in ("psnr", "curves"))
-    return Record(description.preset, psnr, curves, description, folder, fresh)
+    return RecordedRace(description.preset, psnr, curves, description, folder, fresh)
 
 
-def open_race(bench: Workbench) -> Record:
+def open_race(bench: Workbench) -> RecordedRace:
     """The race that a page shows: the recorded one, or with the profile ``quick`` a tiny one that is run now."""
     if bench.profile.name != "quick":
         return load(recorded_race())
@@ -90,7 +90,7 @@ def printed_title(name: str) -> str:
     return registry.title(name) if name in registry.NAMES else name
 
 
-def remeasured(bench: Workbench, record: Record, images: int = 4) -> pd.DataFrame:
+def remeasured(bench: Workbench, record: RecordedRace, images: int = 4) -> pd.DataFrame:
     """Measure the recorded weights again on some of the test images, as far as both are on this machine.
 
     Returns:
@@ -118,7 +118,7 @@ def remeasured(bench: Workbench, record: Record, images: int = 4) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def _test_set(bench: Workbench, record: Record) -> ImageSet | None:
+def _test_set(bench: Workbench, record: RecordedRace) -> ImageSet | None:
     """The images that the race was judged on, if they are on this machine."""
     name, digest, _ = record.description.test_set
     try:

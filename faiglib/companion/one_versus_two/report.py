@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from faiglib.companion import paper
-from faiglib.companion.one_versus_two.measure import PRIMARY, TESTS, Record
+from faiglib.companion.one_versus_two.measure import PRIMARY, TESTS, RecordedRace
 from faiglib.companion.statistics import resampled
 from faiglib.networks import TITLES
 from faiglib.race.presets import CONTESTS
@@ -64,7 +64,7 @@ def outcome(ninety: tuple[float, float], ninety_five: tuple[float, float], margi
     return "inferior" if ninety_five[1] < -margin else "inconclusive"
 
 
-def comparisons(record: Record) -> pd.DataFrame:
+def comparisons(record: RecordedRace) -> pd.DataFrame:
     """All contests and their controls on all tests.
 
     Returns:
@@ -115,7 +115,7 @@ def level(psnr: pd.DataFrame, entrant: str, test: str, channel: str) -> float:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RaceVerdict:
     """What the race says about the claim that one branch does what two do.
 
     Attributes:
@@ -135,12 +135,12 @@ class Verdict:
     seeds: int
 
 
-def verdict(record: Record, table: pd.DataFrame) -> Verdict:
+def verdict(record: RecordedRace, table: pd.DataFrame) -> RaceVerdict:
     """Judge claim (a) of the paper on the table of :func:`comparisons`."""
     primary = table[table["primary"]].set_index(["compared", "contest"])
     one = primary.loc["one − two"]
     half = primary.loc["whole − half"]
-    return Verdict(
+    return RaceVerdict(
         {name: cast("Outcome", one.loc[name, "outcome"]) for name in CONTESTS},
         {name: float(one.loc[name, "lead"]) for name in CONTESTS},
         {name: bool(half.loc[name, "low"] > 0) for name in CONTESTS},
@@ -153,7 +153,7 @@ def verdict(record: Record, table: pd.DataFrame) -> Verdict:
 # ---------------------------------------------------------------- paper beside measured
 
 
-def beside_the_paper(record: Record) -> pd.DataFrame:
+def beside_the_paper(record: RecordedRace) -> pd.DataFrame:
     """Supp. Table 2, blur only, beside the race.
 
     Returns:

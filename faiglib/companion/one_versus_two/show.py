@@ -12,7 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from pandas.io.formats.style import Styler
 
 from faiglib.companion import paper
-from faiglib.companion.one_versus_two.measure import Record, printed_title
+from faiglib.companion.one_versus_two.measure import RecordedRace, printed_title
 from faiglib.companion.one_versus_two.table_1 import TableOneRow
 from faiglib.companion.page.budget import budget_box
 from faiglib.companion.page.source import with_source
@@ -92,7 +92,7 @@ def race_leads(comparisons: pd.DataFrame, tests: Mapping[str, str]) -> Styler:
     return plain(shown)
 
 
-def budget(bench: Workbench, record: Record) -> str:
+def race_box(bench: Workbench, record: RecordedRace) -> str:
     """HTML that says on a page which race it shows, and what the race was made with."""
     preset, made = record.preset, record.description.made_on
     minutes = sum(record.description.seconds.values()) / 60
@@ -218,7 +218,7 @@ def budgets(table: pd.DataFrame) -> Figure:
     """PSNR against MACs and against parameters; a column a contest, bars from the worst seed to the best.
 
     Args:
-        table: from :func:`faiglib.companion.one_versus_two.spending.budgets`.
+        table: from :func:`faiglib.companion.one_versus_two.spending.race_budgets`.
     """
     contests = list(table["contest"].unique())
     figure, axes = plt.subplots(2, len(contests), figsize=(4.6 * len(contests), 6.4), squeeze=False, sharey="col")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from faiglib.companion import paper
-from faiglib.companion.one_versus_two.measure import PRIMARY, TESTS, Record
+from faiglib.companion.one_versus_two.measure import PRIMARY, TESTS, RecordedRace
 from faiglib.images.blind_degradations import SCALE
 from faiglib.networks import build
 from faiglib.networks.cost import macs, parameters
@@ -30,7 +30,7 @@ def contest_of(entrant: Entrant) -> str:
     return next(name for name, contest in CONTESTS.items() if entrant.key in vars(contest).values())
 
 
-def budgets(record: Record) -> pd.DataFrame:
+def race_budgets(record: RecordedRace) -> pd.DataFrame:
     """Parameters, MACs and PSNR of all entrants.
 
     Returns:
@@ -127,7 +127,7 @@ def full_cost() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def race_flop(record: Record) -> float:
+def race_flop(record: RecordedRace) -> float:
     """FLOP of all training steps of a race."""
     preset, patch = record.preset, record.preset.patch // SCALE
     total = 0.0
@@ -165,7 +165,7 @@ class Spending:
     gpu_days: float
 
 
-def spending(record: Record) -> Spending:
+def spending(record: RecordedRace) -> Spending:
     """Compare the race with the paper's, by counted FLOP."""
     seconds = sum(record.description.seconds.values())
     spent = race_flop(record)

@@ -38,7 +38,7 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RetrainingVerdict:
     """How FAIG's locations compare with the others when they are re-trained for their own function.
 
     Attributes:
@@ -58,7 +58,7 @@ class Verdict:
     deepest: float
 
 
-def verdict(final_table: pd.DataFrame) -> Verdict:
+def verdict(final_table: pd.DataFrame) -> RetrainingVerdict:
     """Judge claim (e) of the paper on the table of :func:`final`."""
     wide = final_table[final_table["method"] != "all"].pivot_table(
         index=["network", "task", "filters"], columns="method", values="measured", sort=False
@@ -66,7 +66,7 @@ def verdict(final_table: pd.DataFrame) -> Verdict:
     own = wide[wide.index.get_level_values("task") == wide.index.get_level_values("filters")]
     lead = own["faig"] - own.drop(columns="faig").max(axis=1)
     gap = wide[["intinf", "filter_change"]].sub(wide["random"], axis=0).to_numpy()
-    return Verdict(
+    return RetrainingVerdict(
         len(own), int((lead > 0).sum()), float(lead.min()), int((gap < 0).sum()), gap.size, float(-min(gap.min(), 0))
     )
 
