@@ -5,11 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 #: Share of the path integral outside all filters from which on it is told.
 LEFT_OUT = 0.1

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +33,6 @@ from faiglib.errors import FaiglibError, ImageError
 from faiglib.system.cuts import ROUNDING, noise
 from faiglib.system.passes import activation_bytes, forward, one_image, out_of_memory
 from faiglib.system.tiling import Tiling
-
-if TYPE_CHECKING:
-    pass
-
 
 #: From output and ground truth, where there is one, to a scalar: a sum over pixels.
 Loss = Callable[..., Tensor]

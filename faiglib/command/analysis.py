@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.quadrature import RULES
 from faiglib.command import attribution, folders
-from faiglib.filters.index import FilterIndex
-from faiglib.filters.scores import read_ranking, top_of, write_ranking
-from faiglib.filters.substitution import substitute
-from faiglib.networks.weights import load_network
-from faiglib.system.devices import choose_device
-
-if TYPE_CHECKING:
-    pass
 from faiglib.command.options import (
     BaselineOption,
     DeviceOption,
@@ -33,6 +25,11 @@ from faiglib.command.options import (
     say,
     several,
 )
+from faiglib.filters.index import FilterIndex
+from faiglib.filters.scores import read_ranking, top_of, write_ranking
+from faiglib.filters.substitution import substitute
+from faiglib.networks.weights import load_network
+from faiglib.system.devices import choose_device
 
 
 def attribute(

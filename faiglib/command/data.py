@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 import typer
 
 from faiglib._version import __version__
 from faiglib.command import folders
-from faiglib.errors import FaiglibError, WeightsError
-from faiglib.filters.index import FilterIndex
-from faiglib.images import datasets, registry
-from faiglib.images.degradations import Degradation
-from faiglib.networks import NETWORKS, build, zoo
-from faiglib.networks.weights import fit as fit_weights
-from faiglib.system import environment
-from faiglib.system.devices import choose_device
-from faiglib.system.files import expanded
-from faiglib.system.tensors import load_weights, save_weights
-
-if TYPE_CHECKING:
-    pass
 from faiglib.command.options import (
     LARGEST_SEED,
     InputOption,
@@ -33,6 +20,16 @@ from faiglib.command.options import (
     one_of,
     say,
 )
+from faiglib.errors import FaiglibError, WeightsError
+from faiglib.filters.index import FilterIndex
+from faiglib.images import datasets, registry
+from faiglib.images.degradations import Degradation
+from faiglib.networks import NETWORKS, build, zoo
+from faiglib.networks.weights import fit as fit_weights
+from faiglib.system import environment
+from faiglib.system.devices import choose_device
+from faiglib.system.files import expanded
+from faiglib.system.tensors import load_weights, save_weights
 
 
 def degrade(

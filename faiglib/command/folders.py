@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from filelock import FileLock, Timeout
@@ -22,9 +21,6 @@ from faiglib.images.files import crop_to_multiple, read_image, save_image
 from faiglib.images.folders import images_by_stem
 from faiglib.images.restoration import restore as restored
 from faiglib.system.passes import out_of_memory
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextmanager

@@ -10,20 +10,17 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
 
 from faiglib._version import __version__
 from faiglib.command import analysis, data, training
+from faiglib.command.options import printable, say
 from faiglib.errors import FaiglibError
 from faiglib.system.interruption import interruptible
 from faiglib.system.passes import out_of_memory
-
-if TYPE_CHECKING:
-    pass
-from faiglib.command.options import printable, say
 
 app = typer.Typer(
     add_completion=False,

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from faiglib.companion.one_versus_two import report as one_versus_two_report
-
-if TYPE_CHECKING:
-    pass
-
 
 Grade = Literal["held", "partly", "did not hold", "not tested"]
 

@@ -17,20 +17,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from faiglib.errors import DatasetError, ImageError, IncompleteError, PlaceError, StoreError
+from faiglib.images.downloads import RETRIES, download, reason
 from faiglib.images.files import center_crop, crop_to_multiple, read_image
 from faiglib.images.folders import images_by_stem
 from faiglib.images.pace import Pace
-from faiglib.system import environment
-from faiglib.system.files import expanded, sha256_file, usual_mode
-
-if TYPE_CHECKING:
-    pass
-from faiglib.images.downloads import RETRIES, download, reason
 from faiglib.images.registry import (
     BASE_URL,
     DIV2K,
@@ -41,6 +36,8 @@ from faiglib.images.registry import (
     require_known,
     title,
 )
+from faiglib.system import environment
+from faiglib.system.files import expanded, sha256_file, usual_mode
 
 Where = Literal["folder", "cache", "embedded"]
 DOWNLOADS_AT_A_TIME = 4

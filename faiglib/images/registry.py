@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from faiglib.errors import DatasetError
 from faiglib.system.documents import DocumentError, parse_csv, read_text
-
-if TYPE_CHECKING:
-    pass
-
 
 BASE_URL = "https://raw.githubusercontent.com"
 
