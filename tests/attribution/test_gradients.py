@@ -148,7 +148,8 @@ from faiglib.attribution.parameter_path import ParameterPath, integrate
 from faiglib.attribution.quadrature import quadrature
 from faiglib.networks import build
 from faiglib.system.passes import activation_bytes
-from faiglib.system.tiling import LEAST_TILE, Cuts, Tiling, tiles
+from faiglib.system.cuts import LEAST_TILE, Cuts, tiles
+from faiglib.system.tiling import Tiling
 torch.set_num_threads(1)
 networks = [build("srresnet", seed=seed, blocks=2) for seed in (0, 1)]
 path = ParameterPath(*networks, memory_limit=int(sys.argv[1]) or None)
@@ -264,7 +265,8 @@ from lightning_fabric import Fabric
 from faiglib.attribution import faig, intinf
 from faiglib.networks import build
 from faiglib.system.passes import activation_bytes
-from faiglib.system.tiling import LEAST_TILE, Cuts, Tiling, tiles
+from faiglib.system.cuts import LEAST_TILE, Cuts, tiles
+from faiglib.system.tiling import Tiling
 torch.set_num_threads(1)
 fabric = Fabric(accelerator="cpu", devices=int(sys.argv[1]))
 fabric.launch()

@@ -108,7 +108,8 @@ def test_notebooks_and_driver_agree_on_the_folder(tmp_path, monkeypatch, store):
 
 ASKING = """
 import os
-from faiglib import datasets, environment
+from faiglib.images import datasets
+from faiglib.system import environment
 seen = [str(environment.folder(name)) for name in ("FAIGLIB_DATA", "FAIGLIB_CACHE", "FAIGLIB_STORE", "FAIGLIB_BUILD")]
 Path("../seen.txt").write_text("\\\\n".join([os.getcwd(), *seen]))
 """
@@ -199,7 +200,21 @@ def test_no_home_at_all(monkeypatch):
 # ---------------------------------------------------------------- keys of what is stored
 
 
-DECIDING = ("paper.py", "claims.py", "profiles.py", "metrics.py", "experiments/retraining.py", "networks/dan.py")
+DECIDING = (
+    "companion/paper.py",
+    "companion/claims.py",
+    "companion/profiles.py",
+    "companion/retraining/measure.py",
+    "images/metrics.py",
+    "networks/dan.py",
+)
+SHOWING = (
+    "command/main.py",
+    "companion/page/tables.py",
+    "companion/page/source.py",
+    "companion/masking/show.py",
+    "companion/masking/report.py",
+)
 
 
 @pytest.mark.parametrize("name", DECIDING)
@@ -213,7 +228,7 @@ def test_sources_that_decide_results_are_in_every_key(tmp_path, monkeypatch, nam
     assert digest() != before
 
 
-@pytest.mark.parametrize("name", ["cli.py", "tables.py", "source.py", "figures/masking.py", "figures/common.py"])
+@pytest.mark.parametrize("name", SHOWING)
 def test_sources_that_only_show_are_in_none(tmp_path, monkeypatch, name):
     package = tmp_path / "faiglib"
     shutil.copytree(provenance._PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -245,19 +260,17 @@ def test_a_notebook_that_is_not_what_its_record_says_is_executed_again(root, cap
 
 
 RECORDS = {
-    "of an older version": lambda record: {
-        key: companion_record[key] for key in ("made_of", "seconds", "finished", "made_with")
-    },
-    "without tables": lambda record: {key: value for key, value in companion_record.items() if key != "tables"},
-    "without its sha256": lambda record: {key: value for key, value in companion_record.items() if key != "sha256"},
-    "another sha256": lambda record: companion_record | {"sha256": "0" * 64},
-    "a list": lambda record: [companion_record],
+    "of an older version": lambda record: {key: record[key] for key in ("made_of", "seconds", "finished", "made_with")},
+    "without tables": lambda record: {key: value for key, value in record.items() if key != "tables"},
+    "without its sha256": lambda record: {key: value for key, value in record.items() if key != "sha256"},
+    "another sha256": lambda record: record | {"sha256": "0" * 64},
+    "a list": lambda record: [record],
     "a number": lambda record: 3,
     "nothing": lambda record: None,
-    "made of a list": lambda record: companion_record | {"made_of": []},
-    "tables of numbers": lambda record: companion_record | {"tables": {"masking.csv": 3}},
-    "time in words": lambda record: companion_record | {"seconds": "long"},
-    "profile of null": lambda record: companion_record | {"profile": None},
+    "made of a list": lambda record: record | {"made_of": []},
+    "tables of numbers": lambda record: record | {"tables": {"masking.csv": 3}},
+    "time in words": lambda record: record | {"seconds": "long"},
+    "profile of null": lambda record: record | {"profile": None},
 }
 
 
@@ -373,7 +386,7 @@ def test_removing_the_build_folder_does_not_let_a_second_run_in(root, capsys):
 BROWSING = """
 import sys, time
 from bookmaker import browser
-from faiglib import interruption
+from faiglib.system import interruption
 
 def main():
     with browser.Browser(browser.find()) as opened:

@@ -22,7 +22,7 @@ from faiglib.training.checkpoint import sessions
 from faiglib.training.publishing import publish
 from faiglib.training.runs import plan_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"
 RESULTS = ROOT / "results"
 #: What stands in place of a value, of a list or of a mapping.

@@ -41,13 +41,13 @@ from bookmaker import driver, execute, html
 from bookmaker.layout import Layout
 from faiglib import networks
 from faiglib.command import analysis, main
+from faiglib.companion.cache import Cache
 from faiglib.errors import DatasetError, StoreError, WeightsError
 from faiglib.images import datasets, registry
 from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.networks import zoo
 from faiglib.networks.weights import fit
 from faiglib.system.files import write_text_atomic
-from faiglib.system.store import Store
 from faiglib.system.tensors import load_weights, save_weights
 from faiglib.training.checkpoint import sessions
 from faiglib.training.recipe import Recipe
@@ -233,7 +233,7 @@ def test_an_attribution_killed_anywhere_ends_with_the_same_files(tmp_path, mater
 
 
 def fill_store(root: Path) -> tuple[dict[str, Tensor], pd.DataFrame]:
-    store = Store(root)
+    store = Cache(root)
     return (
         store.tensors("scores", {"seed": 1}, lambda: {"x": torch.arange(999.0)}),
         store.table("rows", {"seed": 1}, lambda: pd.DataFrame({"x": range(99), "y": "z"})),
@@ -250,7 +250,7 @@ def test_a_store_killed_anywhere_believes_whole_entries_only(tmp_path):
         assert found[1].equals(rows), where
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            store = Store(tmp_path / "store")
+            store = Cache(tmp_path / "store")
             assert torch.equal(store.tensors("scores", {"seed": 1}, dict)["x"], scores["x"]), where
 
 
@@ -550,7 +550,8 @@ def test_a_read_only_source_tree(tmp_path, own_mounts, material, tree):
 def test_a_home_with_a_space_and_other_letters(tmp_path, material, server):
     home = tmp_path / "Zoë Ångström 数"
     shutil.copytree(material, home / "my images")
-    code = "import sys; from test_faults import cli, download; download(None, sys.argv[1]); cli.main(sys.argv[2:])"
+    code = "import sys; from tests.project.test_faults import main, download\n"
+    code += "download(None, sys.argv[1]); main.main(sys.argv[2:])"
     places = [f"--{kind}={home}/my images/{kind}" for kind in ("gt", "blur", "noise")]
     pair = [f"--{role}={ROOT}/models/srresnet-{role}-seed0.safetensors" for role in ("baseline", "target")]
     line = ["attribute", "--network=srresnet", *pair, *places, "--out=results é", "--nodes=1", "--device=cpu"]

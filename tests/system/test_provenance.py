@@ -113,7 +113,9 @@ def test_git_is_not_needed(package, monkeypatch):
 def test_source_digest_follows_the_sources_that_compute(package):
     digest = provenance.source_digest()
     assert digest == provenance.source_digest()
-    for name in ("cli.py", "figures/common.py", "source.py", "tables.py", "notes.txt"):
+    showing = ("command/main.py", "companion/page/style.py", "companion/x/show.py", "companion/x/report.py")
+    for name in (*showing, "notes.txt"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("z = 3\n")
     (package / "metrics.py").write_bytes(b"x = 1\r\n")  # as checked out on Windows
     assert provenance.source_digest() == digest
