@@ -1,5 +1,5 @@
 /* What moves in the book: frames behind one or two sliders, before and after, and a map of filters that names them.
-   The HTML comes from faiglib/figures/interactive.py, hidden; the figures above it show the same without scripts. */
+   The HTML comes from faiglib/companion/page/interactive.py, hidden; the figures above it show the same without scripts. */
 "use strict";
 
 (() => {
