@@ -31,11 +31,19 @@
     const stage = figure.querySelector(".stage");
     const update = () => stage.style.setProperty("--cut", `${knob.value}%`);
     knob.addEventListener("input", update);
-    stage.addEventListener("pointermove", (event) => {
-      if (event.pointerType === "mouse" && !event.buttons) return;
+    const follow = (event) => {
       const box = stage.getBoundingClientRect();
       knob.value = (100 * (event.clientX - box.left)) / box.width;
       update();
+    };
+    stage.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      event.preventDefault();
+      stage.setPointerCapture(event.pointerId);
+      follow(event);
+    });
+    stage.addEventListener("pointermove", (event) => {
+      if (stage.hasPointerCapture(event.pointerId)) follow(event);
     });
     update();
   }

@@ -128,6 +128,25 @@ def test_the_edge_between_two_pictures_follows_slider_and_pointer(browser, tmp_p
         place = {"x": box[0] + 0.8 * box[2], "y": box[1] + 10}
         tab.call("Input.dispatchMouseEvent", type=kind, button="left", buttons=buttons, **place)
     assert [is_white(0.7), is_white(0.9)] == [False, True]
+
+    def at(share: float) -> dict[str, float]:
+        return {"x": box[0] + share * box[2], "y": box[1] + 20}
+
+    # A mouse that is dragged over the picture, and out of it, as a hand does: the browser must not drag the picture.
+    tab.call("Input.dispatchMouseEvent", type="mousePressed", button="left", buttons=1, clickCount=1, **at(0.5))
+    for share in (0.45, 0.4, 0.35, 0.3, 0.25, 0.2):
+        tab.call("Input.dispatchMouseEvent", type="mouseMoved", button="left", buttons=1, **at(share))
+    assert [is_white(0.15), is_white(0.25)] == [False, True]
+    tab.call("Input.dispatchMouseEvent", type="mouseMoved", button="left", buttons=1, **at(1.2))
+    assert [is_white(0.5), is_white(0.95)] == [False, False]
+    tab.call("Input.dispatchMouseEvent", type="mouseReleased", button="left", buttons=0, clickCount=1, **at(1.2))
+    tab.call("Input.dispatchMouseEvent", type="mouseMoved", button="none", buttons=0, **at(0.3))
+    assert not is_white(0.5)
+    # A finger.
+    for kind, share in (("touchStart", 0.5), ("touchMove", 0.6), ("touchMove", 0.7)):
+        tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=[at(share)])
+    tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    assert [is_white(0.65), is_white(0.75)] == [False, True]
     tab.close()
 
 

@@ -115,8 +115,8 @@ def compare(images: Mapping[str, Tensor], caption: str) -> Interactive:
         f'<div class="heads"><span>{as_html(left)}</span>'
         f'<span class="end">{as_html(right)}</span></div>'
         f'<div class="stage">'
-        f'<img alt="{as_html(left)}" src="{picture(first)}">'
-        f'<img class="over" alt="{as_html(right)}" src="{picture(second)}"></div>'
+        f'<img draggable="false" alt="{as_html(left)}" src="{picture(first)}">'
+        f'<img draggable="false" class="over" alt="{as_html(right)}" src="{picture(second)}"></div>'
         f'<input type="range" min="0" max="100" value="50" '
         f'aria-label="Share of the picture that shows {as_html(left)}">'
     )
