@@ -69,7 +69,7 @@ class Gradients:
         self.network = network
         self.precision = precision
         rounding = ROUNDING if precision == "32-true" else 0.02
-        self.tiling = Tiling(network, self._forward, partial(activation_bytes, network), memory_limit, rounding)
+        self.tiling = Tiling(network, self._forward, partial(activation_bytes, network), memory_limit, rounding, True)
         self._sums: set[Loss] = set()  # losses that are known to be sums over pixels
 
     @torch.enable_grad()

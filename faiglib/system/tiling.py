@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
+import torch
 from torch import Tensor, nn
 
 from faiglib.errors import FaiglibError
@@ -19,6 +21,8 @@ class Tiling:
         needed: bytes for an input of a shape (1, C, h, w).
         memory_limit: bytes that may be needed at a time; None sets no bound.
         rounding: see :data:`ROUNDING`.
+        differentiated: whether parameters are differentiated, and may change between images: what is zero now, such as
+            a gate that training has not opened, then matters all the same.
 
     Raises:
         ValueError: the limit is not positive.
@@ -31,11 +35,12 @@ class Tiling:
         needed: Callable[[tuple[int, ...]], int],
         memory_limit: int | None,
         rounding: float = ROUNDING,
+        differentiated: bool = False,
     ) -> None:
         if memory_limit is not None and memory_limit <= 0:
             raise ValueError(f"a memory limit is a positive number of bytes, not {memory_limit}")
         self.network, self.run, self.needed = network, run, needed
-        self.memory_limit, self.rounding = memory_limit, rounding
+        self.memory_limit, self.rounding, self.differentiated = memory_limit, rounding, differentiated
         self.counts: dict[tuple[int, int], int] = {}
         self._cuts: Cuts | None = None
 
@@ -46,7 +51,8 @@ class Tiling:
             NetworkError: nowhere.
         """
         if self._cuts is None:
-            self._cuts = find_cuts(self.network, inputs, self.run, self.rounding)
+            with parameters_moved(self.network) if self.differentiated else nullcontext():
+                self._cuts = find_cuts(self.network, inputs, self.run, self.rounding)
         return self._cuts
 
     def count(self, inputs: Tensor) -> int:
@@ -98,3 +104,21 @@ class Tiling:
             f"the memory{limit} does not suffice for a {size[1]}x{size[0]} image, not even in tiles of {LEAST_TILE} "
             f"pixels{cuts}; crop the image or allow more"
         )
+
+
+@contextmanager
+def parameters_moved(network: nn.Module) -> Iterator[None]:
+    """Every parameter a little elsewhere in the block, by noise of a tenth of its tensor's mean size, or of 0.05."""
+    kept = [parameter.detach().clone() for parameter in network.parameters() if parameter.is_floating_point()]
+    moving = [parameter for parameter in network.parameters() if parameter.is_floating_point()]
+    generator = torch.Generator().manual_seed(0)
+    try:
+        with torch.no_grad():
+            for parameter in moving:
+                size = float(parameter.abs().mean()) or 0.5
+                parameter.add_(0.1 * size * torch.randn(parameter.shape, generator=generator).to(parameter))
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in zip(moving, kept, strict=True):
+                parameter.copy_(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,7 @@ from faiglib.attribution.parameter_path import squared_error
 from faiglib.errors import FaiglibError, NetworkError
 from faiglib.images.restoration import restore
 from faiglib.system.passes import activation_bytes, restoring_bytes
+from faiglib.system.tiling import parameters_moved
 
 
 class Convolutions(nn.Module):
@@ -246,3 +249,40 @@ def test_memory_is_counted_alike_for_passes_that_keep_nothing():
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 3, padding=1))
     assert restoring_bytes(network, (1, 3, 20, 30)) == 4 * 4 * 8 * 20 * 30
     assert restoring_bytes(network, (1, 3, 20, 30)) <= 4 * activation_bytes(network, (1, 3, 20, 30))
+
+
+class Gated(Convolutions):
+    """Means of the whole image behind a gate that nothing has opened yet."""
+
+    def __init__(self, gate: str) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(1)) if gate == "scalar" else nn.Conv2d(3, 3, 1)
+        if isinstance(self.gate, nn.Conv2d):
+            nn.init.zeros_(self.gate.weight), nn.init.zeros_(self.gate.bias)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        mean = inputs.mean((2, 3), keepdim=True)
+        return super().forward(inputs) + (self.gate(mean) if isinstance(self.gate, nn.Conv2d) else self.gate * mean)
+
+
+@pytest.mark.parametrize("gate", ["scalar", "convolution"])
+def test_what_a_closed_gate_hides_is_refused_for_gradients_and_restored_in_tiles(gate):
+    """∂L/∂gate needs the whole image although the output does not."""
+    torch.manual_seed(0)
+    network, image = Gated(gate), torch.rand(1, 3, 96, 96)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    gradients = Gradients(network, memory_limit=activation_bytes(network, (1, 3, 96, 96)) // 3)
+    with pytest.raises(NetworkError, match="looks further than its convolutions reach"):
+        gradients(list(network.parameters()), image, None, lambda output, _: output.square().sum())
+    assert all(torch.equal(one, two) for one, two in zip(before, network.parameters(), strict=True))
+    limit = restoring_bytes(network, (1, 3, 96, 96)) // 3
+    assert torch.allclose(restore(network, image, limit), restore(network, image), atol=1e-6)
+
+
+def test_parameters_come_back_after_an_error():
+    network = Convolutions()
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    with suppress(RuntimeError), parameters_moved(network):
+        assert not any(torch.equal(one, two) for one, two in zip(before, network.parameters(), strict=True))
+        raise RuntimeError("while they are elsewhere")
+    assert all(torch.equal(one, two) for one, two in zip(before, network.parameters(), strict=True))
