@@ -450,7 +450,7 @@ def test_api_page_has_the_public_modules(tmp_path):
     api.fill(Layout(tmp_path))
     assert page.read_text().count("automodule") == 1
     assert ".. automodule:: faiglib.errors\n" in page.read_text()
-    assert "| [`faiglib.sub`](api/sub.md) | Second. |" in page.read_text()
+    assert "| [`sub`](api/sub.md) | Second. |" in page.read_text()
     assert room.read_text().count("automodule") == 1
     assert ".. automodule:: faiglib.sub.one\n" in room.read_text()
 

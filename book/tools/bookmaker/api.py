@@ -37,7 +37,7 @@ def rooms(package: Path) -> Iterator[str]:
     for path in sorted(package.glob("*/__init__.py")):
         name, doc = path.parent.name, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         first = doc.split("\n\n")[0].replace("\n", " ").replace("``", "`")
-        yield f"| [`faiglib.{name}`](api/{name}.md) | {first} |"
+        yield f"| [`{name}`](api/{name}.md) | {first} |"
 
 
 def modules_of(package: Path, room: str) -> Iterator[str]:
