@@ -42,6 +42,8 @@ from faiglib.training.recipe import RecipeBase, draw_seed, ema_decay, learning_r
 from faiglib.training.validation import validate
 
 BETAS = (0.9, 0.99)
+#: Name of the checkpoint in the folder of a run.
+CHECKPOINT = "state.safetensors"
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,10 @@ class Run:
         fabric: Fabric | None,
         log_every: int,
     ) -> None:
-        self.recipe, self.run_dir, self.validation, self.log_every = recipe, run_dir, validation, log_every
+        self.recipe, self.validation, self.log_every = recipe, validation, log_every
         self.fabric = fabric = fabric or fabric_on(torch.device("cpu"))
-        self.writes = run_dir is not None and fabric.is_global_zero
-        self.made_on = provenance.collect(fabric.device) if self.writes else {}
+        self.folder = run_dir if run_dir and fabric.is_global_zero else None  # where this process writes, if anywhere
+        self.made_on = provenance.collect(fabric.device) if self.folder else {}
         self.objective = _objective(recipe, fabric, initial)
         model = self.objective.model
         trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -152,16 +154,15 @@ class Run:
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         identity = run_digest(recipe, arithmetic(fabric), self.source, initial, trainable)
         self.state = RunState(identity, model, trained, self.average, self.optimizer)
-        self.checkpoint = run_dir / "state.safetensors" if run_dir else None
-        self.done = self.state.resume(self.checkpoint) if self.checkpoint else Progress()
+        self.done = self.state.resume(run_dir / CHECKPOINT) if run_dir else Progress()
         require_same_step(fabric, self.done.step)
         self.log = read_log(run_dir, self.done.step)
         self.whole = True
 
     def begin(self) -> None:
         """Make everything ready for the next step."""
-        if self.run_dir and self.writes:
-            note_session(self.run_dir, self.done.step, self.made_on)
+        if self.folder:
+            note_session(self.folder, self.done.step, self.made_on)
         model = self.objective.model
         compiled = Compiled(model) if should_compile(self.fabric, self.state) else model
         self.module, self.optimizer = self.fabric.setup(compiled, self.optimizer)
@@ -235,8 +236,8 @@ class Run:
         }
         row |= validate(self.objective.network, self.parameters, self.average, self.validation)
         self.log.append(row)
-        if self.run_dir and self.writes:
-            write_rows_atomic(self.run_dir / "log.csv", self.log)
+        if self.folder:
+            write_rows_atomic(self.folder / "log.csv", self.log)
         self.losses, self.since = torch.zeros_like(self.losses), 0
         self.stepping = time.perf_counter()
         return row
@@ -245,8 +246,8 @@ class Run:
         """Write a checkpoint, where there is a place for it."""
         before = time.perf_counter()
         self.done.seconds = time.monotonic() - self.started
-        if self.checkpoint and self.writes:
-            self.state.save(self.checkpoint, self.done)
+        if self.folder:
+            self.state.save(self.folder / CHECKPOINT, self.done)
         self.stepping += time.perf_counter() - before
         self.saved = time.monotonic()
 
@@ -254,8 +255,8 @@ class Run:
         """What the run made, written if there is a place for it."""
         averaged = with_average(self.objective.network.state_dict(keep_vars=True), self.parameters, self.average)
         state = {name: tensor.detach().cpu().contiguous() for name, tensor in averaged.items()}
-        if self.run_dir and self.writes:
-            save_weights(self.run_dir / "weights.safetensors", state, {"recipe": json.dumps(asdict(self.recipe))})
+        if self.folder:
+            save_weights(self.folder / "weights.safetensors", state, {"recipe": json.dumps(asdict(self.recipe))})
         return TrainingResult(state, self.log, self.done.seconds)
 
 

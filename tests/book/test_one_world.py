@@ -217,26 +217,26 @@ SHOWING = (
 )
 
 
-@pytest.mark.parametrize("name", DECIDING)
-def test_sources_that_decide_results_are_in_every_key(tmp_path, monkeypatch, name):
-    package = tmp_path / "faiglib"
+def digests(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """The digest of the sources before and after a change of one of them."""
+    package = folder / "faiglib"
     shutil.copytree(provenance._PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "_PACKAGE", package)
-    digest = provenance.source_digest.__wrapped__
-    before = digest()
+    before = provenance.source_digest.__wrapped__()
     (package / name).write_text((package / name).read_text() + "\n# changed\n")
-    assert digest() != before
+    return before, provenance.source_digest.__wrapped__()
+
+
+@pytest.mark.parametrize("name", DECIDING)
+def test_sources_that_decide_results_are_in_every_key(tmp_path, monkeypatch, name):
+    before, after = digests(name, tmp_path, monkeypatch)
+    assert after != before
 
 
 @pytest.mark.parametrize("name", SHOWING)
 def test_sources_that_only_show_are_in_none(tmp_path, monkeypatch, name):
-    package = tmp_path / "faiglib"
-    shutil.copytree(provenance._PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "_PACKAGE", package)
-    digest = provenance.source_digest.__wrapped__
-    before = digest()
-    (package / name).write_text((package / name).read_text() + "\n# changed\n")
-    assert digest() == before
+    before, after = digests(name, tmp_path, monkeypatch)
+    assert after == before
     assert set(profiles.PROFILES) >= {"quick", "standard", "paper"}
 
 

@@ -22,12 +22,15 @@ LEFT_OUT = ("faiglib.command.main", "faiglib.__main__")
 def fill(layout: Layout) -> None:
     """Replaces the marked places in the staged pages of the API, as far as the book has them."""
     package = layout.root / "faiglib"
+    names = list(modules(package))
+
+    def sections(place: re.Match[str]) -> str:
+        return "\n".join(section(name) for name in names if room_of(package, name) == place.group(1))
+
     for path in [layout.source / PAGE, *sorted((layout.source / "api").glob("*.md"))]:
         if path.is_file():
-            text = path.read_text(encoding="utf-8")
-            filled = text.replace(ROOMS, "\n".join(rooms(package)))
-            filled = PLACE.sub(lambda place: "\n".join(map(section, modules_of(package, place.group(1)))), filled)
-            write_text_atomic(path, filled)
+            text = path.read_text(encoding="utf-8").replace(ROOMS, "\n".join(rooms(package)))
+            write_text_atomic(path, PLACE.sub(sections, text))
 
 
 def rooms(package: Path) -> Iterator[str]:
@@ -40,12 +43,10 @@ def rooms(package: Path) -> Iterator[str]:
         yield f"| [`{name}`](api/{name}.md) | {first} |"
 
 
-def modules_of(package: Path, room: str) -> Iterator[str]:
-    """The modules of a room; those of faiglib itself are the ones outside of all rooms."""
-    for name in modules(package):
-        parent = name.split(".")[1] if (package / name.split(".")[-1]).is_dir() or name.count(".") > 1 else ""
-        if room == (f"faiglib.{parent}" if parent else "faiglib"):
-            yield name
+def room_of(package: Path, module: str) -> str:
+    """The room that a module is in, or faiglib itself where it is in none."""
+    first = module.split(".")[1]
+    return f"faiglib.{first}" if (package / first).is_dir() else "faiglib"
 
 
 def modules(package: Path) -> Iterator[str]:

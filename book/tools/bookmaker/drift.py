@@ -96,25 +96,25 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
 
 def numbers(layout: Layout) -> pd.DataFrame | None:
     """The comparison of the notebooks' tables with the record of their profile, or None if nothing was measured."""
-    from faiglib.companion import record as companion_record
+    from faiglib.companion import record
 
     found = measured(layout)
     if found is None:
         return None
     tables = {Path(file).stem for file in _sound_files(layout, found)}
-    return companion_record.compare(layout.results / found.profile, layout.root / "results" / found.profile, tables)
+    return record.compare(layout.results / found.profile, layout.root / "results" / found.profile, tables)
 
 
 def report(layout: Layout) -> str:
     """What a terminal shows of the comparison."""
-    from faiglib.companion import record as companion_record
+    from faiglib.companion import record
 
     table = numbers(layout)
     if table is None:
         return "record: nothing to compare"
     if table.empty:
         return "record: there is none of this profile, seed, weights and images"
-    shown = companion_record.drift(table).drop(columns="where").to_string(index=False, float_format="{:.2g}".format)
+    shown = record.drift(table).drop(columns="where").to_string(index=False, float_format="{:.2g}".format)
     return f"This run beside the recorded one: {in_words(table)}\n{shown}"
 
 
@@ -132,7 +132,7 @@ def fill(layout: Layout) -> None:
 
 def section(layout: Layout) -> str:
     """The comparison in Markdown."""
-    from faiglib.companion import record as companion_record
+    from faiglib.companion import record
 
     found, table = measured(layout), numbers(layout)
     if found is None or table is None:
@@ -142,7 +142,7 @@ def section(layout: Layout) -> str:
             f"There is no record of the profile `{found.profile}` with the seed, weights and images of this run, so "
             "that there is nothing to compare."
         )
-    rows = companion_record.drift(table)
+    rows = record.drift(table)
     parts = [f"Profile `{found.profile}`: {in_words(table)}.", _markdown(rows)]
     drifted = table[~table["within"]]
     if len(drifted):

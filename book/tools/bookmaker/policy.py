@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
 
+from bookmaker.offline import pages
 from faiglib.system.files import write_text_atomic
 
 IN_ARTICLES = frozenset({"kernelName = 'python3'"})
@@ -27,12 +28,11 @@ RULES = (
 
 def add(html: Path) -> None:
     """Puts the policy into every page of a folder."""
-    for path in sorted(html.rglob("*.html")):
-        if "_static" not in path.relative_to(html).parts:
-            page = path.read_text(encoding="utf-8")
-            before, head, after = page.partition("<head>")
-            if head:
-                write_text_atomic(path, f"{before}{head}\n{meta(page)}{after}")
+    for path in pages(html):
+        page = path.read_text(encoding="utf-8")
+        before, head, after = page.partition("<head>")
+        if head:
+            write_text_atomic(path, f"{before}{head}\n{meta(page)}{after}")
 
 
 def meta(page: str) -> str:
