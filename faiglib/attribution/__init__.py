@@ -5,18 +5,21 @@ from faiglib.attribution.chance import random_scores
 from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.input_path import intinf
 from faiglib.attribution.parameter_path import PathIntegral, faig, path_integral
+from faiglib.attribution.path_profile import PathProfile, path_profile
 from faiglib.attribution.quadrature import RULES, Quadrature, quadrature
 from faiglib.attribution.weight_change import filter_change
 
 __all__ = [
     "RULES",
     "PathIntegral",
+    "PathProfile",
     "Quadrature",
     "eliminate",
     "faig",
     "filter_change",
     "intinf",
     "path_integral",
+    "path_profile",
     "per_image",
     "quadrature",
     "random_scores",

@@ -1,8 +1,8 @@
 """A training run in a folder, and its way into the shipped weights.
 
 The folder holds ``state.safetensors`` (checkpoint), ``log.csv``, ``sessions.json`` (on what it was made, session by
-session), ``weights.safetensors`` (result) and ``run.json`` (how it was made). Running again with the same arguments
-continues an interrupted run and does nothing for a finished one.
+session), ``snapshots/`` (the average on the way), ``weights.safetensors`` (result) and ``run.json`` (how it was made).
+Running again with the same arguments continues an interrupted run and does nothing for a finished one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from faiglib.networks import build, zoo
 from faiglib.system.documents import DocumentError, FileName, Flat, conform, read_json
 from faiglib.system.files import sha256_file, write_text_atomic
 from faiglib.system.tensors import load_weights, read_metadata
+from faiglib.training import snapshots
 from faiglib.training.checkpoint import sessions
 from faiglib.training.fabric import Fabric, arithmetic, fabric_on
 from faiglib.training.patches import large_enough
@@ -220,6 +221,7 @@ def run(
         validation=validation_crops(recipe.scale),
         fabric=fabric,
         log_every=max(10, recipe.iterations // 60),
+        kept_steps=snapshots.steps(recipe.iterations),
         progress=progress,
     )
     if fabric.is_global_zero:

@@ -20,11 +20,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from faiglib.errors import TrainingError
-from faiglib.networks.weights import fit
 from faiglib.system import provenance
 from faiglib.system.files import write_rows_atomic
 from faiglib.system.interruption import uninterrupted
 from faiglib.system.tensors import State, save_weights
+from faiglib.training import snapshots
 from faiglib.training.checkpoint import (
     Progress,
     RunState,
@@ -36,8 +36,8 @@ from faiglib.training.checkpoint import (
 )
 from faiglib.training.compiled import Compiled, should_compile
 from faiglib.training.fabric import Fabric, arithmetic, fabric_on
-from faiglib.training.objectives import Objective
 from faiglib.training.patches import PatchSource
+from faiglib.training.preparation import masks_of, objective_of
 from faiglib.training.recipe import RecipeBase, draw_seed, ema_decay, learning_rate
 from faiglib.training.validation import validate
 
@@ -66,6 +66,7 @@ def train(
     fabric: Fabric | None = None,
     checkpoint_seconds: float = 120.0,
     log_every: int = 200,
+    kept_steps: Iterable[int] = (),
     progress: bool = True,
 ) -> TrainingResult:
     """Train a network by a recipe: its objective, Adam (0.9, 0.99), exponential moving average of the weights.
@@ -76,20 +77,22 @@ def train(
         initial: state of the objective's model to start from; freshly drawn weights otherwise.
         trainable: boolean masks by parameter name, broadcastable to the parameter; everything else stays as
             it is. Without it all parameters are trained.
-        run_dir: where the checkpoint ``state.safetensors``, ``log.csv``, ``sessions.json`` (:func:`sessions`) and
-            the result ``weights.safetensors`` go. A checkpoint of the same run found there is continued.
+        run_dir: where the checkpoint ``state.safetensors``, ``log.csv``, ``sessions.json`` (:func:`sessions`), the
+            snapshots (:mod:`faiglib.training.snapshots`) and the result ``weights.safetensors`` go. A checkpoint of the
+            same run found there is continued.
         validation: network input and ground truth, (N, 3, h, w) and (N, 3, H, W), by name; their PSNR is
             logged. It takes an objective whose result restores images.
         fabric: launched; decides device, precision and number of processes. CPU in float32 otherwise.
         checkpoint_seconds: time between checkpoints.
         log_every: steps between rows of the log.
+        kept_steps: after which a snapshot is taken.
         progress: show a progress bar.
 
     Raises:
         TrainingError: the images or the processes do not fit, a mask names no parameter, the run directory holds
             another run, the hosts hold different checkpoints, or the loss is not finite.
     """
-    run = Run(recipe, images, initial, trainable, run_dir, validation or {}, fabric, log_every)
+    run = Run(recipe, images, initial, trainable, run_dir, validation or {}, fabric, log_every, kept_steps)
     if run.finished():
         return run.result()
     run.begin()
@@ -137,15 +140,16 @@ class Run:
         validation: Mapping[str, tuple[Tensor, Tensor]],
         fabric: Fabric | None,
         log_every: int,
+        kept_steps: Iterable[int],
     ) -> None:
         self.recipe, self.validation, self.log_every = recipe, validation, log_every
         self.fabric = fabric = fabric or fabric_on(torch.device("cpu"))
         self.folder = run_dir if run_dir and fabric.is_global_zero else None  # where this process writes, if anywhere
         self.made_on = provenance.collect(fabric.device) if self.folder else {}
-        self.objective = _objective(recipe, fabric, initial)
+        self.objective = objective_of(recipe, fabric, initial)
         model = self.objective.model
         trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-        self.masks = _masks(trained, trainable)
+        self.masks = masks_of(trained, trainable)
         self.source = PatchSource.from_images(images, recipe.patch, fabric.device)
         self.parameters: list[Tensor] = list(trained.values())
         self.optimizer: Any = torch.optim.Adam(
@@ -157,6 +161,7 @@ class Run:
         self.done = self.state.resume(run_dir / CHECKPOINT) if run_dir else Progress()
         require_same_step(fabric, self.done.step)
         self.log = read_log(run_dir, self.done.step)
+        self.snapshots = frozenset(kept_steps) if self.folder else frozenset()
         self.whole = True
 
     def begin(self) -> None:
@@ -216,6 +221,8 @@ class Run:
             self.since += 1
             self.done.step += 1
             self.whole = True
+            if self.folder and self.done.step in self.snapshots:
+                snapshots.save(self.folder, recipe, self.state.identity, self.done.step, self.averaged())
             return self.row() if self.done.step % self.log_every == 0 or self.finished() else None
 
     def row(self) -> dict[str, float]:
@@ -251,40 +258,17 @@ class Run:
         self.stepping += time.perf_counter() - before
         self.saved = time.monotonic()
 
+    def averaged(self) -> State:
+        """State of the network with averaged weights so far, on the CPU."""
+        averaged = with_average(self.objective.network.state_dict(keep_vars=True), self.parameters, self.average)
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in averaged.items()}
+
     def result(self) -> TrainingResult:
         """What the run made, written if there is a place for it."""
-        averaged = with_average(self.objective.network.state_dict(keep_vars=True), self.parameters, self.average)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in averaged.items()}
+        state = self.averaged()
         if self.folder:
             save_weights(self.folder / "weights.safetensors", state, {"recipe": json.dumps(asdict(self.recipe))})
         return TrainingResult(state, self.log, self.done.seconds)
-
-
-def _objective(recipe: RecipeBase, fabric: Fabric, initial: Mapping[str, Tensor] | None) -> Objective:
-    """The recipe's objective, its model on the device and with the weights it starts from."""
-    if recipe.batch % fabric.world_size:
-        raise TrainingError(f"a batch of {recipe.batch} does not divide over {fabric.world_size} processes")
-    objective = recipe.objective()
-    if objective.one_process and fabric.world_size > 1:
-        raise TrainingError(
-            f"{recipe.network} keeps state besides its weights, which {fabric.world_size} processes would not share; "
-            "train it in one"
-        )
-    if initial is not None:
-        fit(objective.model, initial, "the file of initial weights")
-    objective.model.to(fabric.device)
-    objective.model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    return objective
-
-
-def _masks(trained: Mapping[str, Tensor], trainable: Mapping[str, Tensor] | None) -> list[Tensor | None]:
-    if trainable is None:
-        return [None] * len(trained)
-    for name in trainable:
-        if name not in trained:
-            raise TrainingError(f"cannot train {name}: the network has no such parameter")
-    nothing = torch.zeros(())
-    return [trainable.get(name, nothing).to(parameter.device, parameter.dtype) for name, parameter in trained.items()]
 
 
 def _laid_out(samples: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -40,7 +41,8 @@ def write_images(folder: Path, count: int = 2, side: int = 24) -> ImageSet:
 
 
 def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(folder.iterdir())}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +63,7 @@ def trained(tmp_path_factory, images) -> Path:
 @pytest.fixture
 def copied(trained, tmp_path) -> Path:
     """A copy of the baseline's folder that a test may damage."""
-    folder = tmp_path / "copied"
-    folder.mkdir()
-    for path in (trained / "srresnet-baseline-seed3").iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder
+    return Path(shutil.copytree(trained / "srresnet-baseline-seed3", tmp_path / "copied"))
 
 
 @pytest.mark.parametrize("network", ["srresnet", "srcnn_style"])
@@ -205,6 +203,7 @@ def test_the_run_describes_itself(trained, images):
             "log.csv",
             "run.json",
             "sessions.json",
+            "snapshots",
             "state.safetensors",
             "weights.safetensors",
         ]
@@ -463,9 +462,7 @@ def test_weights_whose_best_filters_half_precision_exchanges_are_not_published(
 
 def test_a_target_whose_parent_is_gone_is_not_published(trained, images, tmp_path):
     alone = tmp_path / "runs" / "srresnet-target-seed3"
-    alone.mkdir(parents=True)
-    for path in (trained / alone.name).iterdir():
-        (alone / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(trained / alone.name, alone)
     models = tmp_path / "models"
     with pytest.raises(
         TrainingError, match=r"started from srresnet-baseline-seed3\.safetensors, which is neither"

@@ -25,7 +25,6 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 
 import faiglib
-from faiglib import networks
 from faiglib.attribution import random_scores
 from faiglib.errors import NetworkError, TrainingError, WeightsError
 from faiglib.filters.index import FilterIndex
@@ -41,18 +40,7 @@ from faiglib.training.patches import PatchSource
 from faiglib.training.recipe import ROLES, Recipe, ema_decay, learning_rate, paper_recipe
 from faiglib.training.trainer import train
 
-
-@pytest.fixture(autouse=True)
-def tiny_network(monkeypatch, small):
-    """A network of a few hundred weights under the name ``tiny``."""
-    monkeypatch.setitem(networks.NETWORKS, "tiny", small)
-
-
-@pytest.fixture(scope="module")
-def images():
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randint(256, (1, 3, *size), generator=generator) / 255 for size in ((24, 30), (20, 21))]
-
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 TINY = Recipe("tiny", "target", seed=0, iterations=12, batch=2, patch=16, peak_lr=1e-2)
 

@@ -1,0 +1,101 @@
+"""How good the networks on the straight path between target and baseline are: the ground that FAIG walks on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from faiglib.attribution.averaging import mean_over_images
+from faiglib.attribution.parameter_path import ParameterPath, squared_error
+from faiglib.errors import ImageError
+from faiglib.system.passes import as_image
+
+#: Points on the path, both ends among them.
+DEFAULT_POINTS = 11
+
+
+@dataclass(frozen=True)
+class PathProfile:
+    """Means over images along the path γ(α) = α θ̄ + (1 − α) θ, one value per point.
+
+    Attributes:
+        alphas: from 0, the target, to 1, the baseline.
+        loss: ‖F(γ(α), x) − x_gt‖², summed over pixels and channels (paper, eq. 3).
+        psnr: dB, whole output, neither clipped nor rounded.
+        psnr_level: dB, likewise, of the output with the mean of each colour channel put right.
+    """
+
+    alphas: tuple[float, ...]
+    loss: tuple[float, ...]
+    psnr: tuple[float, ...]
+    psnr_level: tuple[float, ...]
+
+    @property
+    def barrier(self) -> float:
+        """Largest depth of the PSNR below the straight line between its ends in dB; 0 where it is never below.
+
+        With the sign turned, the barrier of linear mode connectivity (Frankle et al., ICML 2020), in PSNR.
+        """
+        return self._depth(self.psnr)
+
+    @property
+    def barrier_level(self) -> float:
+        """The barrier in dB with the means of the channels put right."""
+        return self._depth(self.psnr_level)
+
+    def _depth(self, values: tuple[float, ...]) -> float:
+        line = [values[0] + alpha * (values[-1] - values[0]) for alpha in self.alphas]
+        return max(0.0, *(straight - value for straight, value in zip(line, values, strict=True)))
+
+
+@torch.no_grad()
+def path_profile(
+    target: nn.Module,
+    baseline: nn.Module,
+    images: Iterable[tuple[Tensor, Tensor]],
+    *,
+    points: int = DEFAULT_POINTS,
+    device: torch.device | str | None = None,
+    progress: str | None = None,
+) -> PathProfile:
+    """Loss and PSNR at equidistant points of the straight path from target to baseline.
+
+    Args:
+        target: θ.
+        baseline: θ̄, of the same architecture.
+        images: pairs of input (1, C, h, w) and ground truth (1, C, H, W) in [0, 1].
+        points: on the path, both ends included.
+        device: where to compute; by default where the target is.
+        progress: label of a progress bar over images; none without it.
+
+    Raises:
+        ValueError: there are fewer than two points.
+        NetworkError: the networks differ in their parameters or buffers.
+        ImageError: an output has another shape than its ground truth.
+        FilterError: there are no images.
+    """
+    if points < 2:
+        raise ValueError(f"the path has two ends, so that {points} point(s) do not show it")
+    path = ParameterPath(target, baseline, device)
+    alphas = tuple(number / (points - 1) for number in range(points))
+
+    def values(pair: tuple[Tensor, Tensor]) -> Tensor:
+        """Loss, PSNR and PSNR with the means put right: (3 · points,)."""
+        inputs, truth = (as_image(image, path.parameters[0]) for image in pair)
+        return torch.stack([_judged(path.move_to(alpha)(inputs), truth) for alpha in alphas]).T.flatten().cpu()
+
+    means = mean_over_images(images, values, progress).view(3, points)
+    return PathProfile(alphas, *(tuple(row.tolist()) for row in means))
+
+
+def _judged(output: Tensor, truth: Tensor) -> Tensor:
+    """Loss, PSNR in dB and the same with the mean of each channel put right, (3,) float64."""
+    if output.shape != truth.shape:
+        raise ImageError(f"the network's output has shape {tuple(output.shape)}, the ground truth {tuple(truth.shape)}")
+    error = output.double() - truth.double()
+    levelled = error - error.mean(dim=(-2, -1), keepdim=True)
+    powers = torch.stack([error.square().mean(), levelled.square().mean()])
+    return torch.cat([squared_error(output.double(), truth.double())[None], -10 * torch.log10(powers)])
