@@ -19,10 +19,12 @@ import torch
 from hypothesis import settings
 from torch import Tensor, nn
 
+from bookmaker.browser import Browser, find
 from faiglib.companion import profiles
-from faiglib.companion.cache import Cache
+from faiglib.companion.places import Places
 from faiglib.companion.workbench import Workbench
 from faiglib.networks import build, zoo
+from tests.helpers.manifests import DESCRIPTION
 
 torch.set_num_threads(int(os.environ.get("FAIGLIB_TEST_THREADS", "1")))
 settings.register_profile("faiglib", derandomize=True, deadline=None, database=None)  # the same examples everywhere
@@ -32,10 +34,17 @@ Make = Callable[[], nn.Module]
 
 
 #: Files whose tests compare what torch computes with references, for ``nox -s portability``.
-NUMERIC = (
-    "attribution_paths", "dan", "dasr", "degradations", "faig", "filter_change", "intinf", "metrics", "networks",
-    "substitution", "two_branch_degradations", "two_branch_training",
-)  # fmt: skip
+NUMERIC = {
+    Path(__file__).parent / f"{room}/test_{name}.py"
+    for room, names in {
+        "attribution": ("averaging", "input_path", "parameter_path", "path_profile", "quadrature", "weight_change"),
+        "filters": ("substitution",),
+        "images": ("blind_degradations", "degradations", "metrics"),
+        "networks": ("dan", "dasr", "networks"),
+        "race": ("recipes",),
+    }.items()
+    for name in names
+}
 
 #: Parts of the names of tests in them that take long and are about something else, or in double precision throughout.
 NOT_NUMERIC = ("interrupted", "is_the_published_algorithm", "learns_to_tell", "processes", "progress", "random_basis")
@@ -46,10 +55,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--ulp-seeds", type=int, default=0, help="repeat numeric tests in so many ways moved by one unit")
 
 
+def pytest_configure() -> None:
+    """Refuse a numeric file that is not there, whose tests would be left out without a word."""
+    for path in NUMERIC:
+        if not path.is_file():
+            raise pytest.UsageError(f"{path}, a file of numeric tests, does not exist")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat numeric tests as often as --ulp-seeds says."""
     seeds = metafunc.config.getoption("--ulp-seeds")
-    if seeds and metafunc.module.__name__.rpartition("test_")[2] in NUMERIC:
+    if seeds and metafunc.definition.path in NUMERIC:
         most = 2 if "published" in metafunc.fixturenames else seeds  # its reference takes half a minute
         metafunc.parametrize("_moved_by_one_unit", range(min(seeds, most)), indirect=True, scope="session")
 
@@ -102,7 +118,7 @@ def _moved_by_one_unit(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the numeric tests; skip what needs a GPU where there is none."""
     for item in items:
-        if item.path.stem.removeprefix("test_") in NUMERIC and not any(part in item.name for part in NOT_NUMERIC):
+        if item.path in NUMERIC and not any(part in item.name for part in NOT_NUMERIC):
             item.add_marker("numeric")
     if not torch.cuda.is_available():
         for item in items:
@@ -240,20 +256,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: value + 0.1 * value.abs().mean() * torch.randn(value.shape, generator=generator)
         for name, value in baseline.items()
     }
-    details = {
-        "network": "srresnet",
-        "seed": 0,
-        "recipe": {"scale": 2, "iterations": 1, "batch": 1, "patch": 48, "peak_lr": 1e-4, "schedule": "one-cycle"},
-        "precision": "32-true",
-        "data": "none",
-        "data_digest": "",
-        "made_on": {},
-        "seconds": 0.0,
-        "psnr": {},
-    }
     for role, state in (("baseline", baseline), ("target", target)):
         parent = None if role == "baseline" else "srresnet-baseline-seed0.safetensors"
-        zoo.add(folder, state, {"role": role, "parent": parent, **details})
+        zoo.add(folder, state, {"role": role, "seed": 0, "parent": parent, **DESCRIPTION})
     return folder
 
 
@@ -263,4 +268,14 @@ def bench(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work
     monkeypatch.delenv("FAIGLIB_DATA", raising=False)
     monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FAIGLIB_BUILD", str(tmp_path / "build"))
-    return Workbench(TINY, torch.device("cpu"), 0, None, models, Cache(tmp_path / "store"))
+    return Workbench(TINY, torch.device("cpu"), 0, None, models, Places(tmp_path / "build", tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A browser without a screen; tests that need one are left out where there is none."""
+    program = find()
+    if program is None:
+        pytest.skip("no Chromium or Chrome on this machine")
+    with Browser(program) as opened:
+        yield opened

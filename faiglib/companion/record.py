@@ -101,18 +101,6 @@ class MadeBy:
     image_sets: dict[str, str]
 
 
-def results_below(build: Path) -> Path:
-    """Where the tables of all profiles lie below the folder of everything generated: a folder a profile."""
-    return build / "results"
-
-
-def measured_folder(bench: Workbench) -> Path:
-    """Where a run of the notebooks writes its tables."""
-    from faiglib.companion.workbench import build_folder
-
-    return results_below(build_folder()) / bench.profile.name
-
-
 def keep(bench: Workbench, name: str, table: pd.DataFrame) -> None:
     """Write one of :data:`TABLES` of this run, with what made it.
 
@@ -139,7 +127,7 @@ def keep(bench: Workbench, name: str, table: pd.DataFrame) -> None:
         "image_sets": {key: image_set.digest for key, image_set in bench.image_sets.items()},
         "made_on": provenance.collect(bench.device),
     }
-    folder = measured_folder(bench)
+    folder = bench.places.measured(bench.profile.name)
     text = table[[*kind.keys, *kind.values]].to_csv(index=False, lineterminator="\n", float_format="%.6g")
     write_text_atomic(folder / f"{name}.csv", text)
     write_text_atomic(folder / f"{name}.json", json.dumps(made_by, indent=1, ensure_ascii=False) + "\n")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from faiglib.companion.cache import Cache
+from faiglib.companion.places import Places
 from faiglib.companion.profiles import Profile
 from faiglib.companion.profiles import get as get_profile
 from faiglib.errors import DatasetError, PlaceError
@@ -22,7 +23,6 @@ from faiglib.images.datasets import ImageSet
 from faiglib.images.degradations import INPUTS, noise_generator
 from faiglib.networks import zoo
 from faiglib.networks.zoo import Pair
-from faiglib.system import environment
 from faiglib.system.devices import choose_device
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Workbench:
         seed: of the test noise and of the random ranking.
         data_dir: explicit data folder, or None for the usual places.
         models: folder of the trained weights.
-        store: computed results.
+        places: where the book keeps what it makes.
     """
 
     profile: Profile
@@ -66,7 +66,12 @@ class Workbench:
     seed: int
     data_dir: Path | None
     models: Path
-    store: Cache
+    places: Places
+
+    @cached_property
+    def store(self) -> Cache:
+        """Computed results."""
+        return Cache(self.places.store)
 
     @cached_property
     def image_sets(self) -> dict[str, ImageSet]:
@@ -244,18 +249,5 @@ def open_workbench(
         seed=seed,
         data_dir=Path(data_dir) if data_dir else None,
         models=zoo.models_dir(models_dir),
-        store=Cache(store_folder()),
+        places=Places.of_environment(),
     )
-
-
-def store_folder() -> Path:
-    """Where results are kept: FAIGLIB_STORE, else ``store`` in the :func:`build_folder`."""
-    return environment.folder("FAIGLIB_STORE") or build_folder() / "store"
-
-
-def build_folder() -> Path:
-    """Where everything generated lies: FAIGLIB_BUILD, else ``build`` of the checkout, else the cache folder."""
-    if chosen := environment.folder("FAIGLIB_BUILD"):
-        return chosen
-    checkout = Path(__file__).resolve().parents[2]
-    return checkout / "build" if (checkout / "noxfile.py").is_file() else datasets.cache_folder()

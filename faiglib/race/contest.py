@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from faiglib.images import datasets
 from faiglib.images.blind_degradations import DASR_SIGMA, GAUSSIAN8, SCALE, degrade
 from faiglib.images.datasets import ImageSet
 from faiglib.images.metrics import psnr, psnr_y
-from faiglib.images.restoration import restore
+from faiglib.images.restoration import restore_all
 from faiglib.networks import build
 from faiglib.networks.weights import fit
 from faiglib.race.presets import Entrant, Preset
@@ -45,7 +45,6 @@ WIDTHS = (DASR_SIGMA, *GAUSSIAN8)
 CURVE_WIDTH = 2.4
 #: Points of a training curve.
 POINTS = 20
-_BATCH = 20
 
 
 @dataclass(frozen=True)
@@ -82,23 +81,11 @@ def measure(network: nn.Module, images: TestImages, device: torch.device) -> lis
     network = network.to(device).eval()
     rows = []
     for width, low in images.low.items():
-        for chosen in _equal_sizes(low):
-            restored = restore(network, torch.cat([low[n] for n in chosen]).to(device))
-            truth = torch.cat([images.ground_truth[n] for n in chosen]).to(device)
-            values = zip(psnr(restored, truth, BORDER).tolist(), psnr_y(restored, truth, BORDER).tolist(), strict=True)
-            for n, (rgb, y) in zip(chosen, values, strict=True):
-                rows.append({"image": images.names[n], "width": width, "rgb": round(rgb, 4), "y": round(y, 4)})
+        outputs = restore_all(network, [image.to(device) for image in low])
+        for name, output, truth in zip(images.names, outputs, images.ground_truth, strict=True):
+            values = {"rgb": psnr(output.cpu(), truth, BORDER), "y": psnr_y(output.cpu(), truth, BORDER)}
+            rows.append({"image": name, "width": width} | {key: round(float(one), 4) for key, one in values.items()})
     return rows
-
-
-def _equal_sizes(tensors: Sequence[Tensor]) -> Iterable[list[int]]:
-    """Numbers of tensors that fit into one batch."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, tensor in enumerate(tensors):
-        groups.setdefault(tuple(tensor.shape), []).append(number)
-    for numbers in groups.values():
-        for first in range(0, len(numbers), _BATCH):
-            yield numbers[first : first + _BATCH]
 
 
 def rounded(state: Mapping[str, Tensor]) -> State:

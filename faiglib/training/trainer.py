@@ -78,8 +78,7 @@ def train(
         trainable: boolean masks by parameter name, broadcastable to the parameter; everything else stays as
             it is. Without it all parameters are trained.
         run_dir: where the checkpoint ``state.safetensors``, ``log.csv``, ``sessions.json`` (:func:`sessions`), the
-            snapshots (:mod:`faiglib.training.snapshots`) and the result ``weights.safetensors`` go. A checkpoint of the
-            same run found there is continued.
+            snapshots and the result ``weights.safetensors`` go. A checkpoint of the same run is continued.
         validation: network input and ground truth, (N, 3, h, w) and (N, 3, H, W), by name; their PSNR is
             logged. It takes an objective whose result restores images.
         fabric: launched; decides device, precision and number of processes. CPU in float32 otherwise.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pypdf
@@ -16,15 +15,6 @@ from bookmaker.layout import Layout
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = '<!doctype html><meta name="viewport" content="width=device-width"><title>A page</title><body>{}</body>'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find()
-    if program is None:
-        pytest.skip("no Chromium or Chrome on this machine")
-    with Browser(program) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from bookmaker import browser, colophon, drift, driver, execute, staleness
 from bookmaker.layout import Layout
 from faiglib.command import main
 from faiglib.companion import profiles
-from faiglib.companion import record as companion_record
-from faiglib.companion.workbench import build_folder, open_workbench, store_folder
+from faiglib.companion.places import Places
+from faiglib.companion.workbench import open_workbench
 from faiglib.errors import DatasetError, FaiglibError, PlaceError
 from faiglib.images import datasets
 from faiglib.system import environment, provenance
@@ -100,7 +100,7 @@ def test_notebooks_and_driver_agree_on_the_folder(tmp_path, monkeypatch, store):
     layout = Layout(Path(faiglib.__file__).resolve().parents[1])
     monkeypatch.delenv("FAIGLIB_BUILD", raising=False)
     bench = open_workbench("quick", "cpu")
-    assert companion_record.measured_folder(bench) == layout.results / "quick"
+    assert bench.places.measured("quick") == layout.measured("quick")
     assert bench.store.root.is_absolute()
 
 
@@ -150,8 +150,7 @@ def test_the_folders_that_are_made_of_them(monkeypatch, tmp_path):
     monkeypatch.setenv("FAIGLIB_STORE", "store")
     monkeypatch.setenv("FAIGLIB_BUILD", "build")
     assert datasets.cache_folder() == tmp_path / "cache"
-    assert store_folder() == tmp_path / "store"
-    assert build_folder() == tmp_path / "build"
+    assert Places.of_environment() == Places(tmp_path / "build", tmp_path / "store")
 
 
 @pytest.mark.parametrize("where", ["driver", "workbench", "training", "library", "info", "fetch of a list"])

@@ -39,6 +39,7 @@ from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.networks import NETWORKS, build, zoo
 from faiglib.system.tensors import load_weights, read_metadata, save_weights
 from faiglib.training import checkpoint, fabric, publishing
+from tests.helpers.pictures import read, write
 
 TOTAL = 151_936
 """Filters of SRResNet at scale 2."""
@@ -145,19 +146,6 @@ def places(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path_factory.getbasetemp() / "empty cache"))
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(downloads, "RETRIES", 0)
-
-
-def write(path: Path, height: int, width: int, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def read(path: Path) -> Tensor:
-    """An image as the library is said to read it, by other means."""
-    pixels = np.asarray(Image.open(path).convert("RGB"), dtype=np.float32) / np.float32(255)
-    return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
 
 
 def content(folder: Path) -> dict[str, bytes]:

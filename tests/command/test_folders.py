@@ -20,22 +20,10 @@ from faiglib.errors import DatasetError, FaiglibError, ImageError, StoreError
 from faiglib.images.datasets import from_folder
 from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.images.registry import registered_files
+from tests.helpers.pictures import read, write
 
 SIZES = {"a": (24, 20), "a-b": (20, 20), "c": (22, 28)}
 """Height and width. By file name a-b.png comes before a.png, by name without ending after it."""
-
-
-def write(path: Path, height: int, width: int, seed: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def read(path: Path) -> Tensor:
-    """An image as the library is said to read it, by other means."""
-    pixels = np.asarray(Image.open(path), dtype=np.float32) / np.float32(255)
-    return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

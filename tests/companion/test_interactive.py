@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from bookmaker.browser import Browser, Tab, find
+from bookmaker.browser import Browser, Tab
 from faiglib.companion.page import interactive
 from faiglib.errors import FaiglibError
 
 ASSETS = Path(__file__).resolve().parents[2] / "book" / "assets"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = find()
-    if program is None:
-        pytest.skip("no Chromium or Chrome on this machine")
-    with Browser(program) as opened:
-        yield opened
 
 
 def plain(level: float, size: int = 16) -> torch.Tensor:

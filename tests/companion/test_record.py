@@ -31,7 +31,7 @@ ROWS = pd.DataFrame(
 def kept(bench: Workbench, tmp_path: Path) -> Path:
     """The folder of a run that kept a table, and beside it a copy as the record."""
     record.keep(bench, "masking", ROWS)
-    folder = record.measured_folder(bench)
+    folder = bench.places.measured(bench.profile.name)
     shutil.copytree(folder, tmp_path / "recorded")
     return folder
 
@@ -103,7 +103,7 @@ def test_only_what_was_made_from_the_same_is_compared(kept, tmp_path, changes, l
 def test_a_row_over_several_sets_needs_all_of_them(bench, tmp_path):
     row = {"network": ["srresnet"], "predictor": "blind", "degradation": "blur", "image_set": "skimage"}
     record.keep(bench, "prediction", pd.DataFrame(row | {"accuracy": 0.9}))
-    folder = record.measured_folder(bench)
+    folder = bench.places.measured(bench.profile.name)
     shutil.copytree(folder, tmp_path / "recorded")
     assert len(record.compare(folder, tmp_path / "recorded")) == 1
     path = tmp_path / "recorded" / "prediction.json"

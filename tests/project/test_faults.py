@@ -52,6 +52,7 @@ from faiglib.system.tensors import load_weights, save_weights
 from faiglib.training.checkpoint import sessions
 from faiglib.training.recipe import Recipe
 from faiglib.training.trainer import train
+from tests.helpers.manifests import DESCRIPTION
 
 ROOT = Path(__file__).resolve().parents[2]
 FORKS = multiprocessing.get_context("forkserver")
@@ -254,21 +255,8 @@ def test_a_store_killed_anywhere_believes_whole_entries_only(tmp_path):
             assert torch.equal(store.tensors("scores", {"seed": 1}, dict)["x"], scores["x"]), where
 
 
-DESCRIPTION = {
-    "network": "srresnet",
-    "parent": None,
-    "recipe": {"scale": 2, "iterations": 1, "batch": 1, "patch": 48, "peak_lr": 1e-4, "schedule": "one-cycle"},
-    "precision": "32-true",
-    "data": "none",
-    "data_digest": "",
-    "made_on": {},
-    "seconds": 0.0,
-    "psnr": {},
-}
-
-
 def publish(folder: Path, role: str = "target", seed: int = 1) -> None:
-    zoo.add(folder, tiny_state(seed), {"role": role, "seed": 0, **DESCRIPTION})
+    zoo.add(folder, tiny_state(seed), {"role": role, "seed": 0, "parent": None, **DESCRIPTION})
 
 
 def test_publishing_killed_anywhere_leaves_weights_that_are_whole_or_refused(tmp_path):

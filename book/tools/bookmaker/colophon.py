@@ -25,7 +25,8 @@ def made_with(device: str, images: Mapping[str, str], models: Path) -> dict[str,
         models: Folder of weights.
 
     Raises:
-        BookError: If there is no such device, or the manifest of the weights cannot be read.
+        BookError: If there is no such device.
+        WeightsError: If the manifest of the weights cannot be read.
     """
     from faiglib.errors import FaiglibError
     from faiglib.networks import zoo
@@ -36,10 +37,7 @@ def made_with(device: str, images: Mapping[str, str], models: Path) -> dict[str,
         chosen = choose_device(device)
     except FaiglibError as error:
         raise BookError(f"--device: {error}") from None
-    try:
-        listed = zoo.entries(models) if (models / zoo.MANIFEST).is_file() else []
-    except FaiglibError as error:
-        raise BookError(str(error)) from None
+    listed = zoo.entries(models) if (models / zoo.MANIFEST).is_file() else []
     weights = {entry.file: entry.sha256 for entry in listed}
     return provenance.collect(chosen, images=dict(images), weights=weights)
 

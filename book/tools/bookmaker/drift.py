@@ -59,7 +59,7 @@ def _sound_files(layout: Layout, found: Measured) -> dict[str, str]:
         for file, digest in files.items():
             if there.get(file) != digest:
                 raise BookError(
-                    f"{layout.results / found.profile / file} is not what {name} measured; remove "
+                    f"{layout.measured(found.profile) / file} is not what {name} measured; remove "
                     f"{layout.executed / name}.json to execute that chapter again"
                 )
     return found.files
@@ -86,7 +86,7 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
     target = layout.root / "results" / profile
     for file in files:
         with atomic_write(target / file) as copy:
-            copy.write((layout.results / profile / file).read_bytes())
+            copy.write((layout.measured(profile) / file).read_bytes())
     if complete:
         for old in target.iterdir():
             if old.name not in files and not old.name.startswith("."):
@@ -102,7 +102,7 @@ def numbers(layout: Layout) -> pd.DataFrame | None:
     if found is None:
         return None
     tables = {Path(file).stem for file in _sound_files(layout, found)}
-    return record.compare(layout.results / found.profile, layout.root / "results" / found.profile, tables)
+    return record.compare(layout.measured(found.profile), layout.root / "results" / found.profile, tables)
 
 
 def report(layout: Layout) -> str:

@@ -255,7 +255,7 @@ def _execute_one(options: Options, name: str, made_of: staleness.Ingredients, ma
 
 def _stamps(options: Options) -> dict[str, tuple[int, int]]:
     """Time and file number of every measured table, which a notebook changes by writing it."""
-    folder = options.layout.results / options.profile
+    folder = options.layout.measured(options.profile)
     files = folder.iterdir() if folder.is_dir() else ()
     return {file.name: (file.stat().st_mtime_ns, file.stat().st_ino) for file in files}
 

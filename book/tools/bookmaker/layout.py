@@ -35,12 +35,11 @@ class Layout:
         """The executed notebooks, ``NAME.ipynb``, each with a record ``NAME.json`` of what made it."""
         return self.build / "notebooks"
 
-    @property
-    def results(self) -> Path:
-        """The tables that notebooks have measured, a folder a profile."""
-        from faiglib.companion.record import results_below
+    def measured(self, profile: str) -> Path:
+        """The tables that notebooks have measured with a profile."""
+        from faiglib.companion.places import Places
 
-        return results_below(self.build)
+        return Places.below(self.build).measured(profile)
 
     @property
     def lock(self) -> Path:

@@ -111,7 +111,7 @@ def _are_words(values: Mapping[Any, Any]) -> bool:
 
 def tables_of(layout: Layout, profile: str) -> dict[str, str]:
     """Sha256 of every file in a profile's folder of measured tables, by its name."""
-    folder = layout.results / profile
+    folder = layout.measured(profile)
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
 
