@@ -16,7 +16,7 @@ models_dir = None
 # %%
 from IPython.display import HTML, Markdown, display
 
-from faiglib.companion import claims, discovery, record
+from faiglib.companion import claims, discovery, record, verdicts
 from faiglib.companion.baseline_ablation import measure, report, show
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
@@ -195,19 +195,18 @@ glue(
     elimination_gain=elimination.gain,
     elimination_kept=elimination.kept,
 )
-for verdict in (claims.baseline(baselines), claims.elimination(elimination)):
-    glue(
-        **{f"grade_{verdict.claim}": verdict.grade},
-        **{f"measured_{verdict.claim}": verdict.measured},
-    )
+for verdict in (claims.baseline(cells, bench.test_set), claims.elimination(eliminated, bench.test_set)):
+    verdicts.keep(bench, verdict)
 
 # %% [markdown]
-# - **(h) The trained baseline is the right one: {glue:text}`grade_h:s`.** As the end of the path it finds the filters with the largest drop in
+# - *(h) The trained baseline is the right one.* In the paper's own setup: {glue:text}`paper_h:s`. Beyond it:
+#   {glue:text}`beyond_h:s`. As the end of the path it finds the filters with the largest drop in
 #   {glue:text}`baseline_finding_won:d` of {glue:text}`baseline_cells:d` cells, {glue:text}`baseline_finding_median:.1f`
 #   times the drop of the better alternative in the median cell. As the source of replacements it shifts the brightness by
 #   {glue:text}`shift_bilinear:.1f` levels on average, against {glue:text}`shift_random:.1f` with random and
 #   {glue:text}`shift_zero:.1f` with zero weights; the brightness is broken in {glue:text}`baseline_broken_bilinear:d`,
 #   {glue:text}`baseline_broken_random:d` and {glue:text}`baseline_broken_zero:d` of the cells.
-# - **(i) Elimination helps: {glue:text}`grade_i:s`.** It makes the filters more selective in {glue:text}`elimination_won:d` of
+# - *(i) Elimination helps.* In the paper's own setup: {glue:text}`paper_i:s`. Beyond it: {glue:text}`beyond_i:s`. It makes
+#   the filters more selective in {glue:text}`elimination_won:d` of
 #   {glue:text}`elimination_cells:d` cells, by a factor of {glue:text}`elimination_gain:.1f` in the median cell, and leaves
 #   {glue:text}`elimination_kept:.2f` times the drop on the own input.

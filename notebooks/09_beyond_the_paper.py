@@ -176,6 +176,8 @@ tables.plain(
 )
 # %%
 ranking = report.stability_verdict(stable)
+halves = 100 * stable.loc[stable["comparison"] == "halves", "overlap"]
+glue(halves_least=halves.min(), halves_most=halves.max())
 display(Markdown(ranking.sentence))
 
 # %% [markdown]

@@ -13,6 +13,7 @@ from faiglib.attribution import faig, filter_change, intinf, path_integral, per_
 from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.quadrature import Rule
+from faiglib.companion import paper
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores, FilterSet
@@ -29,7 +30,7 @@ class Rankings:
     """Scores by method and function.
 
     Attributes:
-        scores: {(method, function): scores}; method is a key of :data:`faiglib.companion.paper.METHODS`, function of
+        scores: {(method, function): scores}; method is a key of :data:`faiglib.companion.paper.MASKED`, function of
             :data:`FUNCTIONS`.
     """
 
@@ -41,7 +42,7 @@ class Rankings:
 
 
 def discover(bench: Workbench, pair: Pair, image_set: str) -> Rankings:
-    """Rank all filters of a pair on an image set by FAIG, IG, |θ − θ̄| and at random.
+    """Rank all filters of a pair on an image set by FAIG, IG, |θ − θ̄| (absolute and relative) and at random.
 
     FAIG of blurry and of noisy inputs are computed once each and subtracted both ways (paper, eq. 7); IG ranks each
     degradation by itself; the other two do not look at images. Path integrals are taken from the store when they are
@@ -49,7 +50,7 @@ def discover(bench: Workbench, pair: Pair, image_set: str) -> Rankings:
     """
     raw = attributions(bench, pair, image_set)
     index = FilterIndex.of(pair.target)
-    change = filter_change(pair.target, pair.baseline)
+    change, relative = (filter_change(pair.target, pair.baseline, one) for one in ("as_published", "as_released"))
     chance = {
         function: random_scores(index, 1000 * bench.seed + 10 * pair.seed + number)
         for number, function in enumerate(FUNCTIONS)
@@ -59,6 +60,7 @@ def discover(bench: Workbench, pair: Pair, image_set: str) -> Rankings:
         scores["faig", function] = eliminate(raw["faig", own], raw["faig", other])
         scores["intinf", function] = raw["intinf", own]
         scores["filter_change", function] = change
+        scores[paper.RELATIVE_CHANGE, function] = relative
         scores["random", function] = chance[function]
     return Rankings(scores)
 

@@ -1,4 +1,4 @@
-"""What a masked network loses: the drop, PSNR and brightness of its outputs."""
+"""What a masked network loses: the drop, PSNR, SSIM and brightness of its outputs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import torch
+from skimage.metrics import structural_similarity
 from torch import Tensor
 from tqdm import tqdm
 
 from faiglib.companion.discovery import KINDS, OWN_FUNCTION
 from faiglib.companion.workbench import Sample
+from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterSet
 from faiglib.filters.substitution import substitute
 from faiglib.images.metrics import gradient_error, mean_luminance, psnr
@@ -43,15 +46,21 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
     Returns:
         One row per mask, input and image: ``method``, ``filters`` (function), ``percent``, ``input``, ``image``,
         ``drop`` (gradient-map MSE ×10³ against the target's output, gray), ``drop_blue`` (the same on the blue channel,
-        as released), ``psnr`` and ``psnr_target``, ``psnr_baseline`` (dB), ``luminance_shift`` (mean gray level against
-        the target's output, 8-bit levels).
+        as released), ``drop_all`` (``drop`` of the target with all filters replaced), ``psnr`` (dB) and ``ssim`` with
+        ``psnr_target``, ``psnr_baseline``, ``ssim_target``, ``ssim_baseline``, and ``luminance_shift`` (mean gray level
+        against the target's output, 8-bit levels).
     """
     cases = [(sample, kind) for sample in samples for kind in KINDS]
     inputs = [sample.inputs[kind] for sample, kind in cases]
-    targets, baselines = (restore_all(network, inputs) for network in (pair.target, pair.baseline))
+    networks = (pair.target, pair.baseline, substitute(pair.target, pair.baseline, _everything(pair)))
+    outputs = [restore_all(network, inputs) for network in networks]
     references = [
-        (own, float(psnr(own, sample.ground_truth)), float(psnr(base, sample.ground_truth)))
-        for (sample, _), own, base in zip(cases, targets, baselines, strict=True)
+        {
+            "drop_all": float(gradient_error(replaced, own)),
+            **_quality(own, sample.ground_truth, "_target"),
+            **_quality(base, sample.ground_truth, "_baseline"),
+        }
+        for (sample, _), own, base, replaced in zip(cases, *outputs, strict=True)
     ]
     measured: dict[tuple[int, ...], list[dict[str, object]]] = {}
     rows = []
@@ -60,9 +69,9 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
         if chosen not in measured:
             network = substitute(pair.target, pair.baseline, mask.filters)
             measured[chosen] = [
-                _compared(sample, kind, output, own, psnr_target, psnr_baseline)
-                for (sample, kind), output, (own, psnr_target, psnr_baseline) in zip(
-                    cases, restore_all(network, inputs), references, strict=True
+                {"input": kind, "image": sample.name, **_compared(sample, output, own), **reference}
+                for (sample, kind), output, own, reference in zip(
+                    cases, restore_all(network, inputs), outputs[0], references, strict=True
                 )
             ]
         where = {"method": mask.method, "filters": mask.function, "percent": float(mask.percent)}
@@ -70,18 +79,27 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
     return pd.DataFrame(rows)
 
 
-def _compared(
-    sample: Sample, kind: str, output: Tensor, own: Tensor, psnr_target: float, psnr_baseline: float
-) -> dict[str, object]:
+def _everything(pair: Pair) -> FilterSet:
+    """All filters of a pair's network."""
+    index = FilterIndex.of(pair.target)
+    return FilterSet(index, torch.arange(index.total))
+
+
+def _quality(output: Tensor, truth: Tensor, suffix: str = "") -> dict[str, float]:
+    """PSNR in dB, and SSIM as its authors compute it, on RGB, of an image against its ground truth."""
+    pixels = [image[0].permute(1, 2, 0).cpu().numpy() for image in (output, truth)]
+    ssim = structural_similarity(
+        *pixels, channel_axis=2, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    return {f"psnr{suffix}": float(psnr(output, truth)), f"ssim{suffix}": float(ssim)}
+
+
+def _compared(sample: Sample, output: Tensor, own: Tensor) -> dict[str, float]:
     """What :func:`measure` says of one output of a masked network; ``own`` is the target's."""
     return {
-        "input": kind,
-        "image": sample.name,
         "drop": float(gradient_error(output, own)),
         "drop_blue": float(gradient_error(output, own, "blue")),
-        "psnr": float(psnr(output, sample.ground_truth)),
-        "psnr_target": psnr_target,
-        "psnr_baseline": psnr_baseline,
+        **_quality(output, sample.ground_truth),
         "luminance_shift": 255 * float(mean_luminance(output) - mean_luminance(own)),
     }
 

@@ -11,6 +11,14 @@ from dataclasses import dataclass
 
 #: Methods in the paper's order: key, name in tables.
 METHODS = {"faig": "FAIG", "intinf": "IG", "filter_change": "|θ − θ̄|", "random": "random"}
+#: The change of filters in relation to the baseline's, by which the released program ranks.
+RELATIVE_CHANGE = "filter_change_relative"
+#: All methods whose filters are masked: key, name in tables.
+MASKED = METHODS | {RELATIVE_CHANGE: "|θ − θ̄| ÷ |θ̄|"}
+
+#: What the paper's claims are made on: its networks, and the image sets of its tables and figures.
+NETWORKS = ("srcnn_style", "srresnet")
+IMAGE_SETS = ("set14", "bsd100")
 
 
 @dataclass(frozen=True)

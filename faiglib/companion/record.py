@@ -199,6 +199,19 @@ def _difference(
     }
 
 
+def known(name: str) -> pd.DataFrame | None:
+    """A table of the recorded run of the profile standard in this checkout, or None if there is none.
+
+    Args:
+        name: key of :data:`TABLES`.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    found = _read(Path(__file__).resolve().parents[2] / "results" / "standard", name)
+    return None if found is None else found[0]
+
+
 def drift(numbers: pd.DataFrame) -> pd.DataFrame:
     """The table of :func:`compare` in a row per table and quantity.
 

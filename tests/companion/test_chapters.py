@@ -113,7 +113,7 @@ def test_drop_equals_a_substitution_and_a_gradient_map_by_hand(bench):
 def test_drops_cover_every_cell_and_masking_everything_is_not_masking_nothing(bench):
     table = masking_measure.drops(bench)
     cells = table.groupby(["method", "filters", "percent", "input"]).size()
-    assert len(cells) == 4 * 2 * 2 * 2
+    assert len(cells) == len(paper.MASKED) * 2 * 2 * 2
     assert (cells == 2).all()
     curves = masking_measure.curves(bench)
     by_percent = curves.groupby("percent")["drop"]
@@ -121,6 +121,10 @@ def test_drops_cover_every_cell_and_masking_everything_is_not_masking_nothing(be
     assert by_percent.min()[100.0] > 0
     everything = curves[curves["percent"] == 100].groupby("input")["drop"].nunique()
     assert (everything == 1).all()
+    whole = curves[curves["percent"] == 100]
+    assert whole["drop"].tolist() == whole["drop_all"].tolist()
+    nothing = curves[curves["percent"] == 0]
+    assert nothing[["psnr", "ssim"]].to_numpy() == pytest.approx(nothing[["psnr_target", "ssim_target"]].to_numpy())
 
 
 def example():
@@ -359,7 +363,8 @@ def test_selectivity_says_what_is_lost_beside_the_shift_of_brightness():
     error, shift = 0.003, 5.1  # mean squared error of [0, 1] images without the shift; levels
     whole = -10 * math.log10(error + (shift / 255) ** 2)
     row = {"network": "srcnn_style", "image_set": "set14", "method": "faig", "percent": 1.0, "image": "a", "drop": 1.0}
-    levels = {"psnr": whole, "psnr_target": 28.0, "psnr_baseline": 24.0, "luminance_shift": shift}
+    levels = {"psnr": whole, "psnr_target": 28.0, "psnr_baseline": 24.0, "luminance_shift": shift, "drop_all": 2.0}
+    levels |= {"ssim": 0.8, "ssim_target": 0.9, "ssim_baseline": 0.7}
     cells = [(kind, function) for kind in ("blurry", "noisy") for function in ("deblurring", "denoising")]
     drops = pd.DataFrame([row | levels | {"input": kind, "filters": function} for kind, function in cells])
     table = masking_report.selectivity(drops)

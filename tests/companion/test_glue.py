@@ -29,5 +29,5 @@ def test_numbers_are_pythons_own(monkeypatch, value, kept):
 
 @pytest.mark.parametrize("value", [None, [1], {"a": 1}, 1j, b"words", pd.Series([1])])
 def test_anything_else_is_refused(value):
-    with pytest.raises(TypeError, match=r"one is \w+; a number or words were expected"):
+    with pytest.raises(TypeError, match=r"one is \w+; a number, words or HTML was expected"):
         glue(one=value)

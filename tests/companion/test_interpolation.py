@@ -118,6 +118,7 @@ def swept(deblurring, denoising, images=("a", "b")):
                             "input": kind,
                             "image": image,
                             "psnr": quality,
+                            "distance": abs(1 - lam) + number,
                             "sharpness_truth": 20.0,
                             "noise_truth": 1.0,
                             **row,
@@ -130,6 +131,7 @@ def test_control_of_an_even_knob_and_of_a_switch():
     table = report.control(swept(lambda lam: 10 + 4 * lam, lambda lam: 8.0 if lam < 0.95 else 2.0))
     even, switch = table.to_dict("records")
     assert (even["monotone"], even["curve_monotone"], even["continuous"]) == (1, True, True)
+    assert (even["approaches"], even["curve_approaches"]) == (1, True)
     assert even["largest_step"] == pytest.approx(0.2)
     assert even["steepest"] == pytest.approx(1)
     assert (even["started"], even["halfway"], even["finished"]) == pytest.approx((0.1, 0.5, 0.9))

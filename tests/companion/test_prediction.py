@@ -15,6 +15,7 @@ from faiglib.attribution import faig
 from faiglib.attribution.overlap import filters_of_image, overlap_scores, pseudo_ground_truth
 from faiglib.attribution.parameter_path import ParameterPath
 from faiglib.companion import claims
+from faiglib.companion.criteria import Part
 from faiglib.companion.discovery import discover
 from faiglib.companion.prediction import decisions as prediction_decisions
 from faiglib.companion.prediction import measure, report, roles
@@ -254,13 +255,24 @@ def test_one_set_alone_is_judged_image_by_image():
 
 
 def test_claim_is_graded_by_the_worst_cell(table):
-    assert claims.prediction(table, PARTS).grade == "held"
+    def grade(scores):
+        verdict = claims.prediction(scores, PARTS)
+        assert verdict.paper.why == "DIV2K is not here"
+        return verdict.beyond
+
+    assert grade(table).grade == "held"
     wrong = table.assign(score=table["score"].where(table["image_set"] == "bsd100", table["score"] / 10))
-    verdict = claims.prediction(wrong, PARTS)
-    assert verdict.grade == "partly"
-    assert "worst 50%" in verdict.measured
+    assert grade(wrong).grade == "partly"
+    assert "worst set 50 %" in grade(wrong).measured
     swapped = wrong.assign(score=wrong["score"].where(wrong["image_set"] == "bsd100", -wrong["score"]))
-    assert claims.prediction(swapped, PARTS).grade == "did not hold"
+    assert grade(swapped).grade == "did not hold"
+
+
+def test_the_papers_setup_takes_its_three_sets(table):
+    theirs = table.assign(image_set=table["image_set"].replace("kodak24", "div2k_valid"))
+    theirs = theirs[theirs["image_set"].isin(("bsd100", "div2k_valid"))]
+    verdict = claims.prediction(theirs, dataclasses.replace(PARTS, tests=("div2k_valid",)))
+    assert (verdict.paper.grade, verdict.beyond.why) == ("held", "no other test set")
 
 
 def test_the_weakest_cell_and_the_papers_thresholds_are_told(table):
@@ -347,7 +359,7 @@ def test_more_nodes_of_the_same_rule_change_little(tiny):
 def test_tables_of_one_set_lead_to_a_verdict(tiny):
     scores = measure.scores(tiny)
     parts = roles.roles(tiny)
-    assert claims.prediction(scores, parts).grade == "not tested"
+    assert claims.prediction(scores, parts).beyond == Part(why="one image set is no test")
     assert roles.roles_table(tiny)["images"].tolist() == [1, 2, 2]
     assert set(report.candidates(scores).columns) == {
         "network", "degradation", "input", "pseudo", "oracle", "difference",

@@ -1,55 +1,140 @@
-"""Fills the tables of the front page: a row for each claim of the paper, and one for each of its figures and tables."""
+"""Fills the front page: the picture that tells the story, the verdicts, and a row for each item of the paper."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import nbformat
 import yaml
 
-from bookmaker import places
+from bookmaker import places, staleness
 from bookmaker.layout import Layout
+from faiglib.companion.page.escaping import as_html
+
+if TYPE_CHECKING:
+    from faiglib.companion.criteria import Claim, Grade, Part
+    from faiglib.companion.verdicts import Kept
 
 PAGE = "index.md"
+STORY = "<!-- the picture of chapter 3: book/tools/bookmaker/scorecard.py -->"
 CLAIMS = "<!-- a row for each claim: book/tools/bookmaker/scorecard.py -->"
 ITEMS = "<!-- a row for each item of the paper: book/tools/bookmaker/scorecard.py -->"
 ANCHOR = re.compile(r'id="(fig-[\w-]+)"')
 
+#: Profile whose record is shown where this run does not have the paper's images.
+RECORDED = "standard"
+
 
 def fill(layout: Layout) -> None:
     """Replaces the marked places in the staged front page, where it has them."""
-    places.fill(layout, PAGE, CLAIMS, lambda: "\n".join(claims(layout)))
+    places.fill(layout, PAGE, STORY, lambda: glued_html(layout, "03_masking", "story"))
+    places.fill(layout, PAGE, CLAIMS, lambda: "".join(claims(layout)))
     places.fill(layout, PAGE, ITEMS, lambda: "\n".join(items(layout)))
 
 
-def claims(layout: Layout) -> Iterator[str]:
-    """The scorecard: letter, claim, verdict and numbers, the last two glued from the chapter that found them."""
-    from faiglib.companion.criteria import CLAIMS
+def glued_html(layout: Layout, chapter: str, name: str) -> str:
+    """HTML that an executed chapter has glued, or nothing if it has not been executed."""
+    path = layout.executed / f"{chapter}.ipynb"
+    if not path.is_file():
+        return ""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            if output.get("metadata", {}).get("scrapbook", {}).get("name") == name:
+                return str(next(text for kind, text in output["data"].items() if kind.endswith("text/html")))
+    return ""
 
-    yield "| claim | | here | measured |"
-    yield "| --- | --- | --- | --- |"
-    for letter, claim in CLAIMS.items():
+
+def verdict(layout: Layout, letter: str) -> Kept | None:
+    """The verdict of this run on a claim, or None if its chapter has not been executed."""
+    from faiglib.companion.criteria import CLAIMS as KNOWN
+    from faiglib.companion.verdicts import read
+
+    execution = staleness.read_execution(layout, KNOWN[letter].page.removeprefix("notebooks/"))
+    return read(layout.measured(execution["profile"]), letter) if execution else None
+
+
+def recorded(layout: Layout, letter: str) -> Kept | None:
+    """The verdict of the recorded run."""
+    from faiglib.companion.verdicts import read
+
+    return read(layout.root / "results" / RECORDED, letter)
+
+
+def claims(layout: Layout) -> Iterator[str]:
+    """The scorecard as HTML: a row for each claim, which folds out to its criteria and numbers."""
+    from faiglib.companion.criteria import CLAIMS as KNOWN
+
+    yield '<div class="scorecard"><div class="row head" aria-hidden="true"><span></span><span>claim</span>'
+    yield "<span>the paper's own setup</span><span>beyond it</span></div>"
+    for letter, claim in KNOWN.items():
         if claim.page in layout.pages():
-            page, statement = f"{claim.page}.ipynb", claim.statement.replace("|", r"\|")
-            verdict, measured = (f"{{glue:text}}`{page}::{name}_{letter}:s`" for name in ("grade", "measured"))
-            yield f"| [{letter}]({page}) | {statement} | **{verdict}** | {measured} |"
+            yield _row(letter, claim, verdict(layout, letter), recorded(layout, letter))
+    yield "</div>"
+
+
+def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> str:
+    paper, beyond = (found.paper, found.beyond) if found else (None, None)
+    record = known.paper if known and paper and not paper.grades else None
+    chapter = claim.page.split("/")[-1].split("_")[0]
+    return (
+        f'<details class="claim" id="claim-{letter}"><summary class="row"><span class="letter">{letter}</span>'
+        f"<span>{as_html(claim.statement)}</span>"
+        f'<span><span class="visually-hidden">The paper\'s own setup: </span>{_chips(paper, record)}</span>'
+        f'<span><span class="visually-hidden">Beyond it: </span>{_chips(beyond)}</span></summary><dl>'
+        f"{_term('the paper’s own setup', claim.paper, paper)}"
+        f"{_recorded(known) if record else ''}"
+        f"{_term('beyond it', claim.beyond, beyond)}"
+        f"<dt>why these limits</dt><dd>{as_html(claim.reason)}</dd><dt>set</dt><dd>{as_html(claim.declared)}</dd></dl>"
+        f'<p><a href="{claim.page}.html">Chapter {int(chapter)}</a></p></details>'
+    )
+
+
+def chip(grade: Grade, of: str = "") -> str:
+    """A verdict as a sign that is told by word, icon and outline, with what it is of."""
+    name = f"<small>{as_html(of)}</small> " if of else ""
+    return f'<span class="verdict {grade.replace(" ", "-")}">{name}{grade}</span>'
+
+
+def _chips(part: Part | None, record: Part | None = None) -> str:
+    if part is None:
+        return '<small class="why">not executed here</small>'
+    chips = "".join(chip(grade, network) for network, grade in part.grades.items())
+    if chips:
+        return chips
+    then = f'<small class="why">recorded, not run here:</small>{_chips(record)}' if record and record.grades else ""
+    return f'{chip("not tested")}<small class="why">{as_html(part.why)}</small>{then}'
+
+
+def _term(title: str, criterion: str, part: Part | None) -> str:
+    measured = f"<dd>{as_html(part.measured or part.why)}.</dd>" if part else ""
+    return f"<dt>{title}</dt><dd>{as_html(criterion)}</dd>{measured}"
+
+
+def _recorded(known: Kept | None) -> str:
+    if known is None:
+        return ""
+    return (
+        f"<dt>recorded, not run here (profile {as_html(known.profile)}, {as_html(', '.join(known.image_sets))})</dt>"
+        f"<dd>{as_html(known.paper.measured or known.paper.why)}.</dd>"
+    )
 
 
 def items(layout: Layout) -> Iterator[str]:
     """Where the book has each figure and table of the paper, and what became of the claims it speaks to."""
-    from faiglib.companion.criteria import CLAIMS
-
-    yield "| in the paper | in this book | claims and what became of them here |"
+    yield "| in the paper | in this book | claims, in the paper's own setup and beyond it |"
     yield "| --- | --- | --- |"
     for entry in yaml.safe_load((layout.root / "book" / "items.yml").read_text(encoding="utf-8")):
         page = entry["page"]
         suffix = "ipynb" if page.startswith("notebooks/") else "md"
         anchor = ANCHOR.search(entry["shows"])
         figure = f"{{numref}}`{anchor.group(1)}` in " if anchor else ""
-        found = [
-            f"{letter}: {{glue:text}}`{CLAIMS[letter].page}.ipynb::grade_{letter}:s`"
-            for letter in entry.get("claims", [])
-        ]
+        found = [_both(letter, verdict(layout, letter)) for letter in entry.get("claims", [])]
         if "measured" in entry:
             found.append(f"{{glue:text}}`{page}.{suffix}::{entry['measured']}:s`")
         yield f"| {entry['item']} | {figure}[]({page}.{suffix}) | {', '.join(found)} |"
+
+
+def _both(letter: str, found: Kept | None) -> str:
+    return f"{letter}: {found.paper.grade}; {found.beyond.grade}" if found else f"{letter}: not executed here"

@@ -6,7 +6,7 @@ import shutil
 from itertools import count
 from typing import Any
 
-from bookmaker import api, colophon, drift, scorecard, sources, staleness
+from bookmaker import api, banner, colophon, drift, scorecard, sources, staleness
 from bookmaker.execute import read_notebook, write_notebook
 from bookmaker.layout import Layout
 
@@ -42,7 +42,7 @@ def stage(layout: Layout) -> list[str]:
     for name in layout.pages():
         path = layout.source / f"{name}.md"
         if path.is_file():
-            text = path.read_text(encoding="utf-8").rstrip()
+            text = below_title(path.read_text(encoding="utf-8").rstrip(), banner.of(layout, name))
             path.write_text(f"{text}\n\n{colophon.of_page(layout, name)}\n", encoding="utf-8")
     without_results = []
     for name in layout.notebooks():
@@ -53,6 +53,8 @@ def stage(layout: Layout) -> list[str]:
             record = staleness.read_execution(layout, name) or {}
             page = as_page(notebook)
             sources.add(page, name, layout.source, tables)
+            if notice := banner.of(layout, name):
+                add_notice(page, notice)
             page.cells.append(nbformat.v4.new_markdown_cell(colophon.of_chapter(layout, name, parameters, record)))
         else:
             page = read_notebook(layout.notebook(name))
@@ -79,6 +81,15 @@ def as_page(notebook: Any) -> Any:
             cell.metadata["tags"] = [*_tags(cell), "hide-input"]
     notebook.metadata.pop("papermill", None)
     return notebook
+
+
+def below_title(text: str, notice: str) -> str:
+    """A page in Markdown with a notice behind its title."""
+    if not notice:
+        return text
+    before, title, rest = text.partition("\n# ") if not text.startswith("# ") else ("", "# ", text[2:])
+    first, _, rest = rest.partition("\n")
+    return f"{before}{title}{first}\n\n{notice}\n{rest}"
 
 
 def add_notice(notebook: Any, text: str) -> None:

@@ -132,7 +132,8 @@ def verdict(table: pd.DataFrame) -> pd.DataFrame:
         ``_uneven``, ``_last_ratio``, ``_output_fraction``; ``difference``, ``difference_low``, ``difference_high``
         (deblurring minus denoising centroid); ``chance_uneven`` (random filters); and the tests of the claim's parts:
         ``back`` (the deblurring interval lies above the even spread), ``behind`` (deblurring lies behind denoising, its
-        interval above 0), ``even`` (see :data:`EVEN`) and ``cluster`` (see :data:`CLUSTER`) of the denoising filters.
+        interval above 0), ``evener`` (fewer denoising than deblurring filters would have to move to lie evenly),
+        ``even`` (see :data:`EVEN`) and ``cluster`` (see :data:`CLUSTER`) of the denoising filters.
     """
     places = centroids(table).set_index(["network", "method", "filters"]).sort_index()
     spreads = spread(table).set_index(["network", "method", "filters"]).sort_index()
@@ -158,6 +159,7 @@ def verdict(table: pd.DataFrame) -> pd.DataFrame:
     result = pd.DataFrame(rows)
     result["back"] = result["deblurring_low"] > result["uniform"]
     result["behind"] = result["difference_low"] > 0
+    result["evener"] = result["denoising_uneven"] < result["deblurring_uneven"]
     result["even"] = result["denoising_uneven"] <= EVEN
     result["cluster"] = result["denoising_last_ratio"] >= CLUSTER
     return result

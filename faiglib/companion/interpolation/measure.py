@@ -88,8 +88,9 @@ def sweep(bench: Workbench) -> pd.DataFrame:
 
     Returns:
         One row per ``network``, ``seed``, ``filters`` (function of the knob), ``lambda``, ``input`` and ``image``:
-        ``psnr`` (dB), ``sharpness`` (:func:`sharpness`), ``noise`` (:func:`residual_noise`), and the last two of the
-        ground truth, ``sharpness_truth`` and ``noise_truth``.
+        ``psnr`` (dB), ``sharpness`` (:func:`sharpness`), ``noise`` (:func:`residual_noise`), the last two of the
+        ground truth, ``sharpness_truth`` and ``noise_truth``, and ``distance`` from the target's output (root mean
+        square, 8-bit levels).
     """
 
     def run(pair: Pair, rankings: Rankings, samples: Sequence[Sample], label: str) -> pd.DataFrame:
@@ -97,6 +98,7 @@ def sweep(bench: Workbench) -> pd.DataFrame:
         references = {sample.name: _references(sample.ground_truth) for sample in samples}
         settings = [(function, lam) for function in FUNCTIONS for lam in LAMBDAS]
         cases = [(sample, kind) for sample in samples for kind in KINDS]
+        targets = restore_all(pair.target, [sample.inputs[kind] for sample, kind in cases])
         for function, lam in tqdm(settings, desc=label, unit="λ"):
             network = turned(pair, rankings, {function: lam})
             outputs = restore_all(network, [sample.inputs[kind] for sample, kind in cases])
@@ -108,8 +110,9 @@ def sweep(bench: Workbench) -> pd.DataFrame:
                     "image": sample.name,
                     **_measures(output, sample.ground_truth),
                     **references[sample.name],
+                    "distance": 255 * float((output - target).double().square().mean().sqrt()),
                 }
-                for (sample, kind), output in zip(cases, outputs, strict=True)
+                for (sample, kind), output, target in zip(cases, outputs, targets, strict=True)
             ]
         return pd.DataFrame(rows)
 

@@ -38,7 +38,8 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
         relation to an even slope, and ``started``, ``halfway`` and ``finished``, the least λ at which 10, 50 and 90 %
         of the change are reached; ``gained`` (dB of PSNR from λ = 0 to 1); ``other_moved`` (dB, largest distance of the
         other input's mean PSNR from that at λ = 1, for λ from 0 to 1);
-        ``continuous``, see :data:`MONOTONE` and :data:`STEEPEST`.
+        ``continuous``, see :data:`MONOTONE` and :data:`STEEPEST`; ``approaches``, the share of steps that lead nearer
+        to the target's output, and ``curve_approaches``, whether every step of its mean distance does.
     """
     rows = []
     for (network, function), cell in table.groupby(["network", "filters"], sort=False):
@@ -50,6 +51,7 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
         steps = sign * np.diff(inner.to_numpy(), axis=0)
         truth = own.groupby(["seed", "image"])[f"{effect}_truth"].first().reindex(inner.columns)
         nearer = np.diff((inner - truth).abs().to_numpy(), axis=0) < 0
+        distance = own.pivot_table(index="lambda", columns=["seed", "image"], values="distance").loc[:1.0]
         mean = inner.mean(axis=1)
         quality, aside = (part[part["lambda"] <= 1].groupby("lambda")["psnr"].mean() for part in (own, other))
         rows.append(
@@ -68,6 +70,8 @@ def control(table: pd.DataFrame) -> pd.DataFrame:
                 **_shape(mean.index.to_numpy(), sign * mean.to_numpy()),
                 "gained": float(quality.loc[1.0] - quality.loc[0.0]),
                 "other_moved": float((aside - aside.loc[1.0]).abs().max()),
+                "approaches": float((np.diff(distance.to_numpy(), axis=0) < 0).mean()),
+                "curve_approaches": bool((np.diff(distance.mean(axis=1)) < 0).all()),
             }
         )
     result = pd.DataFrame(rows)

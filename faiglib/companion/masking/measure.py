@@ -38,7 +38,7 @@ def drops(bench: Workbench) -> pd.DataFrame:
     return _over_pairs(
         bench,
         "drops",
-        tuple(paper.METHODS),
+        tuple(paper.MASKED),
         profile.percents,
         profile.evaluation_images,
         profile.evaluation_crop,

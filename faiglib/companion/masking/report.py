@@ -48,11 +48,12 @@ def leads(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
 
     Returns:
         One row per network, image set, input and percent: ``ratio`` of FAIG's mean to the largest of the other
-        methods', with ``low`` and ``high`` (95 % bootstrap interval over images, all methods on the same images).
+        methods', with ``low`` and ``high`` (95 % bootstrap interval over images, all methods on the same images), and
+        ``outcome``: ``ahead`` or ``behind`` where the interval lies on one side of 1, else ``tie``.
     """
     cells = ["network", "image_set", "input", "percent"]
     means = own_drops(table).groupby([*cells, "method", "image"], sort=False)[value].mean()
-    others = [method for method in paper.METHODS if method != "faig"]
+    others = [method for method in table["method"].unique() if method != "faig"]
 
     def ratio(*samples: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
         first, *rest = (np.mean(sample, axis=axis) for sample in samples)
@@ -63,8 +64,75 @@ def leads(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
         wide = group.unstack("method")
         samples = [wide[method].to_numpy() for method in ("faig", *others)]
         low, high = interval(samples, ratio)
-        rows.append((*keys, float(ratio(*samples)), low, high))
-    return pd.DataFrame(rows, columns=[*cells, "ratio", "low", "high"])
+        outcome = "ahead" if low > 1 else "behind" if high < 1 else "tie"
+        rows.append((*keys, float(ratio(*samples)), low, high, outcome))
+    return pd.DataFrame(rows, columns=[*cells, "ratio", "low", "high", "outcome"])
+
+
+def recorded_cells(recorded: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the recorded run that the paper has, too.
+
+    Args:
+        recorded: the table ``masking`` of :mod:`faiglib.companion.record`.
+
+    Returns:
+        One row per ``network``, ``image_set``, ``input`` and ``percent``: below each method ``recorded`` and
+        ``paper``, mean drops ×10³.
+    """
+    cells = ["network", "image_set", "input", "percent", "method"]
+    published = pd.DataFrame([vars(cell) for cell in paper.drops()])
+    both = recorded.merge(published, on=cells).rename(columns={"measured": "recorded", "mean": "paper"})
+    wide = both.pivot_table(index=cells[:-1], columns="method", values=["recorded", "paper"], sort=False)
+    order = [(method, value) for method in paper.METHODS for value in ("recorded", "paper")]
+    return wide.swaplevel(axis=1)[order].rename(columns=paper.METHODS, level=0).reset_index()
+
+
+def removed_shares(table: pd.DataFrame, percent: float = 1) -> pd.DataFrame:
+    """How much of the way from target to baseline masking FAIG's filters goes, on their own input and on the other.
+
+    Args:
+        table: from :func:`faiglib.companion.masking.measure.drops`.
+        percent: of masked filters.
+
+    Returns:
+        One row per ``network``, ``image_set``, ``filters`` (function) and ``measure``: ``own`` and ``other``, shares.
+        ``drop`` is a share of the drop when all filters are replaced; ``psnr``, ``psnr_level`` (see
+        :func:`selectivity`) and ``ssim`` are shares of what the target is better than the baseline. Means over images
+        and seeds; a negative share is a gain.
+    """
+    rows = selectivity(table)
+    rows = rows[rows["percent"] == percent]
+    side = (rows["filters"] == rows["input"].map(OWN_FUNCTION)).map({True: "own", False: "other"})
+    lost = {"drop": rows["drop"] / rows["drop_all"]}
+    for name, quality in {"psnr": "psnr", "psnr_level": "psnr", "ssim": "ssim"}.items():
+        target = rows[f"{quality}_target"]
+        lost[name] = (target - rows[name]) / (target - rows[f"{quality}_baseline"])
+    keys = ["network", "image_set", "filters"]
+    long = rows[keys].assign(side=side, **lost).melt([*keys, "side"], var_name="measure", value_name="share")
+    wide = long.pivot_table(index=[*keys, "measure"], columns="side", values="share", sort=False)
+    return wide.rename_axis(columns=None).reset_index()
+
+
+def chance_shares(table: pd.DataFrame, percent: float = 1) -> pd.DataFrame:
+    """What masking as many random filters does in every cell of the paper's tables.
+
+    Args:
+        table: from :func:`faiglib.companion.masking.measure.drops`.
+        percent: of masked filters.
+
+    Returns:
+        One row per ``network``, ``image_set`` and ``input``: ``share``, the mean drop over that of FAIG's filters;
+        ``change``, the mean change of PSNR in dB, with ``low`` and ``high`` (95 % bootstrap interval over images).
+    """
+    own = own_drops(table)
+    own = own[own["percent"] == percent].assign(change=own["psnr"] - own["psnr_target"])
+    cells = ["network", "image_set", "input"]
+    drop = own.groupby([*cells, "method"], sort=False)["drop"].mean().unstack("method")
+    chance = own[own["method"] == "random"].groupby([*cells, "image"], sort=False)["change"].mean()
+    ends = chance.groupby(cells, sort=False).apply(lambda values: interval([values.to_numpy()], np.mean))
+    result = pd.DataFrame({"share": drop["random"] / drop["faig"], "change": chance.groupby(cells, sort=False).mean()})
+    result["low"], result["high"] = ends.str[0], ends.str[1]
+    return result.reset_index()
 
 
 def selectivity(table: pd.DataFrame, method: str = "faig") -> pd.DataFrame:
@@ -75,15 +143,16 @@ def selectivity(table: pd.DataFrame, method: str = "faig") -> pd.DataFrame:
 
     Returns:
         One row per ``network``, ``image_set``, ``percent``, ``input`` and ``filters`` (function masked): the means of
-        ``drop``, ``psnr``, ``psnr_target``, ``psnr_baseline`` and ``luminance_shift`` as of :func:`measure`, and
-        ``psnr_level``, the PSNR without the squared shift of the mean gray level in its error: what would be left if
-        the brightness were put right.
+        ``drop``, ``drop_all``, ``psnr``, ``ssim`` (both also ``_target`` and ``_baseline``) and ``luminance_shift`` as
+        of :func:`faiglib.companion.masked.measure`, and ``psnr_level``, the PSNR without the squared
+        shift of the mean gray level in its error: what would be left if the brightness were put right.
     """
     chosen = table[table["method"] == method]
     error = 10 ** (-chosen["psnr"] / 10) - (chosen["luminance_shift"] / 255) ** 2
     chosen = chosen.assign(psnr_level=-10 * np.log10(error.clip(lower=1e-10)))
     cells = ["network", "image_set", "percent", "input", "filters"]
-    columns = ["drop", "psnr", "psnr_target", "psnr_baseline", "luminance_shift", "psnr_level"]
+    ssim = ["ssim", "ssim_target", "ssim_baseline"]
+    columns = ["drop", "drop_all", "psnr", "psnr_target", "psnr_baseline", *ssim, "luminance_shift", "psnr_level"]
     return chosen.groupby(cells, sort=False)[columns].mean().reset_index()
 
 

@@ -6,7 +6,8 @@ The rules of the race were declared before any network was trained:
   below, *better* if it lies above 0, *equivalent* if the 90 % interval lies within ±0.10 dB (two one-sided tests at
   5 %), and otherwise the race is *inconclusive*.
 - What counts is each contest on the test of its own two-branch network, on RGB as in the paper; the rest is shown.
-- Half of the one-branch network has to come out worse than the whole, or the contest shows nothing.
+- The whole one-branch network has to come out *better* than half of it by the same rule, or the contest shows
+  nothing. (Set later: at first an interval above 0 was enough, so that a control could be *equivalent* and pass.)
 """
 
 from __future__ import annotations
@@ -121,10 +122,11 @@ class RaceVerdict:
     Attributes:
         outcomes: by contest, on its primary test.
         leads: dB, one branch minus two, on the same.
-        sensitive: by contest, whether half of the one-branch network came out worse.
+        sensitive: by contest, whether the whole one-branch network came out better than half of it.
         share: of the paper's iterations, the smallest over the contests.
         complete: whether all runs of the race are in.
         seeds: how many.
+        elsewhere: by contest, the outcomes on the other tests and channels on which the control came out.
     """
 
     outcomes: dict[str, Outcome]
@@ -133,6 +135,7 @@ class RaceVerdict:
     share: float
     complete: bool
     seeds: int
+    elsewhere: dict[str, list[Outcome]]
 
 
 def verdict(record: RecordedRace, table: pd.DataFrame) -> RaceVerdict:
@@ -143,11 +146,18 @@ def verdict(record: RecordedRace, table: pd.DataFrame) -> RaceVerdict:
     return RaceVerdict(
         {name: cast("Outcome", one.loc[name, "outcome"]) for name in CONTESTS},
         {name: float(one.loc[name, "lead"]) for name in CONTESTS},
-        {name: bool(half.loc[name, "low"] > 0) for name in CONTESTS},
+        {name: half.loc[name, "outcome"] == "better" for name in CONTESTS},
         min(record.preset.iterations / one.iterations for one in paper.RACE_TRAINING.values()),
         bool(record.description.complete),
         int(table["seeds"].min()),
+        {name: _elsewhere(table[table["contest"] == name]) for name in CONTESTS},
     )
+
+
+def _elsewhere(table: pd.DataFrame) -> list[Outcome]:
+    """Outcomes of a contest on tests that are not its own, where half of the network came out worse."""
+    others = table[~table["primary"]].pivot(index=["test", "channel"], columns="compared", values="outcome")
+    return others.loc[others["whole − half"] == "better", "one − two"].tolist()
 
 
 # ---------------------------------------------------------------- paper beside measured

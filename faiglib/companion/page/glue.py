@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+from IPython.display import HTML
+
 
 def glue(**values: object) -> None:
     """Let pages say ``{glue:text}`name``` of every value, as Python's own number or as the words that it is.
 
     Args:
-        values: integers and other real numbers, NumPy's included, or strings, by name.
+        values: integers and other real numbers, NumPy's included, strings, or HTML, by name.
 
     Raises:
-        TypeError: a value is neither a number nor words.
+        TypeError: a value is none of these.
     """
     from myst_nb import glue as keep
 
@@ -21,7 +23,7 @@ def glue(**values: object) -> None:
             keep(name, int(value), display=False)
         elif isinstance(value, Real):
             keep(name, float(value), display=False)
-        elif isinstance(value, str):
+        elif isinstance(value, str | HTML):
             keep(name, value, display=False)
         else:
-            raise TypeError(f"{name} is {type(value).__qualname__}; a number or words were expected")
+            raise TypeError(f"{name} is {type(value).__qualname__}; a number, words or HTML was expected")

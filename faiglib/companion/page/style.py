@@ -13,9 +13,10 @@ from faiglib.companion import paper
 
 #: Colour-blind safe (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, PINK, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
+SKY = "#56B4E9"
 FUNCTION_COLOURS = {"deblurring": BLUE, "denoising": ORANGE}
 INPUT_COLOURS = {"blurry": BLUE, "noisy": ORANGE}
-METHOD_COLOURS = dict(zip(paper.METHODS, (BLUE, GREEN, PINK, GRAY), strict=True))
+METHOD_COLOURS = dict(zip(paper.MASKED, (BLUE, GREEN, PINK, GRAY, SKY), strict=True))
 
 
 def style() -> None:

@@ -8,7 +8,37 @@ import pandas as pd
 
 from faiglib.companion import paper
 from faiglib.companion.discovery import FUNCTIONS
+from faiglib.companion.profiles import PROFILES, Profile
 from faiglib.networks import TITLES
+
+
+def share_of_training(profile: Profile) -> float:
+    """Pixels that a re-training sees, as a share of those of the profile ``paper``."""
+    seen, wanted = (
+        one.retraining_iterations * one.retraining_batch * one.retraining_patch**2
+        for one in (profile, PROFILES["paper"])
+    )
+    return seen / wanted
+
+
+def own_leads(final_table: pd.DataFrame) -> pd.DataFrame:
+    """How far FAIG's locations are ahead when they are re-trained for their own function, by network and function.
+
+    Args:
+        final_table: from :func:`final`.
+
+    Returns:
+        One row per ``network`` and ``task``: ``over_methods``, dB over the best of the other methods' locations for the
+        same function, and ``over_function``, dB over FAIG's locations for the other function.
+    """
+    ends = final_table[final_table["method"] != "all"].set_index(["network", "task", "filters", "method"])["measured"]
+    rows = []
+    for (network, task), cell in ends.groupby(level=["network", "task"], sort=False):
+        wide = cell.droplevel(["network", "task"]).unstack("method")
+        own, other = wide.loc[task], wide.drop(index=task).iloc[0]
+        lead = own["faig"] - own.drop("faig").max()
+        rows.append((network, task, float(lead), float(own["faig"] - other["faig"])))
+    return pd.DataFrame(rows, columns=["network", "task", "over_methods", "over_function"])
 
 
 def final(table: pd.DataFrame) -> pd.DataFrame:
