@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from faiglib.companion import paper
 from faiglib.companion.baseline_ablation import report as baseline_report
 from faiglib.companion.criteria import (
     AHEAD,
     CHANCE,
     FULL_SHARE,
     INVISIBLE,
-    NOT_THEIRS,
     PARTS,
     PREDICTED,
     REMOVED,
@@ -27,6 +25,7 @@ from faiglib.companion.criteria import (
 )
 from faiglib.companion.distribution import report as distribution_report
 from faiglib.companion.interpolation.report import MONOTONE
+from faiglib.companion.judging import at_least, at_most, by_network, percent, theirs, with_words
 from faiglib.companion.masking import report as masking_report
 from faiglib.companion.one_versus_two import report as one_versus_two_report
 from faiglib.companion.prediction import report as prediction_report
@@ -39,29 +38,6 @@ if TYPE_CHECKING:
 
 #: The network of supplementary Fig. 8, and the only one that the released program re-trains.
 PLAIN = "srcnn_style"
-
-
-def by_network(table: pd.DataFrame, judge: Callable[[pd.DataFrame], tuple[Grade, str]], why: str = NOT_THEIRS) -> Part:
-    """A verdict for each network of a table.
-
-    Args:
-        table: with a column ``network``.
-        judge: from a network's rows to its grade and the numbers behind it in words.
-        why: what to say where the table is empty.
-    """
-    found = {TITLES[str(name)]: judge(rows) for name, rows in table.groupby("network", sort=False)}
-    if not found:
-        return Part(why=why)
-    told = "; ".join(f"{name}: {words}" for name, (_, words) in found.items())
-    return Part({name: grade for name, (grade, _) in found.items()}, told)
-
-
-def theirs(table: pd.DataFrame, networks: tuple[str, ...] = paper.NETWORKS) -> pd.DataFrame:
-    """The rows on networks and, where the table has sets, image sets of the paper."""
-    kept = table["network"].isin(networks)
-    if "image_set" in table.columns:
-        kept &= table["image_set"].isin(paper.IMAGE_SETS)
-    return table[kept]
 
 
 def one_branch(result: one_versus_two_report.RaceVerdict) -> Verdict:
@@ -118,7 +94,7 @@ def _selective(shares: pd.DataFrame) -> tuple[Grade, str]:
     partly = bool((own >= SELECTIVE * other).all())
     grade: Grade = "held" if within.all() else "partly" if partly else "did not hold"
     words = (
-        f"own input loses {_percent(own.min())} to {_percent(own.max())}, the other at most {_percent(other.max())}; "
+        f"own input loses {percent(own.min())} to {percent(own.max())}, the other at most {percent(other.max())}; "
         f"within both limits in {within.sum()} of {len(within)} cases"
     )
     return grade, words
@@ -126,14 +102,14 @@ def _selective(shares: pd.DataFrame) -> tuple[Grade, str]:
 
 def _by_share(chance: pd.DataFrame) -> tuple[Grade, str]:
     most = float(chance["share"].max())
-    return _at_most(most, CHANCE, 3 * CHANCE), f"at most {100 * most:.1f} % of FAIG's drop"
+    return at_most(most, CHANCE, 3 * CHANCE), f"at most {100 * most:.1f} % of FAIG's drop"
 
 
 def _by_psnr(chance: pd.DataFrame) -> tuple[Grade, str]:
     worst = chance.loc[chance["change"].abs().idxmax()]
     low, high = (f"{value:+.3f}".replace("-", "−") for value in worst[["low", "high"]])
     change = f"{worst['change']:+.3f} dB".replace("-", "−")
-    return _at_most(abs(worst["change"]), INVISIBLE, 3 * INVISIBLE), f"{change} at most ({low} to {high})"
+    return at_most(abs(worst["change"]), INVISIBLE, 3 * INVISIBLE), f"{change} at most ({low} to {high})"
 
 
 def _ahead(leads: pd.DataFrame) -> tuple[Grade, str]:
@@ -163,7 +139,7 @@ def retraining(runs: pd.DataFrame, share: float, image_set: str) -> Verdict:
 
     def judge(rows: pd.DataFrame) -> tuple[Grade, str]:
         won = (rows["over_methods"] > 0) & (rows["over_function"] > 0)
-        grade = _at_least(float(won.mean()), 1, 0.5)
+        grade = at_least(float(won.mean()), 1, 0.5)
         words = ", ".join(
             f"{row.task} {row.over_methods:+.3f} dB over other methods and {row.over_function:+.3f} dB over the other "
             "function's filters"
@@ -174,7 +150,7 @@ def retraining(runs: pd.DataFrame, share: float, image_set: str) -> Verdict:
     told = f"{100 * share:.2g} % of the training"
     main = by_network(theirs(leads, (PLAIN,)), judge)
     others = by_network(leads[leads["network"] != PLAIN], judge, "no other network")
-    return Verdict("e", _with(main, told), _with(others, told))
+    return Verdict("e", with_words(main, told), with_words(others, told))
 
 
 def prediction(scores: pd.DataFrame, parts: roles.Roles) -> Verdict:
@@ -187,15 +163,15 @@ def prediction(scores: pd.DataFrame, parts: roles.Roles) -> Verdict:
         if min(result.least.values()) >= PREDICTED:
             grade = "held"
         means = ", ".join(
-            f"{name} {_percent(result.mean[name])} (worst set {_percent(result.least[name])})" for name in result.mean
+            f"{name} {percent(result.mean[name])} (worst set {percent(result.least[name])})" for name in result.mean
         )
         return grade, means
 
     same = (parts.discovery, parts.thresholds, parts.tests) == ("set14", "bsd100", ("div2k_valid",))
     independent = parts.thresholds not in parts.tests
     whole = by_network(scores[~plain], judge) if independent else Part(why="one image set is no test")
-    known = [f"{name} {_percent(value)}" for name, value in prediction_report.verdict(scores, parts).plain.items()]
-    whole = _with(whole, f"a plain rule on pixels {', '.join(known)}") if independent else whole
+    known = [f"{name} {percent(value)}" for name, value in prediction_report.verdict(scores, parts).plain.items()]
+    whole = with_words(whole, f"a plain rule on pixels {', '.join(known)}") if independent else whole
     if same:
         return Verdict("g", whole, Part(why="no other test set"))
     missing = "DIV2K is not here" if "div2k_valid" not in parts.tests else "other sets were tested with it"
@@ -223,7 +199,7 @@ def _parts(words: Mapping[str, str]) -> Callable[[pd.DataFrame], tuple[Grade, st
         holds = rows.iloc[0][list(words)].astype(bool)
         failed = ", ".join(words[name] for name in words if not holds[name])
         told = f"{holds.sum()} of {len(holds)} parts hold" + (f", not: {failed}" if failed else "")
-        return _at_least(float(holds.mean()), 1, 0.5), told
+        return at_least(float(holds.mean()), 1, 0.5), told
 
     return judge
 
@@ -245,7 +221,7 @@ def baseline(cells: pd.DataFrame, image_set: str) -> Verdict:
             f"brightness shifts by {result.shifts['bilinear']:.1f} levels, with random weights "
             f"{result.shifts['random']:.1f}, with zero {result.shifts['zero']:.1f}"
         )
-        return _at_least(true / (4 * count), 1, 0.5), words
+        return at_least(true / (4 * count), 1, 0.5), words
 
     known = cells.assign(image_set=image_set)
     others = by_network(known[known["network"] != PLAIN], judge, "no other network")
@@ -263,7 +239,7 @@ def elimination(cells: pd.DataFrame, image_set: str) -> Verdict:
     def judge(rows: pd.DataFrame) -> tuple[Grade, str]:
         result = baseline_report.elimination_verdict(rows)
         words = f"more selective in {result.more_selective} of {result.cells} cases, {result.gain:.1f}× in the median"
-        return _at_least(result.more_selective / result.cells, 1, 0.5), words
+        return at_least(result.more_selective / result.cells, 1, 0.5), words
 
     known = cells.assign(image_set=image_set)
     return Verdict("i", by_network(theirs(known[known["percent"] == 1]), judge), by_network(known, judge))
@@ -279,34 +255,17 @@ def interpolation(control: pd.DataFrame, image_set: str) -> Verdict:
 
     def nearer(rows: pd.DataFrame) -> tuple[Grade, str]:
         good = rows["curve_approaches"] & (rows["approaches"] >= MONOTONE)
-        words = f"{_percent(rows['approaches'].min())} or more of the steps lead nearer to the target's output"
-        return _at_least(float(good.mean()), 1, 0.5), words
+        words = f"{percent(rows['approaches'].min())} or more of the steps lead nearer to the target's output"
+        return at_least(float(good.mean()), 1, 0.5), words
 
     def effective(rows: pd.DataFrame) -> tuple[Grade, str]:
         good = rows["continuous"] & (rows["gained"] >= INVISIBLE)
         words = (
-            f"{good.sum()} of {len(good)} knobs; {_percent(rows['monotone'].min())} or more of the steps go the right "
+            f"{good.sum()} of {len(good)} knobs; {percent(rows['monotone'].min())} or more of the steps go the right "
             f"way; gains from {rows['gained'].min():.2f} dB; the other input moves by up to "
             f"{rows['other_moved'].max():.2f} dB"
         ).replace("-", "−")
-        return _at_least(float(good.mean()), 1, 0.5), words
+        return at_least(float(good.mean()), 1, 0.5), words
 
     known = control.assign(image_set=image_set)
     return Verdict("j", by_network(theirs(known), nearer), by_network(control, effective))
-
-
-def _with(part: Part, words: str) -> Part:
-    """The part with more words, where it was tested."""
-    return Part(part.grades, f"{part.measured}; {words}", part.why) if part.grades else part
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %".replace("-", "−")
-
-
-def _at_least(value: float, held: float, partly: float) -> Grade:
-    return "held" if value >= held else "partly" if value >= partly else "did not hold"
-
-
-def _at_most(value: float, held: float, partly: float) -> Grade:
-    return "held" if value <= held else "partly" if value <= partly else "did not hold"

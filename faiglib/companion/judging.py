@@ -1,0 +1,56 @@
+"""How a table becomes a verdict: network by network, in the paper's setup or beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from faiglib.companion import paper
+from faiglib.companion.criteria import NOT_THEIRS, Grade, Part
+from faiglib.networks import TITLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def by_network(table: pd.DataFrame, judge: Callable[[pd.DataFrame], tuple[Grade, str]], why: str = NOT_THEIRS) -> Part:
+    """A verdict for each network of a table.
+
+    Args:
+        table: with a column ``network``.
+        judge: from a network's rows to its grade and the numbers behind it in words.
+        why: what to say where the table is empty.
+    """
+    found = {TITLES[str(name)]: judge(rows) for name, rows in table.groupby("network", sort=False)}
+    if not found:
+        return Part(why=why)
+    told = "; ".join(f"{name}: {words}" for name, (_, words) in found.items())
+    return Part({name: grade for name, (grade, _) in found.items()}, told)
+
+
+def theirs(table: pd.DataFrame, networks: tuple[str, ...] = paper.NETWORKS) -> pd.DataFrame:
+    """The rows on networks and, where the table has sets, image sets of the paper."""
+    kept = table["network"].isin(networks)
+    if "image_set" in table.columns:
+        kept &= table["image_set"].isin(paper.IMAGE_SETS)
+    return table[kept]
+
+
+def with_words(part: Part, words: str) -> Part:
+    """The part with more words, where it was tested."""
+    return Part(part.grades, f"{part.measured}; {words}", part.why) if part.grades else part
+
+
+def percent(share: float) -> str:
+    """A share in per cent, as printed."""
+    return f"{100 * share:.0f} %".replace("-", "−")
+
+
+def at_least(value: float, held: float, partly: float) -> Grade:
+    """The grade of a value that should be large."""
+    return "held" if value >= held else "partly" if value >= partly else "did not hold"
+
+
+def at_most(value: float, held: float, partly: float) -> Grade:
+    """The grade of a value that should be small."""
+    return "held" if value <= held else "partly" if value <= partly else "did not hold"
