@@ -72,6 +72,8 @@ class Entry:
         rounding: effect of half precision, see :func:`faiglib.training.publishing.rounding`; None where it was not
             recorded.
         parent_sha256: ``sha256`` of the parent's entry when this one was made, or None if there was none.
+        barrier: of a target, depth in dB of the straight path to its parent on clean input (``psnr``, and
+            ``psnr_level`` with the means of the channels put right), or None where it was not measured.
         continued_on: provenance of sessions that went on with the run under other circumstances, or None.
     """
 
@@ -91,6 +93,7 @@ class Entry:
     rounding: dict[str, float] | None = None
     psnr_images: dict[str, int] | None = None
     parent_sha256: Sha256 | None = None
+    barrier: dict[str, float] | None = None
     continued_on: list[Flat] | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

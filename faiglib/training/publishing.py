@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from faiglib.attribution import faig
+from faiglib.attribution import faig, path_profile
 from faiglib.attribution.elimination import eliminate
 from faiglib.errors import TrainingError
 from faiglib.images.datasets import ImageSet
@@ -98,9 +98,27 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
             "psnr": quality,
             "psnr_images": cut or None,
             "rounding": effect,
+            "barrier": None if parent is None else barrier(recipe, half, _as_halves_hold(parent)),
             **details,
         },
     )
+
+
+def barrier(recipe: Recipe, target: State, baseline: State) -> dict[str, float]:
+    """How deep the straight path between two states falls on clean input, on the small validation crops.
+
+    Args:
+        recipe: of the target.
+        target: its weights.
+        baseline: the weights that it was trained from.
+
+    Returns:
+        ``psnr`` and ``psnr_level`` in dB, see :class:`faiglib.attribution.path_profile.PathProfile`.
+    """
+    low, truth = validation_crops(recipe.scale)["clean"]
+    ends = [fit(build(recipe.network, scale=recipe.scale), state, "a file of weights") for state in (target, baseline)]
+    profile = path_profile(*ends, zip(low.split(1), truth.split(1), strict=True))
+    return {"psnr": round(profile.barrier, 3), "psnr_level": round(profile.barrier_level, 3)}
 
 
 def _parent_of(parent: str | None, folder: Path, models: Path) -> State | None:

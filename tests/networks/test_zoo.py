@@ -87,7 +87,9 @@ def test_the_manifest_holds_what_was_said_sorted(published):
     for entry in entries:
         assert entry.file == f"{NETWORK}-{entry.role}-seed0.safetensors"
         assert entry.sha256 == sha256_file(published / entry.file)
-        nothing = dict.fromkeys(("rounding", "psnr_images", "parent_sha256", "continued_on"))  # the target came first
+        nothing = dict.fromkeys(
+            ("rounding", "psnr_images", "parent_sha256", "continued_on", "barrier")
+        )  # the target came first
         expected = {**description(entry.role), **nothing, "file": entry.file, "sha256": entry.sha256}
         assert asdict(entry) == expected
     assert "θ" in (published / zoo.MANIFEST).read_text(encoding="utf-8"), "readable by people"

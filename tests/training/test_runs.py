@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 import faiglib
 from faiglib.errors import NetworkError, StoreError, TrainingError, WeightsError
@@ -395,6 +396,29 @@ def test_measured_psnr(trained, images):
     assert first != measured
 
 
+def slow_barrier(pair) -> dict[str, float]:
+    """Depth below the line between the ends, each network of the path built anew, PSNR by scikit-image."""
+    crops = list(zip(*publishing.validation_crops()["clean"], strict=True))
+    ends = pair.target.state_dict(), pair.baseline.state_dict()
+    curves = {"psnr": [], "psnr_level": []}
+    for alpha in np.linspace(0, 1, 11):
+        between = {name: (1 - alpha) * value + alpha * ends[1][name] for name, value in ends[0].items()}
+        network = build(pair.network, scale=2)
+        network.load_state_dict(between)
+        values = []
+        with torch.no_grad():
+            for low, truth in crops:
+                output, truth = network(low[None])[0].double().numpy(), truth.double().numpy()
+                shift = (truth - output).mean(axis=(1, 2), keepdims=True)
+                values.append([peak_signal_noise_ratio(truth, one, data_range=1) for one in (output, output + shift)])
+        for name, value in zip(curves, np.mean(values, axis=0), strict=True):
+            curves[name].append(value)
+    return {
+        name: pytest.approx(max(np.linspace(values[0], values[-1], 11) - values), abs=0.001)
+        for name, values in curves.items()
+    }
+
+
 def test_published_runs_are_a_pair_of_the_zoo(trained, images, tmp_path):
     models = tmp_path / "models"
     entries = [
@@ -417,6 +441,8 @@ def test_published_runs_are_a_pair_of_the_zoo(trained, images, tmp_path):
     assert pair.target is not pair.baseline
     assert set(entries[0].rounding) == {"psnr", "overlap_deblurring", "overlap_denoising"}
     assert set(entries[1].rounding) == {"psnr"}
+    assert entries[0].barrier == slow_barrier(pair)
+    assert entries[1].barrier is None
     parent = zoo.find(models, "srresnet", "target", 3).parent
     assert parent == zoo.find(models, "srresnet", "baseline", 3).file
 
@@ -522,6 +548,12 @@ def test_half_precision_changes_nothing_in_the_shipped_weights():
             assert entry.rounding["psnr"] <= publishing.LARGEST_ROUNDING, entry.file
             assert all(entry.rounding[name] >= publishing.LEAST_OVERLAP for name in overlaps), entry.file
     assert "srresnet-baseline-seed0" in (zoo.models_dir() / "README.md").read_text()
+
+
+def test_shipped_targets_say_how_deep_their_path_falls():
+    for entry in zoo.entries(zoo.models_dir()):
+        assert (entry.barrier is None) == (entry.role == "baseline"), entry.file
+        assert entry.barrier is None or 0 <= entry.barrier["psnr_level"] <= entry.barrier["psnr"] + 0.5, entry.file
 
 
 def test_shipped_targets_name_the_very_baseline():
