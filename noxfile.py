@@ -162,6 +162,12 @@ def audit(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["env"])
+def picture(session: nox.Session) -> None:
+    """Draws the README's picture anew."""
+    run(session, "python", "book/tools/picture.py")
+
+
+@nox.session(venv_backend="none", requires=["env"])
 def lab(session: nox.Session) -> None:
     """Opens JupyterLab, where a double click on notebooks/NAME.py opens it as a notebook."""
     assert shared_bin is not None

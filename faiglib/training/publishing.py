@@ -116,8 +116,10 @@ def barrier(recipe: Recipe, target: State, baseline: State) -> dict[str, float]:
         ``psnr`` and ``psnr_level`` in dB, see :class:`faiglib.attribution.path_profile.PathProfile`.
     """
     low, truth = validation_crops(recipe.scale)["clean"]
-    ends = [fit(build(recipe.network, scale=recipe.scale), state, "a file of weights") for state in (target, baseline)]
-    profile = path_profile(*ends, zip(low.split(1), truth.split(1), strict=True))
+    first, last = (
+        fit(build(recipe.network, scale=recipe.scale), state, "a file of weights") for state in (target, baseline)
+    )
+    profile = path_profile(first, last, zip(low.split(1), truth.split(1), strict=True))
     return {"psnr": round(profile.barrier, 3), "psnr_level": round(profile.barrier_level, 3)}
 
 

@@ -145,7 +145,7 @@ def test_nox_has_its_sessions():
     }
     assert sessions.keys() == {
         "env", "reproduce", "tests", "portability", "compat", "lint", "book", "pdf", "lab", "train", "bench",
-        "hashes", "audit",
+        "hashes", "audit", "picture",
     }  # fmt: skip
     own = {"env", "compat", "hashes", "audit"}
     assert all("requires" in keywords for name, keywords in sessions.items() if name not in own)
