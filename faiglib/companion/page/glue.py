@@ -6,9 +6,11 @@ from numbers import Integral, Real
 
 from IPython.display import HTML
 
+from faiglib.companion.page.words import printed
+
 
 def glue(**values: object) -> None:
-    """Let pages say ``{glue:text}`name``` of every value, as Python's own number or as the words that it is.
+    """Let pages say ``{glue:text}`name``` of every value, as Python's own number or as the words that it is, printed.
 
     Args:
         values: integers and other real numbers, NumPy's included, strings, or HTML, by name.
@@ -23,7 +25,9 @@ def glue(**values: object) -> None:
             keep(name, int(value), display=False)
         elif isinstance(value, Real):
             keep(name, float(value), display=False)
-        elif isinstance(value, str | HTML):
+        elif isinstance(value, str):
+            keep(name, printed(value), display=False)
+        elif isinstance(value, HTML):
             keep(name, value, display=False)
         else:
             raise TypeError(f"{name} is {type(value).__qualname__}; a number, words or HTML was expected")

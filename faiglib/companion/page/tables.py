@@ -3,45 +3,72 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from faiglib.companion.page.escaping import as_html
 from faiglib.companion.page.source import with_source
+from faiglib.companion.page.words import DASH, number, printed
 from faiglib.images import registry
 from faiglib.networks import TITLES
 
 
+#: How columns are headed whose names in code are no words for readers; others have to be words as they are.
+HEADS = {
+    "image_set": "image set",
+    "title": "network",
+    "pflop": "operations (10¹⁵ FLOP)",
+    "largest_difference": "largest difference",
+    "peak_lr": "peak learning rate",
+    "baseline_seed": "baseline of seed",
+    "cpu": "CPU",
+    "mib": "MiB",
+}
+
+
 def spread(mean: float, deviation: float, digits: int = 2) -> str:
     """``mean ± deviation``; the deviation is left out where there is none, a dash stands for no value."""
-    if mean is None or math.isnan(mean):
-        return "–"
-    text = f"{mean:.{digits}f}"
-    return text if deviation is None or math.isnan(deviation) else f"{text} ± {deviation:.{digits}f}"
+    text = number(mean, f".{digits}f")
+    known = text != DASH and deviation is not None and not math.isnan(deviation)
+    return f"{text} ± {number(deviation, f'.{digits}f')}" if known else text
 
 
 def interval(low: float, high: float, digits: int = 2) -> str:
     """``low to high``, or a dash where there is no interval."""
-    return "–" if math.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
+    return DASH if math.isnan(low) else f"{number(low, f'.{digits}f')} to {number(high, f'.{digits}f')}"
 
 
 def styled(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "", uuid: str = "t") -> Styler:
-    """A table without row numbers in which words are words: cells, heads and caption are escaped."""
-    made = table.style.hide(axis="index").format(formats or {}, na_rep="–", escape="html").set_uuid(uuid)
-    made = made.format_index(escape="html", axis=1)
-    return made.set_caption(as_html(caption)) if caption else made
+    """A table without row numbers in which words are words: cells, heads and caption are printed, and escaped."""
+    forms = {name: "{:g}" if table[name].dtype.kind == "f" else "{}" for name in table.columns} | (formats or {})
+    cells = {name: partial(_cell, form) for name, form in forms.items()}
+    made = table.style.hide(axis="index").format(cells, na_rep=DASH).set_uuid(uuid)
+    made = made.format_index(partial(_cell, "{}"), axis=1)
+    return made.set_caption(_cell("{}", caption)) if caption else made
+
+
+def _cell(form: str, value: object) -> str:
+    return as_html(printed(form.format(value)))
 
 
 @with_source
 def plain(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "") -> Styler:
-    """A table as it is, with number formats by column, without row numbers, and with printed names for keys."""
+    """A table as it is, with number formats by column, without row numbers, and with printed names for keys.
+
+    Raises:
+        ValueError: a column is headed by a name in code, which :data:`HEADS` does not translate.
+    """
     titles = {"network": TITLES.get, "image_set": registry.title}
     for column, title in titles.items():
         if column in table:
             table = table.assign(**{column: table[column].map(lambda key, title=title: title(key) or key)})
-    table = table.rename(columns=lambda name: str(name).replace("_", " "))
-    formats = {name.replace("_", " "): text for name, text in (formats or {}).items()}
+    table = table.rename(columns=HEADS)
+    raw = [name for name in table.columns if "_" in str(name)]
+    if raw:
+        raise ValueError(f"columns headed by names in code: {', '.join(map(str, raw))}")
+    formats = {HEADS.get(name, name): text for name, text in (formats or {}).items()}
     return styled(table, formats, caption)
 
 
