@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from faiglib.companion.discovery import BASELINES, OWN_FUNCTION
+from faiglib.companion.page.words import typeset
 from faiglib.networks import TITLES
 
 #: Mean shift of the gray level (8-bit levels) from which on the brightness counts as broken: one percent of the range,
@@ -78,6 +79,7 @@ class BaselineVerdict:
     lost_other: dict[str, float]
 
     @property
+    @typeset
     def finding_sentence(self) -> str:
         """What came out about finding, in words."""
         if self.finding_won == self.cells:
@@ -95,6 +97,7 @@ class BaselineVerdict:
         )
 
     @property
+    @typeset
     def replacing_sentence(self) -> str:
         """What came out about replacing, in words."""
         shifts = [f"{self.shifts[name]:.1f}" for name in BASELINES]
@@ -176,6 +179,7 @@ class EliminationVerdict:
     lost_other_without: float
 
     @property
+    @typeset
     def sentence(self) -> str:
         """What came out, in words."""
         price = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from faiglib.companion.baseline_ablation.measure import AblationGallery
 from faiglib.companion.discovery import BASELINES
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import BLUE, ORANGE, finished, show
+from faiglib.companion.page.words import number
 from faiglib.networks import TITLES
 
 #: Panels of :func:`matrices`: column of the summary, title, number format, colour map.
@@ -34,11 +37,8 @@ def gallery(pictures: AblationGallery) -> Figure:
     for row, found in zip(axes, BASELINES, strict=True):
         for axis, replaced in zip(row[1:], BASELINES, strict=True):
             picture = pictures.cells[found, replaced]
-            show(
-                axis,
-                picture.image,
-                f"found {found}, replaced {replaced}\n{picture.psnr:.1f} dB, brightness {picture.shift:+.1f}",
-            )
+            told = f"{picture.psnr:.1f} dB, brightness {number(picture.shift, '+.1f')}"
+            show(axis, picture.image, f"found {found}, replaced {replaced}\n{told}")
     return finished(figure)
 
 
@@ -55,7 +55,8 @@ def matrices(cells: pd.DataFrame) -> Figure:
         for axis, (column, title, form, colours) in zip(row, _PANELS, strict=True):
             matrix = chosen.pivot(index="found_with", columns="replaced_by", values=column)
             matrix = matrix.loc[list(BASELINES), list(BASELINES)]
-            sns.heatmap(matrix, annot=True, fmt=form, cmap=colours, vmin=0, cbar=False, square=True, ax=axis)
+            texts = matrix.map(partial(number, form=form))
+            sns.heatmap(matrix, annot=texts, fmt="", cmap=colours, vmin=0, cbar=False, square=True, ax=axis)
             axis.set(xlabel="replaced by θ̄", ylabel="found with θ̄", title=title)
         row[0].set_ylabel(f"{TITLES[network]}\n1 % {function} filters\n\nfound with θ̄")
     return finished(figure)
@@ -73,11 +74,11 @@ def elimination(cells: pd.DataFrame) -> Figure:
     for axis, ((network, function), chosen) in zip(axes[0], panels, strict=True):
         percents = list(chosen["percent"].unique())
         labels = []
-        for number, percent in enumerate(percents):
+        for group, percent in enumerate(percents):
             for offset, method in enumerate(("with", "without")):
                 cell = chosen[(chosen["percent"] == percent) & (chosen["method"] == method)].iloc[0]
-                place = 2.4 * number + offset
-                first = number == offset == 0
+                place = 2.4 * group + offset
+                first = group == offset == 0
                 axis.bar(place - 0.2, cell["drop_own"], 0.38, color=BLUE, label="own input" if first else None)
                 axis.bar(place + 0.2, cell["drop_other"], 0.38, color=ORANGE, label="other input" if first else None)
                 labels.append((place, f"{percent:g} %\n{method}"))

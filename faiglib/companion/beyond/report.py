@@ -12,6 +12,7 @@ from faiglib.companion.beyond.integration import FINEST, NODES, PERCENT
 from faiglib.companion.beyond.measure import BETWEEN_RUNS, COMPARISONS, DETAILS, VARIANTS
 from faiglib.companion.discovery import DEFAULT, FUNCTIONS, RELEASED, TOLERANCE
 from faiglib.companion.masked import own_drops
+from faiglib.companion.page.words import typeset
 
 
 def nodes_needed(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,6 +69,7 @@ class DefaultVerdict:
         return self.as_good == self.cells
 
     @property
+    @typeset
     def sentence(self) -> str:
         """The verdict in words."""
         name = f"{DEFAULT_RULE} with {DEFAULT_NODES} nodes"
@@ -214,6 +216,7 @@ class StabilityVerdict:
         return {name: share for name, share in self.overlaps.items() if name not in BETWEEN_RUNS}
 
     @property
+    @typeset
     def sentence(self) -> str:
         """What came out, in words."""
         told = ", ".join(f"{share:.0%} ({COMPARISONS[name]})" for name, share in self.overlaps.items())
@@ -259,6 +262,7 @@ def stability_verdict(summary: pd.DataFrame) -> StabilityVerdict:
     return StabilityVerdict({name: float(means[name]) for name in COMPARISONS if name in means.index})
 
 
+@typeset
 def in_short(
     default: DefaultVerdict, metric: MetricVerdict, detail_table: pd.DataFrame, ranking: StabilityVerdict
 ) -> str:

@@ -14,6 +14,7 @@ from scipy import stats
 from faiglib.companion import paper
 from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.distribution.measure import LAST
+from faiglib.companion.page.words import typeset
 from faiglib.networks import TITLES
 
 #: A set is called evenly spread when at most this share of it would have to move to other layers. Chance alone moves
@@ -165,6 +166,7 @@ def verdict(table: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
+@typeset
 def in_words(table: pd.DataFrame) -> str:
     """The rows of :func:`verdict` as a Markdown list, one item a network."""
     items = []
@@ -186,6 +188,7 @@ def in_words(table: pd.DataFrame) -> str:
     return "\n".join(items)
 
 
+@typeset
 def largest_layer(table: pd.DataFrame) -> str:
     """A sentence on the layer of each network that holds most of its filters, and what FAIG's sets take of it.
 
@@ -204,6 +207,7 @@ def largest_layer(table: pd.DataFrame) -> str:
     return f"The layer with most filters ({'; '.join(parts)}) weighs most in the depth of an even spread."
 
 
+@typeset
 def last_layers(spread_table: pd.DataFrame, methods: Sequence[str] = ("faig", "intinf")) -> str:
     """Which part of the sets of some methods lies in the last layers, mean over functions, in words by network.
 

@@ -14,6 +14,7 @@ import pandas as pd
 from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.interpolation.measure import EFFECTS
 from faiglib.companion.masked import own_drops
+from faiglib.companion.page.words import typeset
 from faiglib.networks import TITLES
 
 #: A knob counts as continuous when at least this share of its steps goes the right way, ...
@@ -172,6 +173,7 @@ def _wrong_way(nearer: float) -> str:
     return f" ({nearer:.0%} of the others lead nearer to the ground truth all the same)" if nearer > 0 else ""
 
 
+@typeset
 def in_words(table: pd.DataFrame) -> str:
     """The rows of :func:`control` as a Markdown list, one item per network and knob."""
     items = []

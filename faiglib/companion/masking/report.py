@@ -12,6 +12,7 @@ import pandas as pd
 from faiglib.companion import paper
 from faiglib.companion.discovery import OWN_FUNCTION
 from faiglib.companion.masked import own_drops
+from faiglib.companion.page.words import typeset
 from faiglib.companion.statistics import interval
 from faiglib.images import registry
 from faiglib.networks import TITLES
@@ -156,6 +157,7 @@ def selectivity(table: pd.DataFrame, method: str = "faig") -> pd.DataFrame:
     return chosen.groupby(cells, sort=False)[columns].mean().reset_index()
 
 
+@typeset
 def brightness_part(selectivity_table: pd.DataFrame, percent: float = 1) -> str:
     """Sentences on what masking costs the input that should not suffer, with and without the shift of brightness.
 
@@ -204,6 +206,7 @@ def ranking_verdict(summary_table: pd.DataFrame) -> RankingVerdict:
     )
 
 
+@typeset
 def lost_cells(summary_table: pd.DataFrame) -> str:
     """A sentence on the cells in which another method has a larger drop, and those in which FAIG's drop falls.
 

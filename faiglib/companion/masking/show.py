@@ -17,6 +17,7 @@ from faiglib.companion import paper
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
 from faiglib.companion.page.tables import interval, plain, spread, styled
+from faiglib.companion.page.words import number
 from faiglib.images import registry
 from faiglib.networks import TITLES
 
@@ -177,7 +178,8 @@ def selectivity(table: pd.DataFrame) -> Figure:
             chosen = table[(table["network"] == network) & (table["percent"] == percent)]
             loss = chosen.assign(loss=chosen["psnr_target"] - chosen["psnr"])
             matrix = loss.pivot_table(index="input", columns="filters", values="loss", sort=False)
-            sns.heatmap(matrix, annot=True, fmt=".2f", cmap="Blues", vmin=0, cbar=False, square=True, ax=axis)
+            texts = matrix.map(number)
+            sns.heatmap(matrix, annot=texts, fmt="", cmap="Blues", vmin=0, cbar=False, square=True, ax=axis)
             axis.set(xlabel="masked filters", ylabel="input", title=f"{TITLES[network]}, {percent:g} %")
     return finished(figure)
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from faiglib.companion import paper
 from faiglib.companion.one_versus_two.measure import PRIMARY, TESTS, RecordedRace
+from faiglib.companion.page.words import typeset
 from faiglib.companion.statistics import resampled
 from faiglib.networks import TITLES
 from faiglib.race.presets import CONTESTS
@@ -193,6 +194,7 @@ def beside_the_paper(record: RecordedRace) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@typeset
 def head_start(beside: pd.DataFrame) -> str:
     """How far half of the one-branch network is from the two branches and from the whole, in words.
 

@@ -18,6 +18,7 @@ from faiglib.companion.page.budget import budget_box
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, finished
 from faiglib.companion.page.tables import plain, spread, styled
+from faiglib.companion.page.words import counted
 from faiglib.companion.workbench import Workbench
 from faiglib.images.blind_degradations import SCALE
 from faiglib.networks import TITLES
@@ -96,7 +97,7 @@ def race_box(bench: Workbench, record: RecordedRace) -> str:
     """HTML that says on a page which race it shows, and what the race was made with."""
     preset, made = record.preset, record.description.made_on
     minutes = sum(record.description.seconds.values()) / 60
-    seeds = f"{len(preset.seeds)} seeds" if record.description.complete else "not all seeds yet"
+    seeds = counted(len(preset.seeds), "seed") if record.description.complete else "not all seeds yet"
     training, images = record.description.training_set, record.description.test_set
     return budget_box(
         bench,
@@ -110,7 +111,7 @@ def race_box(bench: Workbench, record: RecordedRace) -> str:
             "judged on": f"{printed_title(images[0])}, {images[2]} images, "
             + ("whole" if preset.crop is None else f"central {preset.crop}×{preset.crop} pixels")
             + f", {race_contest.BORDER} pixels of border left out",
-            "race made with": f"{provenance.in_words(made)}, {made['torch_threads']} thread(s), "
+            "race made with": f"{provenance.in_words(made)}, {counted(made['torch_threads'], 'thread')}, "
             f"{minutes:.0f} minutes of training, {made['time_utc']}",
             "in the paper": "; ".join(
                 f"{TITLES[name]} {one.iterations:,} iterations of {one.batch} LR patches of {one.patch}×{one.patch}"

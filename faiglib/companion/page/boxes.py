@@ -18,6 +18,8 @@ def box(title: str, rows: Mapping[str, str], kind: str = "budget", opened: bool 
         opened: whether it is open at first.
         more: HTML below the rows.
     """
-    cells = "".join(f"<tr><th>{as_html(name)}</th><td>{as_html(printed(text))}</td></tr>" for name, text in rows.items() if text)
+    cells = "".join(
+        f"<tr><th>{as_html(name)}</th><td>{as_html(printed(text))}</td></tr>" for name, text in rows.items() if text
+    )
     start = f'<details class="{kind}"{" open" if opened else ""}><summary>{as_html(title)}</summary>'
     return f"{start}<table>{cells}</table>{more}</details>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from faiglib.companion.page.boxes import box
+from faiglib.companion.page.words import counted
 from faiglib.companion.workbench import Workbench
 from faiglib.networks import TITLES, zoo
 from faiglib.system import provenance
@@ -25,7 +26,7 @@ def budget(bench: Workbench) -> str:
     here = {
         "profile": f"{profile.name}, on {bench.device.type.upper()}, seed {bench.seed} for test noise and chance",
         "trained pairs": "; ".join(trained(network, seed) for network, seed in bench.pair_names),
-        "image sets": ", ".join(f"{one.title} ({len(one)} images)" for one in bench.image_sets.values()),
+        "image sets": ", ".join(f"{one.title} ({counted(len(one), 'image')})" for one in bench.image_sets.values()),
         "discovery": f"{amount(profile.discovery_images, profile.discovery_crop)}, "
         f"{profile.nodes} {profile.rule} nodes",
         "evaluation": amount(profile.evaluation_images, profile.evaluation_crop),
@@ -39,7 +40,7 @@ def budget(bench: Workbench) -> str:
 def budget_box(bench: Workbench, here: dict[str, str]) -> str:
     """The HTML of :func:`budget`: the rows, then what made the page and what is not on this machine."""
     made = provenance.collect(bench.device)
-    here["made with"] = f"{provenance.in_words(made)}, {made['cores']} cores, {made['time_utc']}"
+    here["made with"] = f"{provenance.in_words(made)}, {counted(made['cores'], 'core')}, {made['time_utc']}"
     if bench.missing:
         here["not on this machine"] = f"{', '.join(bench.missing)}; therefore not on this page"
     return box("Budget of this page", here, opened=True)

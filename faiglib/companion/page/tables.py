@@ -14,7 +14,6 @@ from faiglib.companion.page.words import DASH, number, printed
 from faiglib.images import registry
 from faiglib.networks import TITLES
 
-
 #: How columns are headed whose names in code are no words for readers; others have to be words as they are.
 HEADS = {
     "image_set": "image set",

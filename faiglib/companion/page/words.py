@@ -19,7 +19,7 @@ MINUS = "\u2212"
 DASH = "–"
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_NEGATIVE = re.compile(r"(?<![\w)\]./-])-(?=\.?\d)")
+_NEGATIVE = re.compile(r"(?<![\w)\]./\\-])-(?=\.?\d)")
 _SIGNED_ZERO = re.compile(rf"(?<![\w)\]])[+{MINUS}](?=0(?:\.0+)?(?![\d.,]*[\d·]))")
 _PERCENT = re.compile(r"(?<=\d)%")
 _POWER = re.compile(r"(?<=\d)e([+-])0*(\d+)\b")

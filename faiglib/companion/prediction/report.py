@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from faiglib.companion import paper
+from faiglib.companion.page.words import typeset
 from faiglib.companion.prediction.decisions import accuracy, areas, both_right, decisions
 from faiglib.companion.prediction.measure import CASES
 from faiglib.companion.prediction.roles import Roles
@@ -156,6 +157,7 @@ def difficulty(plain: Mapping[str, float], trivial: float = 0.95) -> str:
     return "a rule on pixels leaves a notable part of these inputs undecided, so the task is not a trivial one"
 
 
+@typeset
 def weakest(cells: pd.DataFrame) -> str:
     """The blind cell of :func:`headline` with the least accuracy, in words."""
     blind = cells[cells["predictor"] == "pseudo"]
@@ -166,6 +168,7 @@ def weakest(cells: pd.DataFrame) -> str:
     )
 
 
+@typeset
 def paper_thresholds(table: pd.DataFrame) -> str:
     """How the paper's thresholds lie to the blind scores of blurry and noisy inputs here, in words by network.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from faiglib.companion.page.words import typeset
 from faiglib.companion.workbench import Workbench
 from faiglib.images import registry
 
@@ -86,6 +87,7 @@ def roles_table(bench: Workbench) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@typeset
 def roles_sentence(parts: Roles) -> str:
     """What the sharing out of the sets means for the numbers, and which sets are missing."""
     if parts.independent:

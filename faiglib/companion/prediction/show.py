@@ -15,6 +15,7 @@ from faiglib.companion import paper
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, finished
 from faiglib.companion.page.tables import plain, spread
+from faiglib.companion.page.words import percent
 from faiglib.companion.statistics import Roc
 from faiglib.networks import TITLES
 
@@ -250,7 +251,8 @@ def rates(table: pd.DataFrame, thresholds: Sequence[tuple[str, str]]) -> Figure:
             present = rows.pivot_table(
                 index="input", columns="degradation", values="present", aggfunc="max", sort=False
             )
-            sns.heatmap(matrix, annot=True, fmt=".0%", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axis)
+            texts = matrix.map(percent)
+            sns.heatmap(matrix, annot=texts, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axis)
             for i, j in np.argwhere(present.to_numpy(dtype=bool)):
                 axis.add_patch(plt.Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, fill=False, ec=ORANGE, lw=2))
             name = "plain rule" if predictor == "plain" else f"{TITLES[network]}, overlap"

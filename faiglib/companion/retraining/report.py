@@ -8,6 +8,7 @@ import pandas as pd
 
 from faiglib.companion import paper
 from faiglib.companion.discovery import FUNCTIONS
+from faiglib.companion.page.words import typeset
 from faiglib.companion.profiles import PROFILES, Profile
 from faiglib.networks import TITLES
 
@@ -101,6 +102,7 @@ def verdict(final_table: pd.DataFrame) -> RetrainingVerdict:
     )
 
 
+@typeset
 def in_words(final_table: pd.DataFrame) -> str:
     """Who leads for its own function, and whether FAIG's own filters beat those of the other function, by network."""
     ends = final_table.set_index(["network", "task", "filters", "method"])["measured"].sort_index()

@@ -11,6 +11,7 @@ from faiglib.companion import paper
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import METHOD_COLOURS, finished
 from faiglib.companion.page.tables import plain, spread
+from faiglib.companion.page.words import counted
 from faiglib.networks import TITLES
 
 
@@ -32,7 +33,9 @@ def retraining_table(final: pd.DataFrame, network: str) -> Styler:
                 "PSNR in the paper": spread(row.paper, row.paper_std),
             }
         )
-    return plain(pd.DataFrame(rows), caption=f"{TITLES[network]}, {chosen['seeds'].max()} training run(s) here")
+    return plain(
+        pd.DataFrame(rows), caption=f"{TITLES[network]}, {counted(chosen['seeds'].max(), 'training run')} here"
+    )
 
 
 @with_source

@@ -12,6 +12,7 @@ import pandas as pd
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.companion.discovery import RELEASED, TOLERANCE
 from faiglib.companion.page.escaping import as_markdown
+from faiglib.companion.page.words import counted, typeset
 from faiglib.errors import FaiglibError
 from faiglib.networks import TITLES
 from faiglib.system import provenance
@@ -60,13 +61,14 @@ def rows(results: Results, measurement: str) -> pd.DataFrame:
     return pd.DataFrame(results[measurement]["rows"])
 
 
+@typeset
 def machine(recorded: Recorded) -> str:
     """On what the recorded run was made, in one sentence."""
     made = recorded.made_on
     small = "" if recorded.size == "full" else " **This is a quick run on tiny images, which says little.**"
     minutes = sum(recorded.seconds.values()) / 60
     sentence = (
-        f"Recorded with {provenance.in_words(made)}, {made['cores']} cores, {made['torch_threads']} thread(s), on "
+        f"Recorded with {provenance.in_words(made)}, {counted(made['cores'], 'core')}, {counted(made['torch_threads'], 'thread')}, on "
         f"{made['time_utc'][:10]}; size {recorded.size}, {minutes:.0f} minutes."
     )
     return f"{as_markdown(sentence)}{small}{f' **{as_markdown(recorded.note)}**' if recorded.note else ''}"
@@ -121,6 +123,7 @@ class Accounting:
         return 1 + self.rebuilt / (self.passes_published * self.pass_published)
 
     @property
+    @typeset
     def sentence(self) -> str:
         """The goal, and what stands in its way."""
         start = (
@@ -175,6 +178,7 @@ def accounting(results: Results) -> Accounting:
     )
 
 
+@typeset
 def averaging_in_words(averaging: pd.DataFrame) -> str:
     """How the default rule's distance to the published one changes with the number of images, by network.
 
@@ -194,6 +198,7 @@ def averaging_in_words(averaging: pd.DataFrame) -> str:
     )
 
 
+@typeset
 def in_short(results: Results) -> str:
     """The goals and what came out, as a list in Markdown."""
     account, throughput = accounting(results), rows(results, "throughput")

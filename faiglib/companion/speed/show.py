@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, finished
+from faiglib.companion.page.words import percent
 from faiglib.companion.speed.report import GOAL_SHARE
 from faiglib.networks import TITLES
 
@@ -37,9 +38,9 @@ def throughput(table: pd.DataFrame, peaks: Mapping[str, float]) -> Figure:
         chosen = table[table["precision"] == precision]
         places = [labels.index(label) for label in chosen["work"] + "\n" + chosen["size"].str.replace("x", "×")]
         bars = axis.bar(np.array(places) + offset, chosen["gflops"], 0.38, color=colour, label=title)
-        axis.bar_label(bars, [f"{share:.0%}" for share in chosen["share"]], fontsize=8)
+        axis.bar_label(bars, [percent(share) for share in chosen["share"]], fontsize=8)
         axis.axhline(peaks[precision], color=colour, lw=1.2, ls="--", label=f"peak, {title}")
-        axis.axhline(GOAL_SHARE * peaks[precision], color=colour, lw=1, ls=":", label=f"{GOAL_SHARE:.0%} of it")
+        axis.axhline(GOAL_SHARE * peaks[precision], color=colour, lw=1, ls=":", label=f"{percent(GOAL_SHARE)} of it")
     axis.set_xticks(range(len(labels)), labels, fontsize=8)
     axis.set(ylabel="GFLOP/s")
     axis.grid(axis="x", visible=False)

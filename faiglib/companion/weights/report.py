@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from faiglib.companion.page.words import typeset
 from faiglib.errors import WeightsError
 from faiglib.networks import TITLES, zoo
 from faiglib.system.documents import DocumentError, parse_csv, read_text
@@ -113,6 +114,7 @@ def quality(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+@typeset
 def shared_baselines(folder: Path) -> str:
     """A sentence on targets that were trained from one baseline; empty if each has its own."""
     used: dict[tuple[str, int], list[int]] = {}
@@ -129,6 +131,7 @@ def shared_baselines(folder: Path) -> str:
     return f"To save time, {' and '.join(shared)}: there, a spread over seeds is that of fine-tuning alone."
 
 
+@typeset
 def unequal_budgets(folder: Path) -> str:
     """A sentence on networks whose targets were not all trained by one recipe; empty if there are none."""
     found: dict[str, set[tuple[object, ...]]] = {}
