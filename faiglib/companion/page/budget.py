@@ -15,7 +15,7 @@ def budget(bench: Workbench) -> str:
     profile = bench.profile
 
     def amount(limit: int | None, crop: int | None) -> str:
-        images = "all images" if limit is None else f"at most {limit} images a set"
+        images = "all images" if limit is None else f"at most {counted(limit, 'image')} a set"
         return f"{images}, {'whole' if crop is None else f'central {crop}×{crop} pixels'}"
 
     def trained(network: str, seed: int) -> str:

@@ -67,8 +67,9 @@ def machine(recorded: Recorded) -> str:
     made = recorded.made_on
     small = "" if recorded.size == "full" else " **This is a quick run on tiny images, which says little.**"
     minutes = sum(recorded.seconds.values()) / 60
+    host = f"{counted(made['cores'], 'core')}, {counted(made['torch_threads'], 'thread')}"
     sentence = (
-        f"Recorded with {provenance.in_words(made)}, {counted(made['cores'], 'core')}, {counted(made['torch_threads'], 'thread')}, on "
+        f"Recorded with {provenance.in_words(made)}, {host}, on "
         f"{made['time_utc'][:10]}; size {recorded.size}, {minutes:.0f} minutes."
     )
     return f"{as_markdown(sentence)}{small}{f' **{as_markdown(recorded.note)}**' if recorded.note else ''}"
