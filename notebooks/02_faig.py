@@ -5,7 +5,8 @@
 # The paper {cite}`xie2021finding` answers by comparing two networks that differ in little else: a **baseline** $\bar\theta$,
 # trained for plain super-resolution, and a **target** $\theta$, fine-tuned from that baseline on blurry and noisy input.
 # What the target can do and the baseline cannot is exactly the removal of the degradations. This chapter derives the
-# attribution, walks along the path it integrates over, and shows the filters it finds.
+# attribution, walks along the path it integrates over, and shows the filters it finds, all on one pair of networks
+# ({glue:text}`pair:s`).
 
 # %% tags=["parameters"]
 profile = "standard"
@@ -30,6 +31,8 @@ bench = open_workbench(profile, device, seed, data_dir, models_dir)
 pair = bench.pair(*bench.main_pair)
 scene = measure.scene(bench)
 rankings = measure.method_rankings(bench, pair)
+named = bench.named(pair.network, pair.seed)
+glue(pair=named)
 display(HTML(budget(bench)))
 
 # %% [markdown]
@@ -83,8 +86,8 @@ show.inputs({"ground truth": scene.ground_truth} | {f"{kind} input": image for k
 # stop. Look whether the abilities fade gradually, and whether each network in between is a sound one: a path through
 # nonsense would be a poor choice. The next figure puts numbers to it.
 
-# %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks \u03b3(\u03b1) on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}}
-show.path_frames(measure.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
+# %% mystnb={"image": {"alt": "Restored crops of a cat at five positions between target and baseline, for blurry and for noisy input."}, "figure": {"caption": "Outputs of the networks \u03b3(\u03b1) of {glue:text}`pair:s` on the straight line from the target (left) to the baseline (right).", "name": "fig-path-frames"}}
+show.path_frames(measure.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)), named)
 # %% [markdown]
 # The second picture is what the integral does. On the left, the loss along the path for both inputs. On the right, its
 # slope, divided among four groups of parameters: the 1 % deblurring filters, the 1 % denoising filters, all the other
@@ -92,7 +95,7 @@ show.path_frames(measure.frames(pair, scene, (0.0, 0.25, 0.5, 0.75, 1.0)))
 
 # %% mystnb={"image": {"alt": "Loss against alpha for blurry and noisy input, and its slope stacked by parameter group."}, "figure": {"caption": "Left: mean squared error along the path. Middle and right: its slope for blurry and for noisy input, stacked by the parameters that cause it.", "name": "fig-along-path"}}
 path_table = measure.along_path(bench, pair, scene, rankings)
-show.loss_along_path(path_table)
+show.loss_along_path(path_table, named)
 # %%
 shares = report.shares(path_table)
 by_group = shares.set_index(["input", "group"])
@@ -108,6 +111,7 @@ glue(
 tables.plain(
     shares.rename(columns={"integral": "∫ slope dα", "loss_change": "MSE(θ̄) − MSE(θ)"}),
     {"∫ slope dα": "{:.5f}", "share": "{:.1%}", "MSE(θ̄) − MSE(θ)": "{:.5f}"},
+    named,
 )
 
 # %% [markdown]
@@ -122,10 +126,10 @@ tables.plain(
 
 # %%
 top = report.top_filters(rankings, 10)
-tables.plain(top, {"score": "{:.4g}"})
+tables.plain(top, {"score": "{:.4g}"}, named)
 
 # %% mystnb={"image": {"alt": "Grids of 3 by 3 kernels of the ten best deblurring and denoising filters in baseline and target, with their difference."}, "figure": {"caption": "The ten highest-ranked filters of each function: kernel in the baseline, in the target, and what fine-tuning changed. Titles give layer and [output, input]; red is positive, blue negative; baseline and target share a scale, the change has its own.", "name": "fig-kernels"}}
-show.kernel_grid(top, report.kernels(pair, top))
+show.kernel_grid(top, report.kernels(pair, top), named)
 # %%
 concentration = report.concentration(rankings)
 for function in FUNCTIONS:
@@ -138,7 +142,7 @@ for function in FUNCTIONS:
 # deblurring and {glue:text}`held_denoising:.0f` % for denoising.
 
 # %% mystnb={"image": {"alt": "Cumulative share of positive FAIG scores against the percentage of best filters."}, "figure": {"caption": "How much of all positive FAIG the best filters hold.", "name": "fig-concentration"}}
-show.concentration(concentration)
+show.concentration(concentration, named)
 # %% [markdown]
 # ## Do the methods agree?
 #
@@ -147,7 +151,7 @@ show.concentration(concentration)
 # that takes the experiments of the next chapter.
 
 # %% mystnb={"image": {"alt": "Two matrices of overlaps between the top one percent filters of four methods."}, "figure": {"caption": "Overlap of the top 1 % between methods, for deblurring and for denoising filters.", "name": "fig-agreement"}}
-show.agreement(report.agreement(rankings), 1)
+show.agreement(report.agreement(rankings), 1, named)
 
 # %% [markdown]
 # ## In your own code

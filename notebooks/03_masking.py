@@ -19,8 +19,8 @@ from IPython.display import HTML, Markdown, display
 
 from faiglib.companion import claims, criteria, discovery, paper, record, verdicts
 from faiglib.companion.masking import measure, report, show
-from faiglib.companion.page import interactive, story, style, tables
-from faiglib.companion.page.budget import budget
+from faiglib.companion.page import interactive, style, tables
+from faiglib.companion.page.budget import budget, images_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
@@ -48,19 +48,27 @@ for network in drops["network"].unique():
         display(Markdown(f"**{name}: {TITLES[network]}, {bench.image_sets[image_set].title}**"))
         display(show.drop_table(summary, leads, network, image_set))
 
+<<<<<<< HEAD
 if not set(bench.image_sets) & set(paper.IMAGE_SETS) and (recorded := record.known("masking")) is not None:
     display(Markdown("**Supplementary Tables 3 to 6: recorded, not run here**"))
     display(show.recorded_table(report.recorded_cells(recorded)))
 
 # %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, measured here beside the paper."}, "figure": {"caption": "Drop after masking 1 % of the filters, measured here on gray outputs (solid, left; bars: 95 % interval over images) and in the paper (hatched, right; \u00b1 over runs; its script measures the blue channel).", "name": "fig-drop-bars"}}
+=======
+# %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, beside the paper where it has the same cells."}, "figure": {"caption": "{glue:text}`bars_caption:s`", "name": "fig-drop-bars"}}
+>>>>>>> f0871e7 (Name network and seed in chapter 2 and 3; say nothing of the paper's numbers where it has none; list a missing set once)
 shown_set = bench.test_set
+limit, side = bench.profile.evaluation_images, bench.profile.evaluation_crop
+glue(
+    bars_caption=report.bars_caption(summary, shown_set, 1),
+    measured_on=images_in_words(bench, shown_set, limit, side),
+)
 show.drop_bars(summary, shown_set, 1)
 # %%
 ranking = report.ranking_verdict(summary)
-glue(curve_images=bench.profile.curve_images or len(bench.image_sets[bench.test_set]))
-crop = bench.profile.discovery_crop
+limit, side = bench.profile.curve_images, bench.profile.discovery_crop
 glue(
-    curve_crop=f"cropped to {crop}×{crop} pixels" if crop else "whole",
+    curves_on=images_in_words(bench, bench.test_set, limit, side),
     lost_cells=report.lost_cells(summary),
     cells_won=ranking.won,
     cells_all=ranking.cells,
@@ -85,7 +93,7 @@ glue(
 # must not hurt the noisy input, and the reverse. The paper shows this in curves; here it is in numbers. Large values on
 # the diagonal and small ones off it mean that the filters are specific.
 
-# %% mystnb={"image": {"alt": "Matrices of the PSNR lost for each input when deblurring or denoising filters are masked."}, "figure": {"caption": "PSNR in dB that masking FAIG's filters costs, by input and masked function.", "name": "fig-selectivity"}}
+# %% mystnb={"image": {"alt": "Matrices of the PSNR lost for each input when deblurring or denoising filters are masked."}, "figure": {"caption": "PSNR in dB that masking FAIG's filters costs, by input and masked function: means over {glue:text}`measured_on:s`, and over seeds.", "name": "fig-selectivity"}}
 selectivity = report.selectivity(drops)
 record.keep(bench, "selectivity", selectivity)
 shown = selectivity[selectivity["image_set"] == shown_set]
@@ -112,11 +120,11 @@ show.selectivity_table(shown)
 #
 # ## From 0 to 100 %
 #
-# The curves are measured on {glue:text}`curve_images:d` image(s), {glue:text}`curve_crop:s`.
+# The curves are measured on {glue:text}`curves_on:s`.
 # The further the masking goes, the closer the weights come to the baseline's; the output need not follow. How soon the
 # drop rises shows how concentrated the ability is. At 100 % all filters are the baseline's and only the biases are still the target's.
 
-# %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "Drop against the proportion of masked filters, for blurry and noisy input (main Fig. 3 and supp. Fig. 1). The horizontal axis is linear up to 1 % and logarithmic beyond.", "name": "fig-masking-curves"}}
+# %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "Drop against the proportion of masked filters, for blurry and noisy input (main Fig. 3 and supp. Fig. 1), on {glue:text}`curves_on:s`; shaded: range over seeds. The horizontal axis is linear up to 1 % and logarithmic beyond.", "name": "fig-masking-curves"}}
 show.masking_curves(measure.curves(bench))
 # %% [markdown]
 # ## To the eye
@@ -137,23 +145,27 @@ gallery = measure.galleries(bench, "skimage", "chelsea", percent=10, crop=120)
 show.gallery(gallery.rows, gallery.ground_truth)
 # %%
 pair = bench.pair(*bench.main_pair)
+<<<<<<< HEAD
 told = (
     f"{pair.title}, scikit-image's photograph of a cat: PSNR of the part shown, and its change (target against the "
     "bicubic enlargement of the input, others against the target). Framed: the ability that this input needs is taken out."
 )
-pictures = story.story(one_percent.rows, one_percent.ground_truth, pair.title, criteria.SPILLED)
-glue(story=HTML(story.as_story(pictures, told)))
+glue(story=HTML(show.as_story(show.story(one_percent, pair.title, criteria.SPILLED), told)))
+=======
+named = bench.named(*bench.main_pair)
+>>>>>>> f0871e7 (Name network and seed in chapter 2 and 3; say nothing of the paper's numbers where it has none; list a missing set once)
 for kind, function in discovery.OWN_FUNCTION.items():
     without = f"without 1 % {function} filters"
-    both = {title: one_percent.rows[f"{pair.title}, {kind}"][title] for title in ("target", without)}
-    display(interactive.compare(both, f"{kind.capitalize()} input, restored: move the edge between the two networks."))
+    both = {title: one_percent.rows[f"{named}, {kind}"][title] for title in ("target", without)}
+    caption = f"{named}: {kind} input, restored; move the edge between the two networks."
+    display(interactive.compare(both, caption))
 # %%
 sheets = measure.choices(bench, pair, "skimage", "chelsea", crop=120)
 interactive.frames(
     {(f"{percent:g} %",): interactive.montage(rows) for percent, rows in sheets.items()},
     ["masked filters"],
     ("1 %",),
-    "More and more filters masked; upper row: blurry input, lower row: noisy input.",
+    f"{named}, more and more filters masked; upper row: blurry input, lower row: noisy input.",
     "Blurry and noisy input restored without deblurring, denoising and random filters",
     ["no deblurring filters", "no denoising filters", "no random filters"],
 )

@@ -21,7 +21,7 @@ from faiglib.errors import DatasetError, PlaceError
 from faiglib.images import datasets, registry
 from faiglib.images.datasets import ImageSet
 from faiglib.images.degradations import INPUTS, noise_generator
-from faiglib.networks import zoo
+from faiglib.networks import TITLES, zoo
 from faiglib.networks.zoo import Pair
 from faiglib.system.devices import choose_device
 
@@ -91,7 +91,7 @@ class Workbench:
     def missing(self) -> list[str]:
         """Titles of the profile's image sets that are not on this machine."""
         wanted = (*self.profile.image_sets, *self.profile.other_sets)
-        return [registry.title(name) for name in wanted if not self._is_here(name)]
+        return [registry.title(name) for name in dict.fromkeys(wanted) if not self._is_here(name)]
 
     def _is_here(self, name: str) -> bool:
         try:
@@ -139,6 +139,15 @@ class Workbench:
         """(network, seed) of the pair that a chapter follows when it follows one, SRResNet's first if there is one."""
         names = self.pair_names
         return next((name for name in names if name[0] == "srresnet"), names[0])
+
+    def seeds(self, network: str) -> list[int]:
+        """Seeds of :attr:`pair_names` of a network."""
+        return [seed for name, seed in self.pair_names if name == network]
+
+    def named(self, network: str, seed: int) -> str:
+        """A pair in words: its network as printed, and its seed where several of that network are used."""
+        title = TITLES.get(network, network)
+        return f"{title}, seed {seed}" if len(self.seeds(network)) > 1 else title
 
     def pair(self, network: str, seed: int) -> Pair:
         """Load a trained pair onto the device."""

@@ -109,7 +109,7 @@ def galleries(bench: Workbench, image_set: str, image: str, percent: float, crop
     sample = next(one for one in bench.samples(image_set, None, crop) if one.name == image)
     rows = {}
     for network, seed in bench.first_pairs:
-        pair = bench.pair(network, seed)
+        pair, named = bench.pair(network, seed), bench.named(network, seed)
         rankings = discover(bench, pair, bench.test_set)
         networks = {"target": pair.target}
         for function in FUNCTIONS:
@@ -118,7 +118,7 @@ def galleries(bench: Workbench, image_set: str, image: str, percent: float, crop
         for kind in KINDS:
             low = sample.inputs[kind]
             enlarged = nn.functional.interpolate(low, scale_factor=2.0, mode="nearest")
-            rows[f"{pair.title}, {kind}"] = {f"{pair.title}, {kind} input": enlarged.cpu()} | {
+            rows[f"{named}, {kind}"] = {f"{named}, {kind} input": enlarged.cpu()} | {
                 title: restore(one, low).cpu() for title, one in networks.items()
             }
     return Gallery(sample.ground_truth.cpu(), rows)

@@ -14,10 +14,15 @@ from pandas.io.formats.style import Styler
 from torch import Tensor
 
 from faiglib.companion import paper
+from faiglib.companion.discovery import FUNCTIONS, OWN_FUNCTION
+from faiglib.companion.masking.measure import Gallery
+from faiglib.companion.page.escaping import as_html
+from faiglib.companion.page.interactive import picture
+from faiglib.companion.masking.report import drop_caption, in_the_paper
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
 from faiglib.companion.page.tables import interval, plain, spread, styled
-from faiglib.companion.page.words import number
+from faiglib.companion.page.words import DASH, number
 from faiglib.images import registry
 from faiglib.networks import TITLES
 
@@ -34,6 +39,7 @@ def drop_table(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_s
     """
     chosen = summary[(summary["network"] == network) & (summary["image_set"] == image_set)]
     ahead = leads[(leads["network"] == network) & (leads["image_set"] == image_set)].set_index(["input", "percent"])
+    published = in_the_paper(chosen)
     rows = []
     for (kind, percent), cells in chosen.groupby(["input", "percent"], sort=False):
         by_method = cells.set_index("method")
@@ -41,25 +47,20 @@ def drop_table(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_s
         for method in by_method.index:
             name, cell = paper.MASKED[method], by_method.loc[method]
             row[name, "here"] = spread(cell["measured"], cell["spread"])
-            row[name, "paper"] = spread(cell["paper"], cell["paper_std"])
+            if published:
+                row[name, "paper"] = spread(cell["paper"], cell["paper_std"])
         faig = by_method.loc["faig"]
         row["FAIG, 95 %", "here"] = interval(faig["low"], faig["high"])
         lead = ahead.loc[(kind, percent)]
         row["FAIG ÷ best other", "here"] = f"{lead['ratio']:.1f}×"
         row["FAIG ÷ best other", "95 %"] = interval(lead["low"], lead["high"], 1)
-        published = faig["paper"] / by_method["paper"].drop("faig").max()
-        row["FAIG ÷ best other", "paper"] = "–" if math.isnan(published) else f"{published:.1f}×"
+        if published:
+            ratio = faig["paper"] / by_method["paper"].drop("faig").max()
+            row["FAIG ÷ best other", "paper"] = DASH if math.isnan(ratio) else f"{ratio:.1f}×"
         rows.append(row)
     table = pd.DataFrame(rows)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
-    first = chosen.iloc[0]
-    runs = f"{first['seeds']} training run" + ("s" if first["seeds"] > 1 else "")
-    caption = (
-        f"{TITLES[network]}, {first['images']} images, {runs} here and 3 in the paper. Gray here; the released script "
-        "compares blue channels. ± is over fine-tuning runs, 95 % a bootstrap interval over images. Of |θ − θ̄|, "
-        "the paper names the absolute change, its released script divides it by |θ̄|."
-    )
-    return styled(table, caption=caption, uuid=f"masking-{network}-{image_set}")
+    return styled(table, caption=drop_caption(chosen), uuid=f"masking-{network}-{image_set}")
 
 
 @with_source
@@ -134,34 +135,36 @@ def masking_curves(table: pd.DataFrame) -> Figure:
 
 @with_source
 def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
-    """Drops of the four methods, here (95 % over images) and in the paper (± over runs), by network and input."""
+    """Drops of the four methods, here (95 % over images) and, if it has them, in the paper, by network and input."""
     chosen = table[(table["image_set"] == image_set) & (table["percent"] == percent)]
     panels = list(chosen.groupby(["network", "input"], sort=False))
     figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.3), squeeze=False)
     for axis, ((network, kind), rows) in zip(axes[0], panels, strict=True):
-        place = np.arange(len(rows))
+        place, published = np.arange(len(rows)), in_the_paper(rows)
         colours = [METHOD_COLOURS[method] for method in rows["method"]]
         axis.bar(
-            place - 0.2,
+            place - 0.2 if published else place,
             rows["measured"],
-            0.38,
+            0.38 if published else 0.7,
             yerr=[(rows["measured"] - rows["low"]).fillna(0), (rows["high"] - rows["measured"]).fillna(0)],
             color=colours,
             label="measured here",
         )
-        axis.bar(
-            place + 0.2,
-            rows["paper"],
-            0.38,
-            yerr=rows["paper_std"],
-            color=colours,
-            alpha=0.35,
-            hatch="//",
-            label="paper",
-        )
+        if published:
+            axis.bar(
+                place + 0.2,
+                rows["paper"],
+                0.38,
+                yerr=rows["paper_std"],
+                color=colours,
+                alpha=0.35,
+                hatch="//",
+                label="paper",
+            )
         axis.set_xticks(place, [paper.MASKED[method] for method in rows["method"]], rotation=30, ha="right")
         axis.set(ylabel="drop (gradient MSE ×10³)", title=f"{TITLES[network]}, {kind} input, {percent:g} %")
-    axes[0, 0].legend(frameon=False)
+    full = max(axes[0], key=lambda axis: len(axis.get_legend_handles_labels()[0]))
+    full.legend(frameon=False)
     return finished(figure)
 
 

@@ -26,8 +26,8 @@ def inputs(images: Mapping[str, Tensor]) -> Figure:
 
 
 @with_source
-def path_frames(frames: Mapping[str, Mapping[float, Tensor]]) -> Figure:
-    """Outputs along the path, one row per input."""
+def path_frames(frames: Mapping[str, Mapping[float, Tensor]], title: str) -> Figure:
+    """Outputs along the path, one row per input; ``title`` names the pair."""
     columns = len(next(iter(frames.values())))
     figure, axes = plt.subplots(len(frames), columns, figsize=(2.1 * columns, 2.25 * len(frames)), squeeze=False)
     for row, (kind, images) in zip(axes, frames.items(), strict=True):
@@ -35,12 +35,13 @@ def path_frames(frames: Mapping[str, Mapping[float, Tensor]]) -> Figure:
             end = {0.0: " (target)", 1.0: " (baseline)"}.get(alpha, "")
             show(axis, image, f"α = {alpha:g}{end}")
         row[0].set_ylabel(f"{kind} input")
+    figure.suptitle(title, fontsize=11)
     return finished(figure)
 
 
 @with_source
-def loss_along_path(table: pd.DataFrame) -> Figure:
-    """Left: mean squared error along α. Right: its slope, stacked by the parameters that cause it."""
+def loss_along_path(table: pd.DataFrame, title: str) -> Figure:
+    """Left: mean squared error along α. Right: its slope, stacked by the parameters that cause it, for one pair."""
     kinds = list(table["input"].unique())
     groups = list(table["group"].unique())
     colours = dict(zip(groups, (BLUE, ORANGE, "#BBBBBB", PINK), strict=True))
@@ -62,12 +63,13 @@ def loss_along_path(table: pd.DataFrame) -> Figure:
         axis.plot(wide.index, wide.sum(axis=1), color="black", lw=1.2, label="sum")
         axis.set(xlabel="α", ylabel="d MSE / dα", title=f"Who raises the loss: {kind} input")
     axes[-1].legend(frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize=11)
     return finished(figure)
 
 
 @with_source
-def concentration(table: pd.DataFrame) -> Figure:
-    """Share of the summed positive scores held by the best filters."""
+def concentration(table: pd.DataFrame, title: str) -> Figure:
+    """Share of the summed positive scores held by the best filters of one pair."""
     figure, axis = plt.subplots(figsize=(5.2, 3.4))
     for function, rows in table.groupby("filters", sort=False):
         axis.plot(
@@ -80,13 +82,14 @@ def concentration(table: pd.DataFrame) -> Figure:
     axis.axvline(1, color=GRAY, ls=":", lw=1)
     axis.annotate("1 %", (1, 0.02), xytext=(4, 0), textcoords="offset points", color=GRAY)
     axis.set(xscale="log", xlabel="best filters (% of all)", ylabel="share of all positive FAIG", ylim=(0, 1.02))
+    axis.set_title(title, fontsize=11)
     axis.legend(frameon=False)
     return finished(figure)
 
 
 @with_source
-def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]]) -> Figure:
-    """Kernels of the top filters, a column each; rows for baseline, target and difference, one grid a function."""
+def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]], title: str) -> Figure:
+    """Kernels of the top filters of one pair, a column each; rows for baseline, target and change, a grid a function."""
     functions = list(table["filters"].unique())
     count = len(table) // len(functions)
     figure = plt.figure(figsize=(1.05 * count + 0.8, 3.75 * len(functions)), layout="constrained")
@@ -95,7 +98,7 @@ def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]]) ->
             (row, kernel) for row, kernel in zip(table.itertuples(), kernels, strict=True) if row.filters == function
         ]
         axes = block.subplots(3, count, squeeze=False)
-        block.suptitle(f"Top {count} {function} filters", fontsize=10)
+        block.suptitle(f"{title}: top {count} {function} filters", fontsize=10)
         limits = {name: max(float(kernel[name].abs().max()) for _, kernel in chosen) for name in chosen[0][1]}
         limits["baseline"] = limits["target"] = max(limits["baseline"], limits["target"])
         for column, (row, kernel) in enumerate(chosen):
@@ -110,8 +113,8 @@ def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]]) ->
 
 
 @with_source
-def agreement(table: pd.DataFrame, percent: float) -> Figure:
-    """Overlap of the top filters between methods, one matrix per function."""
+def agreement(table: pd.DataFrame, percent: float, title: str) -> Figure:
+    """Overlap of the top filters of one pair between methods, one matrix per function."""
     functions = list(table["filters"].unique())
     figure, axes = plt.subplots(1, len(functions), figsize=(4.2 * len(functions), 3.5))
     for axis, function in zip(np.atleast_1d(axes), functions, strict=True):
@@ -129,4 +132,5 @@ def agreement(table: pd.DataFrame, percent: float) -> Figure:
             ax=axis,
         )
         axis.set(xlabel="", ylabel="", title=f"{function} filters, top {percent:g} %")
+    figure.suptitle(title, fontsize=11)
     return finished(figure)

@@ -10,6 +10,20 @@ from faiglib.system import provenance
 from faiglib.training.recipe import paper_recipe
 
 
+def images_in_words(bench: Workbench, image_set: str, limit: int | None, crop: int | None) -> str:
+    """Which images something is measured on: ``10 images of Set14, central 64×64 pixels``.
+
+    Args:
+        bench: where things are.
+        image_set: name of the set.
+        limit: number of its images; None is all.
+        crop: side of the central crop in HR pixels; None is the whole image.
+    """
+    chosen = bench.image_set(image_set)
+    side = "whole" if crop is None else f"central {crop}×{crop} pixels"
+    return f"{counted(len(chosen.select(limit)), 'image')} of {chosen.title}, {side}"
+
+
 def budget(bench: Workbench) -> str:
     """HTML that says on a page what the numbers below it were made with, and what was left out."""
     profile = bench.profile
