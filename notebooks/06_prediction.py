@@ -30,7 +30,7 @@ from faiglib.companion import claims, paper, record, verdicts
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
 from faiglib.companion.page.glue import glue
-from faiglib.companion.prediction import decisions, measure, report, roles, show
+from faiglib.companion.prediction import decisions, measure, report, roles, sets_in_words, show
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
@@ -45,7 +45,13 @@ tables.plain(roles.roles_table(bench))
 glue(
     prediction_rule=bench.profile.prediction_rule,
     prediction_nodes=bench.profile.prediction_nodes,
-    prediction_sets=roles.roles_sentence(parts),
+    prediction_sets=sets_in_words.roles_sentence(parts),
+    tested_set=titles[parts.tests[0]],
+    application=sets_in_words.application(parts),
+    scores_caption=sets_in_words.scores_caption(parts),
+    accuracy_caption=sets_in_words.accuracy_caption(parts),
+    transfer_words=sets_in_words.transfer_words(parts),
+    integrals=measure.integrals(bench),
 )
 
 # %% [markdown]
@@ -63,7 +69,7 @@ glue(
 #
 # ## The scores
 
-# %% mystnb={"image": {"alt": "Overlap scores of images by kind of input, with the threshold chosen here and the one of the paper."}, "figure": {"caption": "Blind overlap scores of the images that accuracy is measured on. Coloured dots show the degradation, gray crosses do not. Solid line: threshold chosen here on the other set (mean over seeds); dotted: the paper's.", "name": "fig-overlaps"}}
+# %% mystnb={"image": {"alt": "Overlap scores of images by kind of input, with the threshold chosen here and the one of the paper."}, "figure": {"caption": "{glue:text}`scores_caption:s`", "name": "fig-overlaps"}}
 scores = measure.scores(bench)
 best = decisions.thresholds(scores)
 test_set = parts.tests[0]
@@ -84,23 +90,27 @@ tables.plain(
 )
 
 # %%
-stability = measure.stability(bench)
+limits = best[(best["image_set"] == parts.thresholds) & (best["predictor"] == "pseudo") & (best["inputs"] == "two")]
+limits = limits.set_index(["network", "seed", "degradation"])["threshold"]
 glue(
-    stability_common=100 * stability["common"].min(),
-    stability_change=stability[["blur", "noise"]].abs().max().max(),
+    nodes_sentence=report.nodes_sentence(
+        measure.stability(bench), dict(limits.loc[bench.main_pair]), bench.named(*bench.main_pair)
+    )
 )
 
 # %% [markdown]
 # The two differ by {glue:text}`candidate_difference:.3f` on average, and by at most {glue:text}`candidate_largest:.3f` in
-# the mean of a row. The integral of a single image is computed from {glue:text}`prediction_nodes:d` nodes. With four times as
-# many, at least {glue:text}`stability_common:.1f` % of a filter set stays, and no score moves by more than
-# {glue:text}`stability_change:.3f` (main pair, a few images).
+# the mean of a row.
+#
+# The integral of a single image is computed from {glue:text}`prediction_nodes:d` nodes.
+# {glue:text}`nodes_sentence:s` The nodes are so few because every image takes integrals of its own, for each pair of
+# networks, kind of input and predictor; {glue:text}`integrals:,d` of them are behind this page.
 #
 # ## Accuracy
 #
-# The threshold of each network, seed and degradation is the one with the highest accuracy on the blurry and noisy inputs
-# of one set, in the middle of the range that reaches it. It is applied to another set. Half of the inputs show the
-# degradation, so guessing gets 50 %.
+# The threshold of each network, seed and degradation is the one with the highest accuracy on the blurry and noisy inputs,
+# in the middle of the range that reaches it. {glue:text}`application:s` Half of the inputs show the degradation, so
+# guessing gets 50 %.
 
 # %%
 decided = decisions.decisions(scores)
@@ -115,13 +125,13 @@ for degradation, published in paper.PREDICTION.items():
     glue(**{f"paper_threshold_{degradation}": published.threshold})
 show.prediction(headline, titles, measure.PREDICTORS)
 
-# %% mystnb={"image": {"alt": "Accuracy against the threshold for blur and noise, on the set of the thresholds and on the tested set."}, "figure": {"caption": "Accuracy against the threshold (supp. Fig. 9), blind predictor, blurry and noisy input. Dashed: the set that thresholds are chosen on; solid: the set that accuracy is measured on. Stars: threshold and accuracy in the paper.", "name": "fig-accuracy-curve"}}
+# %% mystnb={"image": {"alt": "Accuracy against the threshold for blur and noise, for each network."}, "figure": {"caption": "{glue:text}`accuracy_caption:s`", "name": "fig-accuracy-curve"}}
 curves = decisions.curves(scores)
 show.accuracy_curves(curves, parts.thresholds, test_set, titles)
 # %% [markdown]
 # Least often right is {glue:text}`weakest_cell:s`. The paper's thresholds ({glue:text}`paper_threshold_blur:g` for blur,
 # {glue:text}`paper_threshold_noise:g` for noise) belong to its networks. Of the blind scores here that should exceed them, so many
-# do: {glue:text}`paper_thresholds:s`. The table has their accuracy, and thresholds carried from every set to every other:
+# do: {glue:text}`paper_thresholds:s`. {glue:text}`transfer_words:s`
 
 # %%
 show.prediction_transfer(report.transfer(cells), titles, measure.PREDICTORS)
@@ -129,12 +139,12 @@ show.prediction_transfer(report.transfer(cells), titles, measure.PREDICTORS)
 # %% [markdown]
 # ## ROC
 #
-# A threshold mixes two things: whether the score separates the images, and whether the threshold found on one set suits
-# another. The receiver operating characteristic, which the paper does not show, looks at the first alone. The area
+# A threshold mixes two things: whether the score separates the images, and whether the threshold found on some images suits
+# others. The receiver operating characteristic, which the paper does not show, looks at the first alone. The area
 # under it (AUC) is the chance that an image with the degradation scores higher than one without. Its interval is a
 # bootstrap over images; where no pair of images is in the wrong order, it cannot be wider than a point.
 
-# %% mystnb={"image": {"alt": "ROC curves of the blind overlap score, the oracle and the plain rule for blur and noise."}, "figure": {"caption": "ROC on the tested set, with the mean AUC over seeds. Left: blurry and noisy input, as in the paper; right: with clean and blurry+noisy input.", "name": "fig-roc"}}
+# %% mystnb={"image": {"alt": "ROC curves of the blind overlap score, the oracle and the plain rule for blur and noise."}, "figure": {"caption": "ROC on {glue:text}`tested_set:s`, with the mean AUC over seeds. Left: blurry and noisy input, as in the paper; right: with clean and blurry+noisy input.", "name": "fig-roc"}}
 areas = decisions.areas(scores)
 record.keep(bench, "areas", areas)
 show.roc_curves(
@@ -154,7 +164,7 @@ show.prediction_areas(areas[areas["image_set"].isin(parts.tests)], titles, measu
 # said to show the degradation; it should be 100 % in the frames and 0 % elsewhere. In the upper row thresholds are those
 # of the paper's task, chosen from blurry and noisy inputs; in the lower row they are chosen from all four kinds.
 
-# %% mystnb={"image": {"alt": "Matrices of the share of inputs said to be blurry and noisy, for the overlap score and for the plain rule."}, "figure": {"caption": "Share of inputs of each kind that are said to show blur and noise, on the tested set.", "name": "fig-prediction-rates"}}
+# %% mystnb={"image": {"alt": "Matrices of the share of inputs said to be blurry and noisy, for the overlap score and for the plain rule."}, "figure": {"caption": "Share of inputs of each kind that are said to show blur and noise, on {glue:text}`tested_set:s`.", "name": "fig-prediction-rates"}}
 rates = decisions.rates(decided)
 shown = (rates["image_set"] == test_set) & (rates["thresholds_on"] == parts.thresholds)
 show.rates(
@@ -179,7 +189,7 @@ for degradation, published in paper.PREDICTION.items():
 # %% [markdown]
 # With the thresholds of the paper's task, {glue:text}`clean_blur:.0f` % of clean inputs are said to be blurry and
 # {glue:text}`clean_noise:.0f` % noisy; of blurry+noisy inputs {glue:text}`both_blur:.0f` % are said to be blurry and
-# {glue:text}`both_noise:.0f` % noisy (blind, mean over networks, seeds and tested sets). A likely
+# {glue:text}`both_noise:.0f` % noisy (blind, mean over all of this page). A likely
 # reason where a second degradation is overlooked: an image has only one top 1 %, and both compete for it.
 #
 # With thresholds from all four kinds, blur *and* noise are both decided rightly for {glue:text}`four_overlap:.0f` % of the

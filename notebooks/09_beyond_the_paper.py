@@ -16,9 +16,9 @@ models_dir = None
 # %%
 from IPython.display import HTML, Markdown, display
 
-from faiglib.companion.beyond import integration, measure, report, sampling, show
+from faiglib.companion.beyond import agreement, integration, measure, report, sampling, show
 from faiglib.companion.page import style, tables
-from faiglib.companion.page.budget import budget
+from faiglib.companion.page.budget import budget, images_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
@@ -26,10 +26,12 @@ from faiglib.networks import TITLES
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 glue(
-    beyond_set=bench.image_sets[bench.test_set].title,
     reference_nodes=bench.profile.reference_nodes,
     most_nodes=bench.profile.most_nodes,
-    convergence_images=bench.profile.convergence_images,
+    convergence_on=images_in_words(
+        bench, bench.test_set, bench.profile.convergence_images, bench.profile.convergence_crop
+    ),
+    variants_on=images_in_words(bench, bench.test_set, bench.profile.ablation_images, bench.profile.evaluation_crop),
 )
 display(HTML(budget(bench)))
 
@@ -38,8 +40,8 @@ display(HTML(budget(bench)))
 #
 # The paper approximates the path integral by 100 equidistant points; the released program takes the left end of each
 # step, from the target at α = 0 to α = 0.99. Here five rules with 1 to {glue:text}`most_nodes:d` points are compared with a Gauss-Legendre
-# quadrature of {glue:text}`reference_nodes:d` nodes, on {glue:text}`convergence_images:d` crop(s) of
-# {glue:text}`beyond_set:s`. Averages over more images converge sooner, because the errors of single images average out.
+# quadrature of {glue:text}`reference_nodes:d` nodes, on
+# {glue:text}`convergence_on:s`. Averages over more images converge sooner, because the errors of single images average out.
 #
 # Three things are measured. What a user of FAIG cares about is the *choice*: which share of the reference's top 1 % a rule
 # misses. The *rank correlation* (Spearman) looks at all filters. The *completeness error* needs no reference: all
@@ -47,7 +49,7 @@ display(HTML(budget(bench)))
 # completeness error is necessary for a good integral and not sufficient for a good ranking, since errors of single
 # weights may cancel in the sum.
 
-# %% mystnb={"image": {"alt": "Missed filters, rank correlation and completeness error against the number of gradients for five quadrature rules."}, "figure": {"caption": "Convergence of the path integral by rule (both axes logarithmic, lower is better). Circles mark faiglib's default and the released rule. Values below 0.000001 are drawn there.", "name": "fig-convergence"}}
+# %% mystnb={"image": {"alt": "Missed filters, rank correlation and completeness error against the number of gradients for five quadrature rules."}, "figure": {"caption": "Convergence of the path integral by rule on {glue:text}`convergence_on:s` (both axes logarithmic, lower is better). Circles mark faiglib's default and the released rule. Values below 0.000001 are drawn there.", "name": "fig-convergence"}}
 converged = integration.convergence(bench)
 show.convergence(converged)
 # %%
@@ -69,7 +71,7 @@ tables.nodes_needed(report.nodes_needed(converged))
 # the paper's tables: the metric, the measure of change, and the rule of the integral. Each is computed both ways.
 #
 # **Gray or blue.** The text measures the drop on gray images, the program in effect on the blue channel. The table has
-# the drop of 1 % masked filters on their own input. The two need not agree: gray weighs green most and blue least, and
+# the drop of 1 % masked filters on their own input, means over {glue:text}`variants_on:s`, and over seeds. The two need not agree: gray weighs green most and blue least, and
 # averages over errors that differ between the channels.
 
 # %%
@@ -165,7 +167,7 @@ for name, (_, _, detail) in zip(("change", "rule", "absolute"), measure.DETAILS,
 # the matter of the chapter on distribution.
 
 # %% mystnb={"image": {"alt": "Overlap of the top one percent filters between rankings from different noise, halves, places, images, image sets and training runs."}, "figure": {"caption": "Share of the top 1 % that two rankings have in common: mean, least and largest. Dotted: chance.", "name": "fig-stability"}}
-stable = report.stability_summary(measure.stability(bench))
+stable = agreement.stability_summary(measure.stability(bench))
 show.stability(stable)
 # %%
 tables.plain(
@@ -175,7 +177,7 @@ tables.plain(
     {"in common": "{:.0%}", "least": "{:.0%}", "largest": "{:.0%}", "rank correlation": "{:.3f}"},
 )
 # %%
-ranking = report.stability_verdict(stable)
+ranking = agreement.stability_verdict(stable)
 halves = 100 * stable.loc[stable["comparison"] == "halves", "overlap"]
 glue(halves_least=halves.min(), halves_most=halves.max())
 display(Markdown(ranking.sentence))

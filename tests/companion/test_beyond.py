@@ -13,7 +13,7 @@ from torch import nn
 from faiglib.attribution import faig, many_rules, path_integral, quadrature
 from faiglib.attribution.parameter_path import ParameterPath, integrate
 from faiglib.companion import discovery, statistics
-from faiglib.companion.beyond import integration, measure, report, sampling, show
+from faiglib.companion.beyond import agreement, integration, measure, report, sampling, show
 from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
@@ -268,7 +268,7 @@ def test_stability_makes_every_comparison_that_is_possible(small_bench, monkeypa
     row = table[(table["which"] == "1: top left | bottom right") & (table["filters"] == "deblurring")].iloc[0]
     assert row["overlap"] == pytest.approx(len(tops[0] & tops[1]) / 1519, abs=2.1 / 1519)
 
-    summary = report.stability_summary(table)
+    summary = agreement.stability_summary(table)
     assert list(summary["comparison"].unique()) == ["noise", "halves", "places", "images", *measure.BETWEEN_RUNS]
     places = table[(table["comparison"] == "places") & (table["filters"] == "denoising")]["overlap"]
     row = summary[(summary["comparison"] == "places") & (summary["filters"] == "denoising")].iloc[0]
@@ -279,18 +279,55 @@ def test_stability_makes_every_comparison_that_is_possible(small_bench, monkeypa
     assert [label.get_text() for label in axis.get_yticklabels()][-1] == measure.COMPARISONS["seeds"]
 
 
+def stable(*rows, network="srresnet"):
+    """(comparison, function, overlaps) as from the measurement, summarised."""
+    return agreement.stability_summary(
+        pd.DataFrame(
+            [
+                {"network": name, "comparison": comparison, "filters": function, "overlap": one, "spearman": 0.5}
+                for name, comparison, function, overlaps in (
+                    (row if len(row) == 4 else (network, *row)) for row in rows
+                )
+                for one in overlaps
+            ]
+        )
+    )
+
+
 def test_stability_verdict_words_follow_the_numbers():
-    summary = pd.DataFrame({"comparison": ["images", "image_sets", "seeds"], "overlap": [0.3, 0.5, 0.02]})
-    sentence = report.stability_verdict(summary).sentence
-    assert "least agreement is 30% (two images), 30 times chance" in sentence
+    summary = stable(
+        ("images", "deblurring", [0.3]), ("image_sets", "deblurring", [0.5]), ("seeds", "deblurring", [0.02])
+    )
+    sentence = agreement.stability_verdict(summary).sentence
+    assert "is 30 % (SRResNet, deblurring filters: two images), 30 times chance" in sentence
     assert "Averaging over images steadies the ranking" in sentence
     assert "2.0 times chance: filter numbers mean little" in sentence
-    other = report.stability_verdict(pd.DataFrame({"comparison": ["images", "image_sets"], "overlap": [0.5, 0.3]}))
-    assert "does not steady" in other.sentence
-    assert "only one training run" in other.sentence
-    shared = report.stability_verdict(pd.DataFrame({"comparison": ["images", "fine_tunings"], "overlap": [0.5, 0.6]}))
-    assert "Between fine-tunings of one baseline it is 60%, 60 times chance; 40% of a set" in shared.sentence
-    assert "only one training run" not in shared.sentence
+    other = agreement.stability_verdict(
+        stable(("images", "deblurring", [0.5]), ("image_sets", "deblurring", [0.3]))
+    ).sentence
+    assert "does not steady" in other
+    assert "only one training run" in other
+    shared = agreement.stability_verdict(
+        stable(("images", "deblurring", [0.5]), ("fine_tunings", "deblurring", [0.6]))
+    ).sentence
+    assert "Between fine-tunings of one baseline it is 60 %, 60 times chance; 40 % of a set" in shared
+    assert "only one training run" not in shared
+
+
+def test_the_least_agreement_within_one_network_is_not_a_mean_over_networks():
+    summary = stable(
+        ("srcnn_style", "halves", "deblurring", [0.2, 0.24]),
+        ("srcnn_style", "images", "denoising", [0.8, 0.9]),
+        ("srresnet", "halves", "deblurring", [0.6]),
+        ("srresnet", "images", "denoising", [0.01, 0.69]),
+        ("srresnet", "fine_tunings", "denoising", [0.005]),
+    )
+    result = agreement.stability_verdict(summary)
+    assert result.overlaps["halves"] == pytest.approx((0.22 + 0.6) / 2)
+    assert (
+        "is 22 % (SRCNN-style, deblurring filters: two halves of the images), 22 times chance; "
+        "a single comparison comes down to 1 %" in result.sentence
+    )
 
 
 def test_convergence_figure_draws_each_rule_and_marks_two():

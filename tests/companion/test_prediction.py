@@ -18,7 +18,7 @@ from faiglib.companion import claims
 from faiglib.companion.criteria import Part
 from faiglib.companion.discovery import discover
 from faiglib.companion.prediction import decisions as prediction_decisions
-from faiglib.companion.prediction import measure, report, roles
+from faiglib.companion.prediction import measure, report, roles, sets_in_words
 from faiglib.companion.prediction.roles import Roles
 from faiglib.companion.statistics import accuracy_curve, auc_interval, choose_threshold, roc, wilson_interval
 from faiglib.errors import DatasetError, FilterError
@@ -282,7 +282,7 @@ def test_the_weakest_cell_and_the_papers_thresholds_are_told(table):
     assert f"on Kodak24, {blind['accuracy'].min():.0%} right" in report.weakest(cells)
     told = report.paper_thresholds(halved)
     # Own scores: 0.8, 0.7, 0.58 (three times) and 0.4 or 0.55, a seed each; for blur they are halved.
-    assert told == "SRResNet 0% for blur (mean 0.31) and 33% for noise (mean 0.62)"
+    assert told == "SRResNet 0 % for blur (mean 0.31) and 33 % for noise (mean 0.62)"
 
 
 def test_words_follow_the_numbers():
@@ -315,7 +315,7 @@ def test_roles_use_what_is_there(bench, monkeypatch, found, expected, independen
     parts = roles.roles(roles.widen(bench))
     assert (parts.discovery, parts.thresholds, parts.tests) == expected
     assert parts.independent == independent
-    assert "DIV2K" in roles.roles_sentence(parts)
+    assert "DIV2K" in sets_in_words.roles_sentence(parts)
 
 
 @pytest.fixture

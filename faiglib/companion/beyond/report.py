@@ -8,8 +8,9 @@ import pandas as pd
 
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.companion import paper
-from faiglib.companion.beyond.integration import FINEST, NODES, PERCENT
-from faiglib.companion.beyond.measure import BETWEEN_RUNS, COMPARISONS, DETAILS, VARIANTS
+from faiglib.companion.beyond.agreement import StabilityVerdict
+from faiglib.companion.beyond.integration import FINEST, NODES
+from faiglib.companion.beyond.measure import DETAILS, VARIANTS
 from faiglib.companion.discovery import DEFAULT, FUNCTIONS, RELEASED, TOLERANCE
 from faiglib.companion.masked import own_drops
 from faiglib.companion.page.words import typeset
@@ -181,87 +182,6 @@ def metric_verdict(summary: pd.DataFrame) -> MetricVerdict:
     )
 
 
-def stability_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean, least and largest overlap of :func:`stability`, and mean rank correlation.
-
-    Returns:
-        One row per ``network``, ``comparison`` and ``filters``, in the order of :data:`COMPARISONS`: ``overlap``,
-        ``least``, ``largest`` (0 to 1), ``spearman``, ``comparisons`` (how many).
-    """
-    grouped = table.groupby(["network", "comparison", "filters"], sort=False)
-    means = grouped["overlap"].agg(overlap="mean", least="min", largest="max", comparisons="size")
-    means["spearman"] = grouped["spearman"].mean()
-    order = list(COMPARISONS)
-    return (
-        means.reset_index()
-        .sort_values("comparison", key=lambda names: names.map(order.index), kind="stable")
-        .sort_values("network", kind="stable")
-        .reset_index(drop=True)
-    )
-
-
-@dataclass(frozen=True)
-class StabilityVerdict:
-    """How much of the top 1 % survives a change that should not matter; means over networks, runs and functions.
-
-    Attributes:
-        overlaps: {key of :data:`COMPARISONS`: share in common}; those that could not be made are left out.
-    """
-
-    overlaps: dict[str, float]
-
-    @property
-    def within(self) -> dict[str, float]:
-        """The overlaps of rankings of one network."""
-        return {name: share for name, share in self.overlaps.items() if name not in BETWEEN_RUNS}
-
-    @property
-    @typeset
-    def sentence(self) -> str:
-        """What came out, in words."""
-        told = ", ".join(f"{share:.0%} ({COMPARISONS[name]})" for name, share in self.overlaps.items())
-        parts = [f"On average two rankings share of their top 1 %: {told}."]
-        within = self.within
-        weakest = min(within, key=lambda name: within[name])
-        parts.append(
-            f"Within one network the least agreement is {within[weakest]:.0%} ({COMPARISONS[weakest]}), "
-            f"{100 * within[weakest] / PERCENT:.0f} times chance."
-        )
-        if "images" in within and "image_sets" in within:
-            gain = within["image_sets"] - within["images"]
-            parts.append(
-                "Averaging over images steadies the ranking: whole image sets agree better than single images."
-                if gain > 0
-                else "Averaging over images does not steady the ranking: whole image sets agree no better than single "
-                "images."
-            )
-        if "fine_tunings" in self.overlaps:
-            share = self.overlaps["fine_tunings"]
-            parts.append(
-                f"Between fine-tunings of one baseline it is {share:.0%}, {100 * share / PERCENT:.0f} times chance; "
-                f"{1 - share:.0%} of a set depend on the run."
-            )
-        if "seeds" in self.overlaps:
-            times = 100 * self.overlaps["seeds"] / PERCENT
-            parts.append(
-                f"Between training runs from the start it is {times:.1f} times chance"
-                + (
-                    ": filter numbers mean little across runs."
-                    if times < 5
-                    else ", although their filters are numbered independently."
-                )
-            )
-        if not self.overlaps.keys() & set(BETWEEN_RUNS):
-            parts.append("There is only one training run per network here, so that runs are not compared.")
-        return " ".join(parts)
-
-
-def stability_verdict(summary: pd.DataFrame) -> StabilityVerdict:
-    """Mean overlaps by comparison of :func:`stability_summary`."""
-    means = summary.groupby("comparison", sort=False)["overlap"].mean()
-    return StabilityVerdict({name: float(means[name]) for name in COMPARISONS if name in means.index})
-
-
 @typeset
 def in_short(
     default: DefaultVerdict, metric: MetricVerdict, detail_table: pd.DataFrame, ranking: StabilityVerdict
@@ -269,7 +189,7 @@ def in_short(
     """The chapter's results as a list in Markdown, worded by the numbers."""
     overlaps = detail_table.groupby("detail", sort=False)["overlap"].mean()
     change, _, absolute = (float(overlaps[detail]) for *_, detail in DETAILS)
-    within = ranking.within
+    within = [share for *_, share in ranking.within]
     order = (
         "never changes which method comes first"
         if metric.same_best == metric.cells
@@ -284,7 +204,7 @@ def in_short(
             f"{order}.",
             f"- Relative instead of absolute change replaces {1 - change:.0%} of the top 1 % of |θ − θ̄|; the absolute "
             f"value before instead of after the integration replaces {1 - absolute:.0%} of FAIG's.",
-            f"- Within one network, rankings that should agree share between {min(within.values()):.0%} and "
-            f"{max(within.values()):.0%} of their top 1 %, by what was varied.",
+            f"- Within one network, rankings that should agree share between {min(within):.0%} and {max(within):.0%} "
+            "of their top 1 %, by network, function and what was varied.",
         )
     )

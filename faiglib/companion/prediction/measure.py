@@ -117,6 +117,13 @@ def _rows(sample: Sample, kind: str, predictor: str, values: dict[str, float]) -
     ]
 
 
+def integrals(bench: Workbench) -> int:
+    """How many path integrals :func:`scores` takes, one an image, kind of input, predictor and pair."""
+    limit, parts = bench.profile.prediction_images, roles(bench)
+    images = sum(len(bench.image_set(name).select(limit)) for name in parts.scored)
+    return images * len(INPUTS) * len(("pseudo", "oracle")) * len(bench.pair_names)
+
+
 def stability(bench: Workbench, factor: int = 4) -> pd.DataFrame:
     """How much filter^x and its scores move when the integral gets ``factor`` times as many nodes.
 
@@ -128,7 +135,8 @@ def stability(bench: Workbench, factor: int = 4) -> pd.DataFrame:
 
     Returns:
         One row per ``image``, ``input`` (blurry and noisy), ``predictor``: ``common``, the share of filter^x that
-        stays, and ``blur`` and ``noise``, the change of the overlap scores.
+        stays, ``blur`` and ``noise``, the change of the overlap scores, and ``blur_score`` and ``noise_score``, what
+        they were before.
     """
     profile, parts = bench.profile, roles(bench)
     pair = bench.pair(*bench.main_pair)
@@ -156,7 +164,8 @@ def stability(bench: Workbench, factor: int = 4) -> pd.DataFrame:
                     before, after = (overlap_scores(own, filters) for own in (coarse, fine))
                     change = {name: after[name] - before[name] for name in before}
                     row = {"image": sample.name, "input": kind, "predictor": predictor}
-                    rows.append({**row, "common": fine.overlap(coarse), **change})
+                    coarsely = {f"{name}_score": score for name, score in before.items()}
+                    rows.append({**row, "common": fine.overlap(coarse), **change, **coarsely})
         return pd.DataFrame(rows)
 
     key = bench.key(

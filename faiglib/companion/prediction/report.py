@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from faiglib.companion import paper
-from faiglib.companion.page.words import typeset
+from faiglib.companion.page.words import counted, typeset
 from faiglib.companion.prediction.decisions import accuracy, areas, both_right, decisions
 from faiglib.companion.prediction.measure import CASES
 from faiglib.companion.prediction.roles import Roles
@@ -184,3 +184,51 @@ def paper_thresholds(table: pd.DataFrame) -> str:
             told.append(f"{(values > published.threshold).mean():.0%} for {degradation} (mean {values.mean():.2f})")
         parts.append(f"{TITLES[str(network)]} {' and '.join(told)}")
     return "; ".join(parts)
+
+
+#: A move of a score counts as small beside a threshold up to this part of it: scores that far from a threshold, on
+#: either side, are then no more than a third of the way from one group of inputs to the other.
+SMALL_MOVE = 0.25
+
+
+@typeset
+def nodes_sentence(stability: pd.DataFrame, thresholds: Mapping[str, float], named: str, factor: int = 4) -> str:
+    """What more nodes do to filter sets and scores, beside the thresholds that the scores are compared with.
+
+    Args:
+        stability: from :func:`faiglib.companion.prediction.measure.stability`.
+        thresholds: by degradation, of the pair that was looked at.
+        named: the pair in words.
+        factor: of the nodes.
+    """
+    names = list(thresholds)
+    largest = float(stability[names].abs().max().max())
+    before = {name: stability[f"{name}_score"] > thresholds[name] for name in names}
+    after = {name: stability[f"{name}_score"] + stability[name] > thresholds[name] for name in names}
+    turned = sum(int((before[name] != after[name]).sum()) for name in names)
+    limits = " and ".join(f"{thresholds[name]:.2f} for {name}" for name in names)
+    part = largest / min(thresholds.values())
+    beside = (
+        f"That is {part:.0%} of the lower of its thresholds ({limits})"
+        if part > SMALL_MOVE
+        else f"That is small beside its thresholds ({limits})"
+    )
+    count = len(names) * len(stability)
+    meaning = (
+        f"so the nodes are too few for scores near a threshold; {_turned(turned, count)}"
+        if part > SMALL_MOVE
+        else _turned(turned, count)
+    )
+    return (
+        f"With {factor} times as many, at least {100 * stability['common'].min():.0f} % of a filter set stays, and no "
+        f"score moves by more than {largest:.3f} ({named}, {counted(stability['image'].nunique(), 'image')}, blurry "
+        f"and noisy, blind and oracle). {beside}, {meaning}."
+    )
+
+
+def _turned(turned: int, count: int) -> str:
+    return (
+        f"none of the {count} decisions on these inputs turns"
+        if not turned
+        else (f"{turned} of the {counted(count, 'decision')} on these inputs {'turns' if turned == 1 else 'turn'}")
+    )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from faiglib.companion.page.words import typeset
 from faiglib.companion.workbench import Workbench
 from faiglib.images import registry
 
@@ -40,6 +39,11 @@ class Roles:
     def independent(self) -> bool:
         """Whether no set has two parts."""
         return len({self.discovery, self.thresholds, *self.tests}) == 2 + len(self.tests)
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one set only, so that the threshold for an image comes from the other images of it."""
+        return self.thresholds in self.tests
 
 
 def widen(bench: Workbench) -> Workbench:
@@ -85,21 +89,3 @@ def roles_table(bench: Workbench) -> pd.DataFrame:
         side = "whole" if crop is None else f"central {crop}×{crop} pixels"
         rows.append({"used for": use, "image set": chosen.title, "images": len(chosen.select(limit)), "crop": side})
     return pd.DataFrame(rows)
-
-
-@typeset
-def roles_sentence(parts: Roles) -> str:
-    """What the sharing out of the sets means for the numbers, and which sets are missing."""
-    if parts.independent:
-        text = "No image serves twice."
-    elif parts.discovery != parts.tests[0]:
-        text = (
-            "Filters and thresholds come from one set, for want of a third; the accuracy is measured on other images."
-        )
-    else:
-        text = (
-            "Only scikit-image's photographs are on this machine. Filters are discovered on them too, and the "
-            "threshold for each photograph is chosen on the others: read the numbers as a trial of the code, not as a "
-            "measurement."
-        )
-    return text + (f" Not on this machine: {', '.join(parts.missing)}." if parts.missing else "")

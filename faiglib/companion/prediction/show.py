@@ -61,7 +61,10 @@ def prediction_transfer(wide: pd.DataFrame, titles: Mapping[str, str], names: Ma
         {
             "predictor": wide["predictor"].map(names),
             "network": wide["network"].map(TITLES),
-            "thresholds from": wide["thresholds_on"].map({**titles, "paper": "the paper"}),
+            "thresholds from": [
+                "the paper" if source == "paper" else "its other images" if source == tested else titles[source]
+                for source, tested in zip(wide["thresholds_on"], wide["image_set"], strict=True)
+            ],
             "tested on": wide["image_set"].map(titles),
             "blur": wide["blur"],
             "noise": wide["noise"],
