@@ -20,7 +20,7 @@ from IPython.display import HTML, Markdown, display
 from faiglib.companion import claims, criteria, discovery, paper, record, verdicts
 from faiglib.companion.masking import measure, report, show
 from faiglib.companion.page import interactive, style, tables
-from faiglib.companion.page.budget import budget, images_in_words
+from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
@@ -48,27 +48,23 @@ for network in drops["network"].unique():
         display(Markdown(f"**{name}: {TITLES[network]}, {bench.image_sets[image_set].title}**"))
         display(show.drop_table(summary, leads, network, image_set))
 
-<<<<<<< HEAD
 if not set(bench.image_sets) & set(paper.IMAGE_SETS) and (recorded := record.known("masking")) is not None:
     display(Markdown("**Supplementary Tables 3 to 6: recorded, not run here**"))
     display(show.recorded_table(report.recorded_cells(recorded)))
 
-# %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, measured here beside the paper."}, "figure": {"caption": "Drop after masking 1 % of the filters, measured here on gray outputs (solid, left; bars: 95 % interval over images) and in the paper (hatched, right; \u00b1 over runs; its script measures the blue channel).", "name": "fig-drop-bars"}}
-=======
 # %% mystnb={"image": {"alt": "Bars of the performance drop for four methods, beside the paper where it has the same cells."}, "figure": {"caption": "{glue:text}`bars_caption:s`", "name": "fig-drop-bars"}}
->>>>>>> f0871e7 (Name network and seed in chapter 2 and 3; say nothing of the paper's numbers where it has none; list a missing set once)
 shown_set = bench.test_set
-limit, side = bench.profile.evaluation_images, bench.profile.evaluation_crop
+evaluated = bench.profile.evaluation_images, bench.profile.evaluation_crop
 glue(
     bars_caption=report.bars_caption(summary, shown_set, 1),
-    measured_on=images_in_words(bench, shown_set, limit, side),
+    measured_on=means_in_words(bench, shown_set, *evaluated),
 )
 show.drop_bars(summary, shown_set, 1)
 # %%
 ranking = report.ranking_verdict(summary)
-limit, side = bench.profile.curve_images, bench.profile.discovery_crop
+curves_on = images_in_words(bench, bench.test_set, bench.profile.curve_images, bench.profile.discovery_crop)
 glue(
-    curves_on=images_in_words(bench, bench.test_set, limit, side),
+    curves_on=curves_on,
     lost_cells=report.lost_cells(summary),
     cells_won=ranking.won,
     cells_all=ranking.cells,
@@ -93,7 +89,7 @@ glue(
 # must not hurt the noisy input, and the reverse. The paper shows this in curves; here it is in numbers. Large values on
 # the diagonal and small ones off it mean that the filters are specific.
 
-# %% mystnb={"image": {"alt": "Matrices of the PSNR lost for each input when deblurring or denoising filters are masked."}, "figure": {"caption": "PSNR in dB that masking FAIG's filters costs, by input and masked function: means over {glue:text}`measured_on:s`, and over seeds.", "name": "fig-selectivity"}}
+# %% mystnb={"image": {"alt": "Matrices of the PSNR lost for each input when deblurring or denoising filters are masked."}, "figure": {"caption": "PSNR in dB that masking FAIG's filters costs, by input and masked function: {glue:text}`measured_on:s`.", "name": "fig-selectivity"}}
 selectivity = report.selectivity(drops)
 record.keep(bench, "selectivity", selectivity)
 shown = selectivity[selectivity["image_set"] == shown_set]
@@ -109,7 +105,7 @@ glue(
     profile=bench.profile.name,
     shown_set=bench.image_sets[shown_set].title,
 )
-show.selectivity_table(shown)
+show.selectivity_table(shown, means_in_words(bench, shown_set, *evaluated))
 
 # %% [markdown]
 # The drop compares the masked network with the *target*, so it grows with any change of the output. PSNR compares with
@@ -124,8 +120,10 @@ show.selectivity_table(shown)
 # The further the masking goes, the closer the weights come to the baseline's; the output need not follow. How soon the
 # drop rises shows how concentrated the ability is. At 100 % all filters are the baseline's and only the biases are still the target's.
 
-# %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "Drop against the proportion of masked filters, for blurry and noisy input (main Fig. 3 and supp. Fig. 1), on {glue:text}`curves_on:s`; shaded: range over seeds. The horizontal axis is linear up to 1 % and logarithmic beyond.", "name": "fig-masking-curves"}}
-show.masking_curves(measure.curves(bench))
+# %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "{glue:text}`curves_caption:s`", "name": "fig-masking-curves"}}
+curves = measure.curves(bench)
+glue(curves_caption=report.curves_caption(curves, curves_on))
+show.masking_curves(curves)
 # %% [markdown]
 # ## To the eye
 #
@@ -145,15 +143,12 @@ gallery = measure.galleries(bench, "skimage", "chelsea", percent=10, crop=120)
 show.gallery(gallery.rows, gallery.ground_truth)
 # %%
 pair = bench.pair(*bench.main_pair)
-<<<<<<< HEAD
+named = bench.named(*bench.main_pair)
 told = (
-    f"{pair.title}, scikit-image's photograph of a cat: PSNR of the part shown, and its change (target against the "
+    f"{named}, scikit-image's photograph of a cat: PSNR of the part shown, and its change (target against the "
     "bicubic enlargement of the input, others against the target). Framed: the ability that this input needs is taken out."
 )
-glue(story=HTML(show.as_story(show.story(one_percent, pair.title, criteria.SPILLED), told)))
-=======
-named = bench.named(*bench.main_pair)
->>>>>>> f0871e7 (Name network and seed in chapter 2 and 3; say nothing of the paper's numbers where it has none; list a missing set once)
+glue(story=HTML(show.as_story(show.story(one_percent, named, criteria.SPILLED), told)))
 for kind, function in discovery.OWN_FUNCTION.items():
     without = f"without 1 % {function} filters"
     both = {title: one_percent.rows[f"{named}, {kind}"][title] for title in ("target", without)}

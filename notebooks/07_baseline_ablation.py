@@ -18,8 +18,10 @@ from IPython.display import HTML, Markdown, display
 
 from faiglib.companion import claims, discovery, record, verdicts
 from faiglib.companion.baseline_ablation import measure, report, show
+from faiglib.companion.masking import measure as masking_measure
+from faiglib.companion.masking import report as masking_report
 from faiglib.companion.page import style, tables
-from faiglib.companion.page.budget import budget
+from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
@@ -28,13 +30,11 @@ style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 pair = bench.pair(*bench.main_pair)
 glue(main_network=TITLES[pair.network])
-images = len(discovery.ablation_scores(bench, pair).errors["blurry"])
-glue(ablation_images=images)
-side = bench.profile.ablation_crop
-glue(
-    ablation_crop="whole" if side is None else f"central {side}×{side} pixels",
-    ablation_set=bench.image_sets[bench.test_set].title,
-)
+budgets = bench.profile
+found_on = images_in_words(bench, bench.test_set, budgets.ablation_images, budgets.ablation_crop)
+measured_on = images_in_words(bench, bench.test_set, budgets.ablation_images, budgets.evaluation_crop)
+means = means_in_words(bench, bench.test_set, budgets.ablation_images, budgets.evaluation_crop)
+glue(found_on=found_on, measured_on=measured_on, means=means)
 display(HTML(budget(bench)))
 
 # %% [markdown]
@@ -50,19 +50,27 @@ display(HTML(budget(bench)))
 #   SRResNet less: the skip carries most of it past them.)
 #
 # Biases move along the path as always; masking replaces weights only. In this chapter filters are found on
-# {glue:text}`ablation_images:d` images of {glue:text}`ablation_set:s` ({glue:text}`ablation_crop:s`), the same for all three
-# baselines, and masking is measured on the evaluation crops of the same images. One percent of the filters is masked. The
-# paper uses whole images.
+# {glue:text}`found_on:s`, the same for all three baselines, and masking is measured on the same images, but on
+# {glue:text}`measured_on:s`. One percent of the filters is masked. The paper uses whole images.
 #
 # ## To the eye
 #
 # First the deblurring filters on blurry input, then the denoising filters on noisy input. A good choice of both (the
 # first of the nine) makes the output look like the trained baseline's: blurry, or noisy, and otherwise intact.
 
-# %% mystnb={"image": {"alt": "Three by three crops of a cat from blurry input, rows by the baseline that found the deblurring filters, columns by the baseline that replaced them."}, "figure": {"caption": "Blurry input, 1 % deblurring filters masked (supp. Fig. 8). Left column: references. Brightness is the shift of the mean gray level against the target's output, in 8-bit levels. Photograph: scikit-image.", "name": "fig-baseline-deblurring"}}
-show.gallery(measure.gallery(bench, pair, "deblurring"))
-# %% mystnb={"image": {"alt": "Three by three crops of a cat from noisy input, rows by the baseline that found the denoising filters, columns by the baseline that replaced them."}, "figure": {"caption": "The same for noisy input and 1 % denoising filters. Photograph: scikit-image.", "name": "fig-baseline-denoising"}}
-show.gallery(measure.gallery(bench, pair, "denoising"))
+# %%
+names = {bench.named(*name): bench.pair(*name) for name in bench.first_pairs}
+galleries = {
+    function: {name: measure.gallery(bench, one, function) for name, one in names.items()}
+    for function in discovery.FUNCTIONS
+}
+for function, (kind, _) in discovery.FUNCTIONS.items():
+    glue(**{f"caption_{function}": report.gallery_caption(list(names), kind, function)})
+
+# %% mystnb={"image": {"alt": "For each network three by three crops of a cat from blurry input, rows by the baseline that found the deblurring filters, columns by the baseline that replaced them."}, "figure": {"caption": "{glue:text}`caption_deblurring:s`", "name": "fig-baseline-deblurring"}}
+show.gallery(galleries["deblurring"])
+# %% mystnb={"image": {"alt": "For each network three by three crops of a cat from noisy input, rows by the baseline that found the denoising filters, columns by the baseline that replaced them."}, "figure": {"caption": "{glue:text}`caption_denoising:s`", "name": "fig-baseline-denoising"}}
+show.gallery(galleries["denoising"])
 # %% [markdown]
 # ## In numbers
 #
@@ -72,7 +80,7 @@ show.gallery(measure.gallery(bench, pair, "denoising"))
 # for it. The *brightness shift* (mean over images of its absolute value, in 8-bit levels) shows whether the network still
 # computes an image.
 
-# %% mystnb={"image": {"alt": "Matrices of drop, PSNR lost and brightness shift by the baseline that finds and the one that replaces."}, "figure": {"caption": "Cost of masking 1 % of the filters by finding baseline (rows) and replacing baseline (columns).", "name": "fig-baseline-matrices"}}
+# %% mystnb={"image": {"alt": "Matrices of drop, PSNR lost and brightness shift by the baseline that finds and the one that replaces."}, "figure": {"caption": "Cost of masking 1 % of the filters by finding baseline (rows) and replacing baseline (columns): {glue:text}`means:s`.", "name": "fig-baseline-matrices"}}
 ablated = measure.ablation(bench)
 cells = report.summary(ablated)
 record.keep(bench, "baselines", cells)
@@ -101,7 +109,7 @@ display(Markdown(f"**Replacing.** {baselines.replacing_sentence}"))
 # %% [markdown]
 # A possible reason for differences between the networks, not tested here: SRResNet adds its output to the enlarged input, so
 # that every network on the way to random or zero weights still returns a picture, while the SRCNN-style network has
-# nothing but its own output. The comparison is made on {glue:text}`ablation_images:d` images.
+# nothing but its own output. The comparison is made on {glue:text}`measured_on:s`.
 #
 # Whatever the baseline, a path must be followed finely enough. The farther the baseline is from the target, the more the
 # network changes on the way, and the fewer of its stops are sound networks. The error of completeness tells: by how much
@@ -124,7 +132,7 @@ tables.plain(
 # matter for any input. Do the two rankings share their best filters, and does masking one function then hurt the other?
 # The trained baseline finds and replaces; the scores are those of the chapter on masking.
 
-# %% mystnb={"image": {"alt": "Bars of the drop on own and other input for filters found with and without elimination."}, "figure": {"caption": "Drop on the input that the filters are for (blue) and on the other one (orange), with and without elimination, at 1 and 5 %.", "name": "fig-elimination"}}
+# %% mystnb={"image": {"alt": "Bars of the drop on own and other input for filters found with and without elimination."}, "figure": {"caption": "Drop on the input that the filters are for (blue) and on the other one (orange), with and without elimination, at 1 and 5 %: {glue:text}`means:s`.", "name": "fig-elimination"}}
 eliminated = report.elimination_summary(measure.elimination(bench))
 record.keep(bench, "elimination", eliminated)
 show.elimination(eliminated)
@@ -170,6 +178,35 @@ tables.plain(
 # %%
 elimination = report.elimination_verdict(eliminated)
 display(Markdown(elimination.sentence))
+
+# %%
+in_masking = masking_report.selectivity(masking_measure.drops(bench)).set_index(
+    ["network", "image_set", "percent", "filters", "input"]
+)
+row = in_masking.loc[(pair.network, bench.test_set, 1, "deblurring", "blurry")]
+chosen = eliminated.set_index(["network", "filters", "percent", "method"])
+matrix = cells.set_index(["network", "filters", "found_with", "replaced_by"])
+of_masking = [
+    images_in_words(bench, bench.test_set, limit, side)
+    for limit, side in (
+        (budgets.discovery_images, budgets.discovery_crop),
+        (budgets.evaluation_images, budgets.evaluation_crop),
+    )
+]
+below = chosen.loc[(pair.network, "deblurring", 1, "with"), "lost_own"]
+costs = [
+    report.Cost("the chapter on masking", row["psnr_target"] - row["psnr"], *of_masking),
+    report.Cost("the table above", below, of_masking[0], measured_on),
+    report.Cost("the chapter beyond the paper", below, of_masking[0], measured_on),
+    report.Cost(
+        "the matrices of baselines",
+        matrix.loc[(pair.network, "deblurring", "bilinear", "bilinear"), "lost_own"],
+        found_on,
+        measured_on,
+    ),
+]
+what = f"What masking the 1 % deblurring filters of {pair.title} costs on blurry input"
+display(Markdown(report.reconciled(costs, what, bench.seeds(pair.network))))
 
 # %% [markdown]
 # With elimination the scores for deblurring are the negative of those for denoising, so that no filter can be in both sets.

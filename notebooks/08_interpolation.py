@@ -26,8 +26,9 @@ from faiglib.companion.interpolation import measure as interpolation_measure
 from faiglib.companion.interpolation import report, show
 from faiglib.companion.method import measure as method_measure
 from faiglib.companion.page import interactive, style
-from faiglib.companion.page.budget import budget
+from faiglib.companion.page.budget import budget, images_in_words
 from faiglib.companion.page.glue import glue
+from faiglib.companion.page.words import counted
 from faiglib.companion.workbench import open_workbench
 
 style.style()
@@ -42,18 +43,19 @@ display(HTML(budget(bench)))
 # go on past the target in the direction in which fine-tuning moved the filters. First the denoising filters on a
 # noisy input (supplementary Fig. 10), then the deblurring filters on a blurry one (supplementary Fig. 11).
 
-# %% mystnb={"image": {"alt": "A noisy picture of a cat, restored with the denoising filters at rising lambda."}, "figure": {"caption": "Denoising filters from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 10). Photograph: scikit-image.", "name": "fig-strip-denoising"}}
-pair = bench.pair(*bench.main_pair)
+# %% mystnb={"image": {"alt": "A noisy picture of a cat, restored with the denoising filters at rising lambda."}, "figure": {"caption": "Denoising filters of {glue:text}`pair:s` from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 10). Photograph: scikit-image.", "name": "fig-strip-denoising"}}
+pair, named = bench.pair(*bench.main_pair), bench.named(*bench.main_pair)
+glue(pair=named)
 strips = {
     function: interpolation_measure.strip(bench, pair, function, scene) for function in ("denoising", "deblurring")
 }
-show.strip(strips["denoising"], f"{pair.title}, noisy input, 1 % denoising filters")
-# %% mystnb={"image": {"alt": "A blurry picture of a cat, restored with the deblurring filters at rising lambda."}, "figure": {"caption": "Deblurring filters from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 11). Photograph: scikit-image.", "name": "fig-strip-deblurring"}}
-show.strip(strips["deblurring"], f"{pair.title}, blurry input, 1 % deblurring filters")
+show.strip(strips["denoising"], f"{named}, noisy input, 1 % denoising filters")
+# %% mystnb={"image": {"alt": "A blurry picture of a cat, restored with the deblurring filters at rising lambda."}, "figure": {"caption": "Deblurring filters of {glue:text}`pair:s` from the baseline's (\u03bb = 0) over the target's (\u03bb = 1) and beyond (supp. Fig. 11). Photograph: scikit-image.", "name": "fig-strip-deblurring"}}
+show.strip(strips["deblurring"], f"{named}, blurry input, 1 % deblurring filters")
 # %%
 for function, images in strips.items():
     turned = {(name.removeprefix("λ = "),): image for name, image in images.items() if name.startswith("λ")}
-    caption = f"The knob of the {function} filters: λ = 0 is the baseline's filters, 1 the target's."
+    caption = f"{named}, the knob of the {function} filters: λ = 0 is the baseline’s filters, 1 the target’s."
     alt = f"The cat restored with the {function} filters at λ"
     display(interactive.frames(turned, [f"λ of the {function} filters"], ("1",), caption, alt))
 # %% [markdown]
@@ -63,14 +65,11 @@ for function, images in strips.items():
 # median of its finest diagonal details {cite}`donoho1994ideal`; fine texture counts as noise, so the value to reach is
 # that of the ground truth, not 0. Both are in 8-bit levels. PSNR is given for both inputs: the knob's own, and the one that
 # it ought to leave alone. Filters are discovered and the knob is measured on one image set, as in the chapter on masking:
-# {glue:text}`sweep_images:d` images of {glue:text}`sweep_set:s`, cropped as for discovery.
+# {glue:text}`sweep_on:s`, cropped as for discovery.
 
-# %% mystnb={"image": {"alt": "Sharpness or residual noise, and PSNR of both inputs, against lambda for each network and set of filters."}, "figure": {"caption": "Upper row: sharpness with the deblurring knob and residual noise with the denoising knob, on the knob's own input. Lower row: PSNR of both inputs against that of the target. Thin lines are single images, thick ones the mean; the shaded part lies beyond the target.", "name": "fig-lambda-curves"}}
+# %% mystnb={"image": {"alt": "Sharpness or residual noise, and PSNR of both inputs, against lambda for each network and set of filters."}, "figure": {"caption": "Upper row: sharpness with the deblurring knob and residual noise with the denoising knob, on the knob's own input. Lower row: PSNR of both inputs against that of the target. Thin lines are single images ({glue:text}`sweep_on:s`), thick ones the mean; the shaded part lies beyond the target.", "name": "fig-lambda-curves"}}
 sweep = interpolation_measure.sweep(bench)
-glue(
-    sweep_images=sweep["image"].nunique(),
-    sweep_set=bench.image_sets[bench.test_set].title,
-)
+glue(sweep_on=images_in_words(bench, bench.test_set, bench.profile.interpolation_images, bench.profile.discovery_crop))
 show.curves(sweep)
 # %% [markdown]
 # ## Is the control continuous?
@@ -125,28 +124,28 @@ show.best_lambda(summary)
 # An input that is blurry *and* noisy needs both abilities. No filter is on both knobs, so that each can be turned by itself;
 # how far one moves what is the other's is the last column of the table of control above. The paper does not show this.
 
-# %% mystnb={"image": {"alt": "A grid of restorations of a blurry and noisy cat with rising lambda of the deblurring and of the denoising filters."}, "figure": {"caption": "A blurry and noisy input with both knobs: deblurring rises to the right, denoising upwards. Photograph: scikit-image.", "name": "fig-both-knobs"}}
+# %% mystnb={"image": {"alt": "A grid of restorations of a blurry and noisy cat with rising lambda of the deblurring and of the denoising filters."}, "figure": {"caption": "A blurry and noisy input with both knobs of {glue:text}`pair:s`: deblurring rises to the right, denoising upwards. Photograph: scikit-image.", "name": "fig-both-knobs"}}
 close_up = method_measure.scene(bench, crop=192)
 sheet = interpolation_measure.contact_sheet(bench, pair, close_up)
-show.contact_sheet(sheet)
+show.contact_sheet(sheet, f"{named}, blurry and noisy input")
 # %%
 interactive.frames(
     {(f"{first:g}", f"{second:g}"): image for (first, second), image in sheet.items()},
     ["λ of the deblurring filters", "λ of the denoising filters"],
     ("1", "1"),
-    "The same blurry and noisy input with both knobs in your hands.",
+    f"{named}: the same blurry and noisy input with both knobs in your hands.",
     "A blurry and noisy picture of a cat, restored",
 )
 # %% mystnb={"image": {"alt": "Heat maps of PSNR, sharpness and residual noise over both lambdas."}, "figure": {"caption": "PSNR, sharpness and residual noise over both knobs on blurry and noisy input, mean over images and seeds. Black frame: the target; pink dashed frame: the highest PSNR.", "name": "fig-both-knobs-maps"}}
 grid = interpolation_measure.grid(bench)
-glue(grid_images=grid["image"].nunique())
+glue(grid_images=counted(grid["image"].nunique(), "image"))
 show.heatmaps(grid)
 # %%
 separation = report.separation(grid)
 show.both_knobs(separation)
 
 # %% [markdown]
-# These are means over {glue:text}`grid_images:d` of the images. The best setting is given as λ of the deblurring filters / λ of the denoising filters: PSNR. Where the gain of both knobs
+# These are means over {glue:text}`grid_images:s` of the sweep. The best setting is given as λ of the deblurring filters / λ of the denoising filters: PSNR. Where the gain of both knobs
 # is more than the sum of the single gains, each ability needs the other: noise that is left in hides what deblurring
 # could win, and the reverse. Read sharpness with the noise beside it, since noise has gradients, too.
 #

@@ -18,7 +18,7 @@ from IPython.display import HTML, Markdown, display
 
 from faiglib.companion.beyond import agreement, integration, measure, report, sampling, show
 from faiglib.companion.page import style, tables
-from faiglib.companion.page.budget import budget, images_in_words
+from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
@@ -31,7 +31,7 @@ glue(
     convergence_on=images_in_words(
         bench, bench.test_set, bench.profile.convergence_images, bench.profile.convergence_crop
     ),
-    variants_on=images_in_words(bench, bench.test_set, bench.profile.ablation_images, bench.profile.evaluation_crop),
+    variants_on=means_in_words(bench, bench.test_set, bench.profile.ablation_images, bench.profile.evaluation_crop),
 )
 display(HTML(budget(bench)))
 
@@ -71,7 +71,7 @@ tables.nodes_needed(report.nodes_needed(converged))
 # the paper's tables: the metric, the measure of change, and the rule of the integral. Each is computed both ways.
 #
 # **Gray or blue.** The text measures the drop on gray images, the program in effect on the blue channel. The table has
-# the drop of 1 % masked filters on their own input, means over {glue:text}`variants_on:s`, and over seeds. The two need not agree: gray weighs green most and blue least, and
+# the drop of 1 % masked filters on their own input, {glue:text}`variants_on:s`. The two need not agree: gray weighs green most and blue least, and
 # averages over errors that differ between the channels.
 
 # %%

@@ -218,7 +218,9 @@ def test_figures_show_every_combination(small_bench):
     assert set(pictures.cells) == {(a, b) for a in discovery.BASELINES for b in discovery.BASELINES}
     assert pictures.references["target"].shift == 0
     assert np.isinf(pictures.references["ground truth"].psnr)
-    assert len(show.gallery(pictures).axes) == 12
+    assert len(show.gallery({"first": pictures, "second": pictures}).axes) == 24
+    one = show.gallery({"SRResNet, seed 0": pictures})
+    assert [block.get_suptitle() for block in one.subfigs] == ["SRResNet, seed 0"]
     assert len(show.matrices(cells([(6, 2, 3), (1, 2, 1)], [(0.5, 9, 3), (0.5, 5, 0.25)])).axes) == 2 * 4
     bars = [
         {"percent": percent, "method": method, "drop_own": percent + offset, "drop_other": offset}

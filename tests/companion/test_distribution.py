@@ -169,11 +169,12 @@ def test_the_largest_layer_and_the_last_ones_are_told():
     table = claimed()  # 3 of 16 deblurring filters lie in the layer that holds half of all, 10 of 24 denoising ones
     sentence = report.largest_layer(table)
     assert (
-        "SRResNet: layer1 with 50% of all filters, 19% of the deblurring set and 42% of the denoising set" in sentence
+        "SRResNet: layer1 with 50 % of all filters, 19 % of the deblurring set and 42 % of the denoising set"
+        in sentence
     )
     told = report.last_layers(report.spread(table), ("faig", "random"))
     # deblurring 6/8 and 7/8, denoising 6/12 in both runs; random 4/10
-    assert told == f"SRResNet: FAIG {(13 / 16 + 1 / 2) / 2:.0%}, random 40%"
+    assert told == f"SRResNet: FAIG {(13 / 16 + 1 / 2) / 2:.0 %}, random 40 %"
 
 
 def test_a_cluster_is_twice_an_even_spread():

@@ -161,7 +161,7 @@ def test_steps_the_wrong_way_may_lead_to_the_ground_truth():
     away = report.control(swept(lambda lam: lam, lambda lam: 5 + lam)).set_index("filters")
     assert away.loc["denoising", "nearer"] == 0
     assert math.isnan(away.loc["deblurring", "nearer"])
-    assert "(100% of the others lead nearer" in report.in_words(report.control(table))
+    assert "(100 % of the others lead nearer" in report.in_words(report.control(table))
 
 
 def test_best_lambda_is_where_psnr_peaks_on_the_own_input():
@@ -219,7 +219,7 @@ def test_figures_place_pictures_and_frames(bench):
     assert titles[8] == "λ = 1 (target)"
 
     sheet = interpolation_measure.contact_sheet(bench, pair, scene, (0.0, 1.0))
-    drawn = show.contact_sheet(sheet, (0.0, 1.0)).axes
+    drawn = show.contact_sheet(sheet, "SRResNet", (0.0, 1.0)).axes
     upper_right = drawn[1].images[0].get_array()
     assert np.array_equal(upper_right, sheet[1.0, 1.0][0].permute(1, 2, 0).numpy())
 

@@ -142,7 +142,7 @@ def test_comparisons_find_what_was_put_in(record):
 def test_a_half_that_is_far_ahead_tells_that_the_lead_is_a_head_start(record):
     beside = report.beside_the_paper(record)
     words = report.head_start(beside)
-    assert "over DAN the half leads by -0.20 dB, the whole by +0.02 dB" in words
+    assert "over DAN the half leads by −0.20 dB, the whole by +0.02 dB" in words
     assert "how soon" not in words
     ahead = beside.assign(rgb=beside["rgb"].where(beside["branches"] != "two", beside["rgb"] - 2))
     assert "how soon a network starts to learn" in report.head_start(ahead)

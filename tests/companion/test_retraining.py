@@ -100,11 +100,11 @@ def test_verdict_counts_wins_at_home_and_methods_below_chance():
 def test_words_name_the_leader_and_compare_both_functions():
     final = report.final(runs())
     words = report.in_words(final)
-    assert words.startswith("- **SRCNN-style**: for deblurring, FAIG's filters learn most (22.50 dB)")
-    assert "FAIG's own filters learn more than its denoising ones (21.50 dB)" in words
+    assert words.startswith("- **SRCNN-style**: for deblurring, FAIG’s filters learn most (22.50 dB)")
+    assert "FAIG’s own filters learn more than its denoising ones (21.50 dB)" in words
     home = (final["task"] == "denoising") & (final["filters"] == "denoising") & (final["method"] == "faig")
     worse = report.in_words(final.assign(measured=final["measured"].where(~home, 21.0)))
-    assert "for denoising, |θ − θ̄|'s filters learn most (21.50 dB, FAIG's 21.00)" in worse
+    assert "for denoising, |θ − θ̄|’s filters learn most (21.50 dB, FAIG’s 21.00)" in worse
     assert "learn no more than its deblurring ones" in worse
 
 

@@ -81,7 +81,7 @@ def test_words_follow_the_numbers():
     assert "**reached**" in report.accounting(made_up(seconds=2.5)).sentence
     text = report.in_short(made_up())
     assert "30.0 times (faster), not reached; 24.0 times by default" in text
-    assert "80% in attribution, reached; 60% in training, not reached" in text
+    assert "80 % in attribution, reached; 60 % in training, not reached" in text
     assert "90 MiB against 100 MiB, reached" in text
     assert "images 1.00, nodes 0.90, reached" in text
     assert "1.20 times in the same precision, not reached; 2.00 times with bfloat16, reached" in text
@@ -95,7 +95,7 @@ def test_the_distance_to_the_published_rule_is_told_by_network():
         for images, overlap in zip((1, 4), overlaps, strict=True)
     ]
     told = report.averaging_in_words(pd.DataFrame(rows, columns=["network", "scheme", "images", "overlap"]))
-    assert "SRResNet +1.00 with 1 and -0.30 with 4 images" in told
+    assert "SRResNet +1.00 with 1 and −0.30 with 4 images" in told
 
 
 def test_the_recorded_run_feeds_the_whole_page():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from faiglib.companion.discovery import BASELINES, OWN_FUNCTION
-from faiglib.companion.page.words import typeset
+from faiglib.companion.page.words import listed, seeds_named, typeset
 from faiglib.networks import TITLES
 
 #: Mean shift of the gray level (8-bit levels) from which on the brightness counts as broken: one percent of the range,
@@ -50,6 +51,64 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 def elimination_summary(table: pd.DataFrame) -> pd.DataFrame:
     """:func:`own_and_other` of :func:`elimination` by ``network``, ``filters``, ``percent`` and ``method``."""
     return own_and_other(table, ["network", "filters", "percent", "method"])
+
+
+@typeset
+def gallery_caption(names: Sequence[str], kind: str, function: str) -> str:
+    """What the pictures of supp. Fig. 8 show, for the pairs of some names, from top to bottom."""
+    order = f"{names[0]} above, below it {listed(names[1:])}" if len(names) > 1 else names[0]
+    return (
+        f"{kind.capitalize()} input, 1 % {function} filters masked (supp. Fig. 8, which shows an SRCNN-style network): "
+        f"{order}. Left column: references. Brightness is the shift of the mean gray level against the target's "
+        "output, in 8-bit levels. Photograph: scikit-image."
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """PSNR that masking costs, and what it was measured on.
+
+    Attributes:
+        place: of the book that shows it.
+        lost: dB.
+        found_on: images that the filters were found on, in words.
+        measured_on: images that it was measured on, in words.
+    """
+
+    place: str
+    lost: float
+    found_on: str
+    measured_on: str
+
+
+@typeset
+def reconciled(costs: Sequence[Cost], what: str, seeds: Sequence[int]) -> str:
+    """Why one quantity has the values it has in different places of the book.
+
+    Args:
+        costs: the values; those that were made in the same way count as one.
+        what: the quantity, as the beginning of a sentence.
+        seeds: of the pairs, the same for all.
+    """
+    ways: dict[tuple[str, str], list[Cost]] = {}
+    for cost in costs:
+        ways.setdefault((cost.found_on, cost.measured_on), []).append(cost)
+    pairs = f"the pair with {seeds_named(seeds)}" if len(seeds) == 1 else f"the pairs with {seeds_named(seeds)}"
+    if len(ways) == 1:
+        (found, measured), same = next(iter(ways.items()))
+        return (
+            f"{what} comes to {same[0].lost:.2f} dB, in {listed(one.place for one in same)} alike: filters found on "
+            f"{found}, measured on {measured}, for {pairs}."
+        )
+    told = "; ".join(
+        f"{same[0].lost:.2f} dB in {listed(one.place for one in same)} (filters found on {found}, measured on "
+        f"{measured})"
+        for (found, measured), same in ways.items()
+    )
+    return (
+        f"{what} has {len(ways)} values in this book, because it depends on the images that the filters are found on "
+        f"and on those that it is measured on: {told}. All are for {pairs}."
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -27,10 +28,23 @@ _PANELS = (
 
 
 @with_source
-def gallery(pictures: AblationGallery) -> Figure:
-    """Supp. Fig. 8: rows are the baselines that filters are found with, columns those that replace them."""
+def gallery(networks: Mapping[str, AblationGallery]) -> Figure:
+    """Supp. Fig. 8: rows are the baselines that filters are found with, columns those that replace them.
+
+    Args:
+        networks: a scene by the name of the pair, drawn below each other.
+    """
     size = len(BASELINES)
-    figure, axes = plt.subplots(size, size + 1, figsize=(2.45 * (size + 1), 2.75 * size), squeeze=False)
+    figure = plt.figure(figsize=(2.45 * (size + 1), 2.75 * size * len(networks)), layout="constrained")
+    blocks = figure.subfigures(len(networks), 1, squeeze=False)[:, 0]
+    for block, (name, pictures) in zip(blocks, networks.items(), strict=True):
+        block.suptitle(name, fontsize=12, fontweight="bold")
+        _draw(block.subplots(size, size + 1, squeeze=False), pictures)
+    return finished(figure, tight=False)
+
+
+def _draw(axes: np.ndarray, pictures: AblationGallery) -> None:
+    """The pictures of one pair: references in the first column, then a column a replacing baseline."""
     for axis, (title, picture) in zip(axes[:, 0], pictures.references.items(), strict=True):
         quality = "" if np.isinf(picture.psnr) else f"\n{picture.psnr:.1f} dB"
         show(axis, picture.image, f"{title}{quality}")
@@ -39,7 +53,6 @@ def gallery(pictures: AblationGallery) -> Figure:
             picture = pictures.cells[found, replaced]
             told = f"{picture.psnr:.1f} dB, brightness {number(picture.shift, '+.1f')}"
             show(axis, picture.image, f"found {found}, replaced {replaced}\n{told}")
-    return finished(figure)
 
 
 @with_source

@@ -21,6 +21,9 @@ from faiglib.networks import TITLES
 MONOTONE = 0.9
 #: ... and no step is steeper than this many times an even slope: half of the change within a tenth of λ would have 5.
 STEEPEST = 5.0
+#: dB of PSNR that a knob has to gain on its own input, from λ = 0 to 1, to be called a control at all: a smaller change
+#: cannot be seen in a photograph, so there is nothing that one could turn up or down.
+LEAST_GAIN = 0.1
 
 
 def control(table: pd.DataFrame) -> pd.DataFrame:
@@ -173,6 +176,19 @@ def _wrong_way(nearer: float) -> str:
     return f" ({nearer:.0%} of the others lead nearer to the ground truth all the same)" if nearer > 0 else ""
 
 
+def _judged(gained: float, continuous: bool) -> str:
+    """Whether a knob is a control by the limits of this module, and a continuous one."""
+    if gained < LEAST_GAIN:
+        return (
+            f"Turning it changes PSNR by {gained:+.2f} dB, less than the gain of {LEAST_GAIN:g} dB that one could see, "
+            "so by the limits declared in the code it is no control, however even its steps."
+        )
+    return (
+        f"It gains {gained:.2f} dB. By the limits declared in the code ({MONOTONE:.0%}, {STEEPEST:g} and a gain of "
+        f"{LEAST_GAIN:g} dB) this control is {'continuous' if continuous else 'not continuous'}."
+    )
+
+
 @typeset
 def in_words(table: pd.DataFrame) -> str:
     """The rows of :func:`control` as a Markdown list, one item per network and knob."""
@@ -188,8 +204,6 @@ def in_words(table: pd.DataFrame) -> str:
         items.append(
             f"- **{TITLES[row['network']]}, {row['filters']} filters**: from λ = 0 to 1 the {measure} goes from "
             f"{row['at_0']:.2f} to {row['at_1']:.2f} levels; {row['monotone']:.0%} of {row['steps']} steps go the "
-            f"right way{_wrong_way(row['nearer'])}, and {slope}. By the limits declared in the code "
-            f"({MONOTONE:.0%} and {STEEPEST:g}) this control is "
-            f"{'continuous' if row['continuous'] else 'not continuous'}."
+            f"right way{_wrong_way(row['nearer'])}, and {slope}. {_judged(row['gained'], row['continuous'])}"
         )
     return "\n".join(items)

@@ -210,9 +210,9 @@ def heatmaps(table: pd.DataFrame) -> Figure:
 
 @with_source
 def contact_sheet(
-    images: Mapping[tuple[float, float], Tensor], lambdas: Sequence[float] = (0.0, 0.7, 1.0, 1.5)
+    images: Mapping[tuple[float, float], Tensor], title: str, lambdas: Sequence[float] = (0.0, 0.7, 1.0, 1.5)
 ) -> Figure:
-    """Restorations over some λ of both knobs: deblurring to the right, denoising upwards."""
+    """Restorations over some λ of both knobs of one pair: deblurring to the right, denoising upwards."""
     across, upwards = sorted(lambdas), sorted(lambdas, reverse=True)
     figure, axes = plt.subplots(
         len(upwards), len(across), figsize=(2.1 * len(across), 2.15 * len(upwards)), squeeze=False
@@ -224,4 +224,5 @@ def contact_sheet(
                 axis.set_ylabel(f"denoising λ = {second:g}", fontsize=9)
     for axis, first in zip(axes[-1], across, strict=True):
         axis.set_xlabel(f"deblurring λ = {first:g}", fontsize=9)
+    figure.suptitle(title, fontsize=11)
     return finished(figure)

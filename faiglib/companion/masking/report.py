@@ -71,7 +71,7 @@ def drop_caption(cells: pd.DataFrame) -> str:
         parts.append("± is over these runs, 95 % a bootstrap interval over images.")
     else:
         parts.append("95 % is a bootstrap interval over images.")
-    parts.append("|θ − θ̄| is the absolute change here; the released script divides it by |θ̄|.")
+    parts.append("Of |θ − θ̄|, the paper names the absolute change, its released script divides it by |θ̄|.")
     return " ".join(parts)
 
 
@@ -94,6 +94,22 @@ def bars_caption(summary_table: pd.DataFrame, image_set: str, percent: float) ->
         f"{start}, measured here (solid, left; {here}) and in the paper (hatched, right; ± over runs; its script "
         "measures the blue channel)."
         + (f" The paper has none for {listed(TITLES[str(name)] for name in without)}." if without else "")
+    )
+
+
+@typeset
+def curves_caption(table: pd.DataFrame, where: str) -> str:
+    """What the masking curves show.
+
+    Args:
+        table: from :func:`faiglib.companion.masking.measure.curves`.
+        where: the images in words.
+    """
+    kinds = listed(str(kind) for kind in table["input"].unique())
+    runs = "; shaded: range over training runs" if table["seed"].nunique() > 1 else ""
+    return (
+        f"Drop against the proportion of masked filters, for {kinds} input (main Fig. 3 and supp. Fig. 1), on "
+        f"{where}{runs}. The horizontal axis is linear up to 1 % and logarithmic beyond."
     )
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from faiglib.companion import paper
 from faiglib.companion.discovery import FUNCTIONS, OWN_FUNCTION
 from faiglib.companion.masking.measure import Gallery
+from faiglib.companion.masking.report import drop_caption, in_the_paper
 from faiglib.companion.page.escaping import as_html
 from faiglib.companion.page.interactive import picture
-from faiglib.companion.masking.report import drop_caption, in_the_paper
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
 from faiglib.companion.page.tables import interval, plain, spread, styled
@@ -82,7 +82,7 @@ def recorded_table(cells: pd.DataFrame) -> Styler:
 
 
 @with_source
-def selectivity_table(table: pd.DataFrame) -> Styler:
+def selectivity_table(table: pd.DataFrame, caption: str) -> Styler:
     """PSNR of target, masked target and baseline for each input and masked function."""
     shown = pd.DataFrame(
         {
@@ -99,7 +99,7 @@ def selectivity_table(table: pd.DataFrame) -> Styler:
         }
     )
     numbers = {name: "{:.2f}" for name in shown.columns if name.startswith(("drop", "PSNR", "brightness"))}
-    return plain(shown, numbers)
+    return plain(shown, numbers, caption)
 
 
 @with_source

@@ -24,6 +24,16 @@ def images_in_words(bench: Workbench, image_set: str, limit: int | None, crop: i
     return f"{counted(len(chosen.select(limit)), 'image')} of {chosen.title}, {side}"
 
 
+def means_in_words(bench: Workbench, image_set: str, limit: int | None, crop: int | None) -> str:
+    """What the means of a figure or table are over: :func:`images_in_words`, and training runs where there are several.
+
+    The arguments are those of :func:`images_in_words`.
+    """
+    runs = max(len(bench.seeds(network)) for network, _ in bench.pair_names)
+    over = f"means over {images_in_words(bench, image_set, limit, crop)}"
+    return over if runs == 1 else f"{over}, and over {counted(runs, 'training run')} of a network"
+
+
 def budget(bench: Workbench) -> str:
     """HTML that says on a page what the numbers below it were made with, and what was left out."""
     profile = bench.profile

@@ -23,7 +23,7 @@ _NEGATIVE = re.compile(r"(?<![\w)\]./\\-])-(?=\.?\d)")
 _SIGNED_ZERO = re.compile(rf"(?<![\w)\]])[+{MINUS}](?=0(?:\.0+)?(?![\d.,]*[\d·]))")
 _PERCENT = re.compile(r"(?<=\d)%")
 _POWER = re.compile(r"(?<=\d)e([+-])0*(\d+)\b")
-_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)|(?<=s)'(?=\s)")
+_APOSTROPHE = re.compile(r"(?<=[\w|])'(?=\w)|(?<=s)'(?=\s)")
 
 
 def printed(text: str) -> str:
