@@ -174,7 +174,7 @@ def test_the_largest_layer_and_the_last_ones_are_told():
     )
     told = report.last_layers(report.spread(table), ("faig", "random"))
     # deblurring 6/8 and 7/8, denoising 6/12 in both runs; random 4/10
-    assert told == f"SRResNet: FAIG {(13 / 16 + 1 / 2) / 2:.0 %}, random 40 %"
+    assert told == f"SRResNet: FAIG {100 * (13 / 16 + 1 / 2) / 2:.0f} %, random 40 %"
 
 
 def test_a_cluster_is_twice_an_even_spread():

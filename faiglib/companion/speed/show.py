@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, finished
@@ -48,6 +49,14 @@ def throughput(table: pd.DataFrame, peaks: Mapping[str, float]) -> Figure:
     return finished(figure)
 
 
+def _few_ticks(axis: Axes, text: Callable[[float], str]) -> None:
+    """Ticks at 1, 2 and 5 of every decade of a logarithmic vertical axis, so that their labels have room."""
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=50))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.tick_params(axis="y", labelsize=8)
+
+
 @with_source
 def averaging(table: pd.DataFrame) -> Figure:
     """Missed share of the reference's top 1 % against the number of images averaged over, a panel per network.
@@ -79,9 +88,7 @@ def averaging(table: pd.DataFrame) -> Figure:
         images = sorted(table.loc[table["network"] == network, "images"].unique())
         axis.set_xticks(images, [str(one) for one in images])
         axis.xaxis.set_minor_locator(NullLocator())
-        for one in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-            one(FuncFormatter(lambda value, _: f"{100 * value:.2g} %"))
-        axis.tick_params(axis="y", which="both", labelsize=8)
+        _few_ticks(axis, lambda value: f"{100 * value:.2g} %")
     axes[0, 0].set_ylabel("missed of the top 1 %")
     names = {"left, 100 nodes": ("black", "-"), "midpoint": (BLUE, "-"), "Gauss-Legendre": (ORANGE, "-")}
     names["bfloat16"] = (PINK, ":")
@@ -108,9 +115,7 @@ def scaling(table: pd.DataFrame, exponents: Mapping[str, float]) -> Figure:
         axis.set(xscale="log", yscale="log", xlabel=what, ylabel="seconds" if axis is axes[0, 0] else "")
         axis.set_xticks(amounts, [f"{amount:,.0f}" for amount in amounts], fontsize=7, rotation=45)
         axis.xaxis.set_minor_locator(NullLocator())
-        for one in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-            one(FuncFormatter(lambda value, _: f"{value:.2g}"))
-        axis.tick_params(axis="y", which="both", labelsize=8)
+        _few_ticks(axis, lambda value: f"{value:.2g}")
         axis.legend(frameon=False, fontsize=9)
     return finished(figure)
 
