@@ -48,7 +48,7 @@ glue(
     prediction_sets=sets_in_words.roles_sentence(parts),
     tested_set=titles[parts.tests[0]],
     application=sets_in_words.application(parts),
-    scores_caption=sets_in_words.scores_caption(parts),
+    scores_caption=sets_in_words.scores_caption(parts, len(bench.seeds(bench.main_pair[0]))),
     accuracy_caption=sets_in_words.accuracy_caption(parts),
     transfer_words=sets_in_words.transfer_words(parts),
     integrals=measure.integrals(bench),

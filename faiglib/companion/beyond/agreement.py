@@ -54,7 +54,7 @@ class StabilityVerdict:
         network, function, weakest, share = min(self.within, key=lambda row: row[-1])
         parts = [
             f"On average two rankings share of their top 1 %: {told}.",
-            f"Within one network the least agreement, as a mean over its runs and images, is {share:.0%} "
+            f"Within one network the least agreement, as a mean over what was compared, is {share:.0%} "
             f"({TITLES[network]}, {function} filters: {COMPARISONS[weakest]}), {100 * share / PERCENT:.0f} times "
             f"chance; a single comparison comes down to {self.least:.0%}.",
             *self._steadied(),
@@ -76,7 +76,7 @@ class StabilityVerdict:
                 )
             )
         if not self.overlaps.keys() & set(BETWEEN_RUNS):
-            parts.append("There is only one training run of a network here, so that runs are not compared.")
+            parts.append("There is only one training run of a network here, so that none is compared with another.")
         return " ".join(parts)
 
     def _steadied(self) -> list[str]:

@@ -14,7 +14,7 @@ from scipy import stats
 from faiglib.companion import paper
 from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.distribution.measure import LAST
-from faiglib.companion.page.words import typeset
+from faiglib.companion.page.words import beside, typeset
 from faiglib.networks import TITLES
 
 #: A set is called evenly spread when at most this share of it would have to move to other layers. Chance alone moves
@@ -176,13 +176,14 @@ def in_words(table: pd.DataFrame) -> str:
         sure = "" if row["difference_low"] > 0 or row["difference_high"] < 0 else "; the interval does not part them"
         items.append(
             f"- **{TITLES[row['network']]}**: the deblurring filters have their centre at depth "
-            f"{row['deblurring_centroid']:.2f} ({row['deblurring_low']:.2f} to {row['deblurring_high']:.2f}), {side} "
+            f"{beside(row['deblurring_centroid'], row['uniform'])} ({row['deblurring_low']:.2f} to "
+            f"{row['deblurring_high']:.2f}), {side} "
             f"that of an even spread ({row['uniform']:.2f}), and {order} the denoising filters "
-            f"({row['denoising_centroid']:.2f}{sure}). Of the denoising filters before the last two convolutions "
-            f"{row['denoising_uneven']:.0%} would have to move to lie evenly "
+            f"({beside(row['denoising_centroid'], row['deblurring_centroid'])}{sure}). Of the denoising filters before the last two convolutions "
+            f"{beside(row['denoising_uneven'], EVEN, '.0%')} would have to move to lie evenly "
             f"({'even' if row['even'] else 'not even'} by the limit of {EVEN:.0%}; deblurring "
             f"{row['deblurring_uneven']:.0%}, chance {row['chance_uneven']:.0%}). The last two convolutions hold "
-            f"{row['denoising_last_share']:.1%} of them, {row['denoising_last_ratio']:.1f} times an even spread: "
+            f"{row['denoising_last_share']:.1%} of them, {beside(row['denoising_last_ratio'], CLUSTER, '.1f')} times an even spread: "
             f"{'a cluster' if row['cluster'] else 'no cluster'} by the limit of {CLUSTER:g}."
         )
     return "\n".join(items)

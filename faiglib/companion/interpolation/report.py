@@ -14,7 +14,7 @@ import pandas as pd
 from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.interpolation.measure import EFFECTS
 from faiglib.companion.masked import own_drops
-from faiglib.companion.page.words import typeset
+from faiglib.companion.page.words import beside, typeset
 from faiglib.networks import TITLES
 
 #: A knob counts as continuous when at least this share of its steps goes the right way, ...
@@ -180,11 +180,11 @@ def _judged(gained: float, continuous: bool) -> str:
     """Whether a knob is a control by the limits of this module, and a continuous one."""
     if gained < LEAST_GAIN:
         return (
-            f"Turning it changes PSNR by {gained:+.2f} dB, less than the gain of {LEAST_GAIN:g} dB that one could see, "
+            f"Turning it changes PSNR by {beside(gained, LEAST_GAIN, '.2f')} dB, less than the gain of {LEAST_GAIN:g} dB that one could see, "
             "so by the limits declared in the code it is no control, however even its steps."
         )
     return (
-        f"It gains {gained:.2f} dB. By the limits declared in the code ({MONOTONE:.0%}, {STEEPEST:g} and a gain of "
+        f"It gains {beside(gained, LEAST_GAIN, '.2f')} dB. By the limits declared in the code ({MONOTONE:.0%}, {STEEPEST:g} and a gain of "
         f"{LEAST_GAIN:g} dB) this control is {'continuous' if continuous else 'not continuous'}."
     )
 
@@ -198,12 +198,12 @@ def in_words(table: pd.DataFrame) -> str:
         slope = (
             "the mean curve ends on the wrong side"
             if math.isnan(row["steepest"])
-            else f"the steepest is {row['steepest']:.1f} times an even slope; the change is between 10 and 90 % from "
+            else f"the steepest is {beside(row['steepest'], STEEPEST, '.1f')} times an even slope; the change is between 10 and 90 % from "
             f"λ = {row['started']:.2f} to {row['finished']:.2f}"
         )
         items.append(
             f"- **{TITLES[row['network']]}, {row['filters']} filters**: from λ = 0 to 1 the {measure} goes from "
-            f"{row['at_0']:.2f} to {row['at_1']:.2f} levels; {row['monotone']:.0%} of {row['steps']} steps go the "
+            f"{row['at_0']:.2f} to {row['at_1']:.2f} levels; {beside(row['monotone'], MONOTONE, '.0%')} of {row['steps']} steps go the "
             f"right way{_wrong_way(row['nearer'])}, and {slope}. {_judged(row['gained'], row['continuous'])}"
         )
     return "\n".join(items)

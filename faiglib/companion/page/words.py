@@ -59,6 +59,22 @@ def percent(share: float, digits: int = 0) -> str:
     return number(share, f".{digits}%")
 
 
+def beside(value: float, limit: float, form: str = ".2f") -> str:
+    """A number with as many digits as it takes to tell it from a limit that a sentence holds it against.
+
+    Args:
+        value: the number.
+        limit: what it is compared with.
+        form: a point, the digits to begin with, and ``f`` or ``%``.
+    """
+    digits, kind = int(form[1:-1]), form[-1]
+    for more in range(digits, digits + 5):
+        text = number(value, f".{more}{kind}")
+        if value == limit or text != number(limit, f".{more}{kind}"):
+            return text
+    return number(value, form)
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """So many of something: ``1 crop``, ``3 crops``, ``2 matrices``; the plural where it is not the noun and an s."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"

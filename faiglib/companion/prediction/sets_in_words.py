@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faiglib.companion.page.words import listed, typeset
+from faiglib.companion.page.words import counted, listed, typeset
 from faiglib.companion.prediction.roles import Roles
 from faiglib.images import registry
 
@@ -27,12 +27,13 @@ def application(parts: Roles) -> str:
 
 
 @typeset
-def scores_caption(parts: Roles) -> str:
-    """What the figure of the overlap scores shows."""
+def scores_caption(parts: Roles, runs: int) -> str:
+    """What the figure of the overlap scores shows, for so many training runs of a network."""
+    mean = f" (mean over {counted(runs, 'training run')})" if runs > 1 else ""
     line = "threshold that is best on these images" if parts.alone else f"threshold chosen on {source(parts)}"
     return (
         f"Blind overlap scores of the images of {registry.title(parts.tests[0])}. Coloured dots show the degradation, "
-        f"gray crosses do not. Solid line: {line} (mean over seeds); dotted: the paper's."
+        f"gray crosses do not. Solid line: {line}{mean}; dotted: the paper's."
     )
 
 
