@@ -56,7 +56,7 @@ class StabilityVerdict:
             f"On average two rankings share of their top 1 %: {told}.",
             f"Within one network the least agreement, as a mean over what was compared, is {share:.0%} "
             f"({TITLES[network]}, {function} filters: {COMPARISONS[weakest]}), {100 * share / PERCENT:.0f} times "
-            f"chance; a single comparison comes down to {self.least:.0%}.",
+            "chance" + (f"; a single comparison comes down to {self.least:.0%}." if self.least < share else "."),
             *self._steadied(),
         ]
         if "fine_tunings" in self.overlaps:

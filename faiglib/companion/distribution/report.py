@@ -174,16 +174,18 @@ def in_words(table: pd.DataFrame) -> str:
         side = "behind" if row["deblurring_centroid"] > row["uniform"] else "in front of"
         order = "behind" if row["difference"] > 0 else "in front of"
         sure = "" if row["difference_low"] > 0 or row["difference_high"] < 0 else "; the interval does not part them"
+        deblurring = beside(row["deblurring_centroid"], row["uniform"])
+        denoising = beside(row["denoising_centroid"], row["deblurring_centroid"])
+        uneven = beside(row["denoising_uneven"], EVEN, ".0%")
+        ratio = beside(row["denoising_last_ratio"], CLUSTER, ".1f")
         items.append(
-            f"- **{TITLES[row['network']]}**: the deblurring filters have their centre at depth "
-            f"{beside(row['deblurring_centroid'], row['uniform'])} ({row['deblurring_low']:.2f} to "
-            f"{row['deblurring_high']:.2f}), {side} "
-            f"that of an even spread ({row['uniform']:.2f}), and {order} the denoising filters "
-            f"({beside(row['denoising_centroid'], row['deblurring_centroid'])}{sure}). Of the denoising filters before the last two convolutions "
-            f"{beside(row['denoising_uneven'], EVEN, '.0%')} would have to move to lie evenly "
+            f"- **{TITLES[row['network']]}**: the deblurring filters have their centre at depth {deblurring} "
+            f"({row['deblurring_low']:.2f} to {row['deblurring_high']:.2f}), {side} that of an even spread "
+            f"({row['uniform']:.2f}), and {order} the denoising filters ({denoising}{sure}). Of the denoising filters "
+            f"before the last two convolutions {uneven} would have to move to lie evenly "
             f"({'even' if row['even'] else 'not even'} by the limit of {EVEN:.0%}; deblurring "
             f"{row['deblurring_uneven']:.0%}, chance {row['chance_uneven']:.0%}). The last two convolutions hold "
-            f"{row['denoising_last_share']:.1%} of them, {beside(row['denoising_last_ratio'], CLUSTER, '.1f')} times an even spread: "
+            f"{row['denoising_last_share']:.1%} of them, {ratio} times an even spread: "
             f"{'a cluster' if row['cluster'] else 'no cluster'} by the limit of {CLUSTER:g}."
         )
     return "\n".join(items)

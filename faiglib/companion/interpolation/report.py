@@ -178,13 +178,14 @@ def _wrong_way(nearer: float) -> str:
 
 def _judged(gained: float, continuous: bool) -> str:
     """Whether a knob is a control by the limits of this module, and a continuous one."""
+    told = beside(gained, LEAST_GAIN)
     if gained < LEAST_GAIN:
         return (
-            f"Turning it changes PSNR by {beside(gained, LEAST_GAIN, '.2f')} dB, less than the gain of {LEAST_GAIN:g} dB that one could see, "
-            "so by the limits declared in the code it is no control, however even its steps."
+            f"Turning it changes PSNR by {told} dB, less than the gain of {LEAST_GAIN:g} dB that one could see, so by "
+            "the limits declared in the code it is no control, however even its steps."
         )
     return (
-        f"It gains {beside(gained, LEAST_GAIN, '.2f')} dB. By the limits declared in the code ({MONOTONE:.0%}, {STEEPEST:g} and a gain of "
+        f"It gains {told} dB. By the limits declared in the code ({MONOTONE:.0%}, {STEEPEST:g} and a gain of "
         f"{LEAST_GAIN:g} dB) this control is {'continuous' if continuous else 'not continuous'}."
     )
 
@@ -195,15 +196,16 @@ def in_words(table: pd.DataFrame) -> str:
     items = []
     for row in table.to_dict("records"):
         measure = {"sharpness": "mean gradient", "noise": "residual noise"}[row["effect"]]
+        monotone, steepest = beside(row["monotone"], MONOTONE, ".0%"), beside(row["steepest"], STEEPEST, ".1f")
         slope = (
             "the mean curve ends on the wrong side"
             if math.isnan(row["steepest"])
-            else f"the steepest is {beside(row['steepest'], STEEPEST, '.1f')} times an even slope; the change is between 10 and 90 % from "
+            else f"the steepest is {steepest} times an even slope; the change is between 10 and 90 % from "
             f"λ = {row['started']:.2f} to {row['finished']:.2f}"
         )
         items.append(
             f"- **{TITLES[row['network']]}, {row['filters']} filters**: from λ = 0 to 1 the {measure} goes from "
-            f"{row['at_0']:.2f} to {row['at_1']:.2f} levels; {beside(row['monotone'], MONOTONE, '.0%')} of {row['steps']} steps go the "
+            f"{row['at_0']:.2f} to {row['at_1']:.2f} levels; {monotone} of {row['steps']} steps go the "
             f"right way{_wrong_way(row['nearer'])}, and {slope}. {_judged(row['gained'], row['continuous'])}"
         )
     return "\n".join(items)
