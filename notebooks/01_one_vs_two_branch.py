@@ -172,7 +172,7 @@ for name, value in {
 }.items():
     glue(**{name: value})
 glue(epoch=paper.STEPS_PER_EPOCH)
-tables.plain(cost, {"iterations": "{:,}", "pflop": "{:,.0f}"}, "10¹⁵ FLOP of one training run (pflop)")
+tables.plain(cost, {"iterations": "{:,}", "pflop": "{:,.0f}"}, "What one training run takes")
 
 # %% [markdown]
 # The race of this page took {glue:text}`race_tflop:,.1f`·10¹² operations in {glue:text}`race_minutes:.1f` minutes, at

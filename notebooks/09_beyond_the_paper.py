@@ -25,13 +25,14 @@ from faiglib.networks import TITLES
 
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
+variants_on = means_in_words(bench, bench.test_set, bench.profile.ablation_images, bench.profile.evaluation_crop)
 glue(
     reference_nodes=bench.profile.reference_nodes,
     most_nodes=bench.profile.most_nodes,
     convergence_on=images_in_words(
         bench, bench.test_set, bench.profile.convergence_images, bench.profile.convergence_crop
     ),
-    variants_on=means_in_words(bench, bench.test_set, bench.profile.ablation_images, bench.profile.evaluation_crop),
+    variants_on=variants_on,
 )
 display(HTML(budget(bench)))
 
@@ -91,6 +92,7 @@ tables.plain(
         "blue ÷ gray": "{:.2f}",
         "PSNR lost (dB)": "{:.2f}",
     },
+    variants_on,
 )
 # %%
 metric = report.metric_verdict(varied)

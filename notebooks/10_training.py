@@ -18,6 +18,7 @@ from IPython.display import HTML, display
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
 from faiglib.companion.page.glue import glue
+from faiglib.companion.page.words import number
 from faiglib.companion.weights import report, show
 from faiglib.companion.workbench import open_workbench
 
@@ -66,7 +67,7 @@ tables.plain(quality, dict.fromkeys(("baseline", "target"), "{:.2f}") | {"gain":
 # %%
 on_set14 = quality[quality["image_set"] == "set14"].groupby("input")["gain"]
 for kind in ("clean", "blurry", "noisy"):
-    glue(**{f"least_gain_{kind}": on_set14.min()[kind]})
+    glue(**{f"least_gain_{kind}": number(on_set14.min()[kind], "+.2f")})
 glue(
     least_share=100 * budgets[(budgets["role"] == "target") & (budgets["seed"] != "paper")]["share"].min(),
     least_share_baseline=100 * budgets[(budgets["role"] == "baseline") & (budgets["seed"] != "paper")]["share"].min(),
@@ -75,9 +76,9 @@ glue(
 # %% [markdown]
 # ## What the shortfall means
 #
-# On Set14 the targets gain at least {glue:text}`least_gain_blurry:+.2f` dB on blurry and
-# {glue:text}`least_gain_noisy:+.2f` dB on noisy input over their baselines, and change clean input by
-# {glue:text}`least_gain_clean:+.2f` dB at worst. They have seen {glue:text}`least_share:.1f` % or more of the pixels that
+# On Set14 the targets gain at least {glue:text}`least_gain_blurry:s` dB on blurry and
+# {glue:text}`least_gain_noisy:s` dB on noisy input over their baselines, and change clean input by
+# {glue:text}`least_gain_clean:s` dB at worst. They have seen {glue:text}`least_share:.1f` % or more of the pixels that
 # the paper's targets saw, the baselines {glue:text}`least_share_baseline:.1f` % or more. Absolute drops depend on how much a target removes and on how its abilities are divided among
 # the filters, and both change with training, so they need not be the paper's; comparisons between methods, which are made
 # on one pair, should suffer less. `nox -s train -- --network srresnet --seed 0 --profile paper --data div2k_train` trains

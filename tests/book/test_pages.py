@@ -9,9 +9,10 @@ from pathlib import Path
 import docutils.core
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from docutils import nodes
 
-from bookmaker import colophon, glossary, scorecard
+from bookmaker import check, colophon, glossary, scorecard
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 from faiglib.companion.criteria import CLAIMS
@@ -90,3 +91,21 @@ def test_the_first_use_of_a_word_is_linked_and_explained():
     assert links[2]["refuri"] == "glossary.html#term-filter"
     assert "".join(part.astext() for part in parts) == "The filter sets cause drops, and a drop of filters; dropped."
     assert left == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("on 2 crop(s)", "a plural in brackets"),
+        ("<td>-0.00</td>", "a zero with a sign"),
+        ("<td>-9.77</td>", "a hyphen for a minus"),
+        ("from 48% to", "a percentage without its space"),
+        ("the baseline's filters", "a straight apostrophe"),
+    ],
+)
+def test_misprints_on_a_page_are_found(text, complaint):
+    page = BeautifulSoup(f"<article>−9.77, 0.00, 48 %, the baseline’s, 2026-11-26 {text}</article>", "html.parser")
+    found = list(check.misprints(page))
+    assert any(line.startswith(complaint) for line in found)
+    code = BeautifulSoup(f"<article><pre>{text}</pre><code>{text}</code></article>", "html.parser")
+    assert list(check.misprints(code)) == []

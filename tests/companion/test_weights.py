@@ -61,7 +61,7 @@ def test_quality_is_against_the_shared_baseline(folder):
 
 def test_shared_baselines_are_said(folder):
     sentence = report.shared_baselines(folder)
-    assert "SRResNet targets of seeds 0, 1 share the baseline of seed 0" in sentence
+    assert "SRResNet targets of seeds 0 and 1 share the baseline of seed 0" in sentence
 
 
 def test_baselines_of_their_own_need_no_word(folder):

@@ -18,6 +18,16 @@ FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|gif|webp)")
 LOADING = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
 TEXTS = {".html", ".js", ".json", ".csv", ".txt", ".md", ".ipynb", ".inv", ".svg"}
 NOT_LOADED = {"canonical", "next", "prev", "search", "index", "author", "license"}
+#: What no reader of a chapter should meet, whoever printed it.
+MISPRINTS = {
+    "a plural in brackets": re.compile(r"\w\(s\)"),
+    "a zero with a sign": re.compile(r"(?<![\w)])[-\u2212]0(?:\.0+)?(?![\d.]*\d)"),
+    "a hyphen for a minus": re.compile(r"(?<![\w)\]./\\-])-\.?\d"),
+    "a percentage without its space": re.compile(r"\d%"),
+    "a straight apostrophe": re.compile(r"\w'\w"),
+}
+#: Where words are a machine's.
+MACHINE = ["script", "style", "pre", "code", "svg"]
 
 
 def complaints(layout: Layout) -> list[str]:
@@ -58,7 +68,22 @@ def page_complaints(path: Path) -> Iterator[str]:
             yield f"{path}: <{tag.name}> loads {address} from the network"
     if not page.find("meta", attrs={"http-equiv": "Content-Security-Policy"}):
         yield f"{path}: no Content-Security-Policy"
+    if path.parent.name == "notebooks":
+        yield from (f"{path}: {line}" for line in misprints(page))
     for picture in page.find_all("img"):
         alt = str(picture.get("alt", "")).strip()
         if not alt or FILE_NAME.fullmatch(alt):
             yield f"{path}: the picture {picture.get('src', '')} has no alt text"
+
+
+def misprints(page: BeautifulSoup) -> Iterator[str]:
+    """One line for each number or word of a page's text that is not printed in the form of the book."""
+    article = page.find("article") or page
+    texts = [
+        str(text)
+        for text in article.find_all(string=True)
+        if not any(parent.name in MACHINE or "math" in parent.get_attribute_list("class") for parent in text.parents)
+    ]
+    for what, form in MISPRINTS.items():
+        for text in texts:
+            yield from (f"{what}: {text[max(0, one.start() - 30) : one.end() + 20]!r}" for one in form.finditer(text))

@@ -29,7 +29,7 @@ def inputs(images: Mapping[str, Tensor]) -> Figure:
 def path_frames(frames: Mapping[str, Mapping[float, Tensor]], title: str) -> Figure:
     """Outputs along the path, one row per input; ``title`` names the pair."""
     columns = len(next(iter(frames.values())))
-    figure, axes = plt.subplots(len(frames), columns, figsize=(2.1 * columns, 2.25 * len(frames)), squeeze=False)
+    figure, axes = plt.subplots(len(frames), columns, figsize=(2.1 * columns, 2.35 * len(frames) + 0.4), squeeze=False)
     for row, (kind, images) in zip(axes, frames.items(), strict=True):
         for axis, (alpha, image) in zip(row, images.items(), strict=True):
             end = {0.0: " (target)", 1.0: " (baseline)"}.get(alpha, "")

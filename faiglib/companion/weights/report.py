@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from faiglib.companion.page.words import typeset
+from faiglib.companion.page.words import listed, seeds_named, typeset
 from faiglib.errors import WeightsError
 from faiglib.networks import TITLES, zoo
 from faiglib.system.documents import DocumentError, parse_csv, read_text
@@ -122,13 +122,13 @@ def shared_baselines(folder: Path) -> str:
         baseline = zoo.pair_entries(folder, network, seed)["baseline"]
         used.setdefault((network, baseline.seed), []).append(seed)
     shared = [
-        f"the {TITLES[network]} targets of seeds {', '.join(map(str, seeds))} share the baseline of seed {baseline}"
+        f"the {TITLES[network]} targets of {seeds_named(seeds)} share the baseline of seed {baseline}"
         for (network, baseline), seeds in used.items()
         if len(seeds) > 1
     ]
     if not shared:
         return ""
-    return f"To save time, {' and '.join(shared)}: there, a spread over seeds is that of fine-tuning alone."
+    return f"To save time, {listed(shared)}: there, a spread over seeds is that of fine-tuning alone."
 
 
 @typeset
@@ -142,6 +142,6 @@ def unequal_budgets(folder: Path) -> str:
     if not mixed:
         return ""
     return (
-        f"The targets of {' and '.join(mixed)} were trained by recipes that differ from seed to seed, so their spread "
+        f"The targets of {listed(mixed)} were trained by recipes that differ from seed to seed, so their spread "
         "holds differences of budget besides chance."
     )
