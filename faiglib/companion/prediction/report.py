@@ -186,8 +186,8 @@ def paper_thresholds(table: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
-#: A move of a score counts as small beside a threshold up to this part of it: scores that far from a threshold, on
-#: either side, are then no more than a third of the way from one group of inputs to the other.
+#: A move of a score counts as small beside a threshold up to this part of it: scores of inputs with and without a
+#: degradation lie half a threshold or more from it on average, so such a move turns only those nearer than most.
 SMALL_MOVE = 0.25
 
 
