@@ -18,7 +18,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 
 from faiglib.companion import claims, criteria, discovery, paper, record, verdicts
-from faiglib.companion.masking import measure, report, show
+from faiglib.companion.masking import captions, measure, report, show
 from faiglib.companion.page import interactive, style, tables
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
@@ -56,7 +56,7 @@ if not set(bench.image_sets) & set(paper.IMAGE_SETS) and (recorded := record.kno
 shown_set = bench.test_set
 evaluated = bench.profile.evaluation_images, bench.profile.evaluation_crop
 glue(
-    bars_caption=report.bars_caption(summary, shown_set, 1),
+    bars_caption=captions.bars_caption(summary, shown_set, 1),
     measured_on=means_in_words(bench, shown_set, *evaluated),
 )
 show.drop_bars(summary, shown_set, 1)
@@ -122,7 +122,7 @@ show.selectivity_table(shown, means_in_words(bench, shown_set, *evaluated))
 
 # %% mystnb={"image": {"alt": "Performance drop against the percentage of masked filters, FAIG deblurring, FAIG denoising and random."}, "figure": {"caption": "{glue:text}`curves_caption:s`", "name": "fig-masking-curves"}}
 curves = measure.curves(bench)
-glue(curves_caption=report.curves_caption(curves, curves_on))
+glue(curves_caption=captions.curves_caption(curves, curves_on))
 show.masking_curves(curves)
 # %% [markdown]
 # ## To the eye

@@ -25,6 +25,7 @@ from faiglib.companion.discovery import BASELINES, FUNCTIONS, KINDS, OWN_FUNCTIO
 from faiglib.companion.distribution import report as distribution_report
 from faiglib.companion.interpolation import measure as interpolation_measure
 from faiglib.companion.interpolation import report as interpolation_report
+from faiglib.companion.masking import captions as masking_captions
 from faiglib.companion.masking import report as masking_report
 from faiglib.companion.masking import show as masking_show
 from faiglib.companion.one_versus_two import report as race_report
@@ -176,10 +177,19 @@ def masked(world, methods=tuple(paper.METHODS), percents=(1.0, 5.0), column="met
                 "psnr": 28 - lost,
                 "psnr_target": 28.0,
                 "psnr_baseline": 24.0,
+                "drop_all": 6.0,
+                "ssim": 0.8 - lost / 20,
+                "ssim_target": 0.8,
+                "ssim_baseline": 0.5,
                 "luminance_shift": world.draw(*place, "shift", low=-0.01, high=3),
             }
         )
     return pd.DataFrame(rows)
+
+
+def verdicts(*found):
+    """Verdicts as pages print them."""
+    return [printed(part.in_words) for one in found for part in (one.paper, one.beyond)]
 
 
 def masking_prose(world):
@@ -187,13 +197,13 @@ def masking_prose(world):
     summary = masking_report.summary(table)
     yield masking_report.lost_cells(summary)
     yield masking_report.brightness_part(masking_report.selectivity(table))
-    yield masking_report.curves_caption(table, "2 images of that set, whole")
+    yield masking_captions.curves_caption(table, "2 images of that set, whole")
     leads = masking_report.leads(table)
     for image_set in world.sets:
-        yield masking_report.bars_caption(summary, image_set, 1)
+        yield masking_captions.bars_caption(summary, image_set, 1)
         for network in world.networks:
             yield masking_show.drop_table(summary, leads, network, image_set).caption.replace("&#x27;", "'")
-    yield from (printed(f"{one.grade}: {one.measured}") for one in claims.masking(table))
+    yield from verdicts(*claims.masking(table))
 
 
 def retraining_prose(world):
@@ -279,7 +289,7 @@ def prediction_prose(world):
         columns=["image", "input", "common", "blur", "noise", "blur_score", "noise_score"],
     )
     yield prediction_report.nodes_sentence(moves, {"blur": 0.2, "noise": 0.4}, "the pair that is looked at")
-    yield printed(claims.prediction(table, parts).measured)
+    yield from verdicts(claims.prediction(table, parts))
 
 
 def ablation_prose(world):
@@ -287,7 +297,8 @@ def ablation_prose(world):
     both = pd.concat(
         table.assign(replaced_by=name, drop=table["drop"] + number) for number, name in enumerate(BASELINES)
     )
-    result = ablation_report.baseline_verdict(ablation_report.summary(both))
+    baselines = ablation_report.summary(both)
+    result = ablation_report.baseline_verdict(baselines)
     yield result.finding_sentence
     yield result.replacing_sentence
     eliminated = ablation_report.elimination_summary(masked(world, ("with", "without")))
@@ -296,7 +307,7 @@ def ablation_prose(world):
     ways = (("a", "b"), ("a", "b")) if world.mood == "flat" else (("a", "b"), ("c", "d"))
     costs = [ablation_report.Cost(f"place {n}", 3.456 + n, *way) for n, way in enumerate(ways)]
     yield ablation_report.reconciled(costs, "What masking costs", world.seeds)
-    yield printed(claims.baseline(result).measured)
+    yield from verdicts(claims.baseline(baselines, world.sets[0]), claims.elimination(eliminated, world.sets[0]))
 
 
 def interpolation_prose(world):
@@ -310,10 +321,14 @@ def interpolation_prose(world):
         row = {"network": network, "seed": seed, "filters": function, "lambda": lam, "input": kind, "image": image}
         truth = {"sharpness_truth": 12.0, "noise_truth": 4.0}
         psnr = 25 + gain * min(lam, 1) if own else 26 - 0.1 * lam
-        rows.append(row | truth | {"psnr": psnr, "sharpness": 10 + effect, "noise": 8 + effect})
+        rows.append(
+            row | truth | {"psnr": psnr, "sharpness": 10 + effect, "noise": 8 + effect, "distance": abs(lam - 1)}
+    both = pd.concat(
+        table.assign(replaced_by=name, drop=table["drop"] + more) for more, name in enumerate(BASELINES)
+    )
     control = interpolation_report.control(pd.DataFrame(rows))
     yield interpolation_report.in_words(control)
-    yield printed(claims.interpolation(control).measured)
+    yield from verdicts(claims.interpolation(control, world.sets[0]))
 
 
 def beyond_prose(world):
@@ -489,8 +504,8 @@ def test_a_table_that_the_paper_does_not_have_does_not_mention_it():
         published = (network, image_set) in masking_report.TABLE_NUMBERS
         assert ("in the paper" in table.caption) == published
         assert ("paper" in table.columns.get_level_values(1)) == published
-    assert "hatched" not in masking_report.bars_caption(summary, "skimage", 1)
-    assert "The paper has none for SRResNet-S" in masking_report.bars_caption(summary, "set14", 1)
+    assert "hatched" not in masking_captions.bars_caption(summary, "skimage", 1)
+    assert "The paper has none for SRResNet-S" in masking_captions.bars_caption(summary, "set14", 1)
     hatched = [
         [bool(bar.get_hatch()) for bar in axis.patches]
         for image_set in world.sets

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from faiglib.companion import paper
 from faiglib.companion.discovery import FUNCTIONS, OWN_FUNCTION
+from faiglib.companion.masking.captions import drop_caption, in_the_paper
 from faiglib.companion.masking.measure import Gallery
-from faiglib.companion.masking.report import drop_caption, in_the_paper
 from faiglib.companion.page.escaping import as_html
 from faiglib.companion.page.interactive import picture
 from faiglib.companion.page.source import with_source
