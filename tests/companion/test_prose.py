@@ -323,9 +323,7 @@ def interpolation_prose(world):
         psnr = 25 + gain * min(lam, 1) if own else 26 - 0.1 * lam
         rows.append(
             row | truth | {"psnr": psnr, "sharpness": 10 + effect, "noise": 8 + effect, "distance": abs(lam - 1)}
-    both = pd.concat(
-        table.assign(replaced_by=name, drop=table["drop"] + more) for more, name in enumerate(BASELINES)
-    )
+        )
     control = interpolation_report.control(pd.DataFrame(rows))
     yield interpolation_report.in_words(control)
     yield from verdicts(claims.interpolation(control, world.sets[0]))
