@@ -542,3 +542,8 @@ def test_a_pair_is_named_with_its_seed_where_there_are_several(bench, monkeypatc
     assert bench.named("srresnet", 2) == "SRResNet, seed 2"
     assert bench.named("srcnn_style", 1) == "SRCNN-style"
     assert means_in_words(bench, "skimage", 1, None).endswith(", whole, and over 2 training runs of a network")
+
+
+def test_a_set_that_is_wanted_twice_is_missing_once(bench):
+    wanted = dataclasses.replace(bench.profile, image_sets=("skimage", "kodak24"), other_sets=("kodak24", "set14"))
+    assert dataclasses.replace(bench, profile=wanted).missing == ["Kodak24", "Set14"]
