@@ -145,7 +145,7 @@ show.gallery(gallery.rows, gallery.ground_truth)
 pair = bench.pair(*bench.main_pair)
 named = bench.named(*bench.main_pair)
 told = (
-    f"{named}, scikit-image's photograph of a cat: PSNR of the part shown, and its change (target against the "
+    f"{named}, scikit-image’s photograph of a cat: PSNR of the part shown, and its change (target against the "
     "bicubic enlargement of the input, others against the target). Framed: the ability that this input needs is taken out."
 )
 glue(story=HTML(show.as_story(show.story(one_percent, named, criteria.SPILLED), told)))
