@@ -19,7 +19,7 @@ from IPython.display import HTML, Markdown, display
 
 from faiglib.companion import claims, criteria, discovery, paper, record, verdicts
 from faiglib.companion.masking import captions, measure, report, show
-from faiglib.companion.page import interactive, style, tables
+from faiglib.companion.page import interactive, story, style, tables
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
@@ -148,7 +148,8 @@ told = (
     f"{named}, scikit-image’s photograph of a cat: PSNR of the part shown, and its change (target against the "
     "bicubic enlargement of the input, others against the target). Framed: the ability that this input needs is taken out."
 )
-glue(story=HTML(show.as_story(show.story(one_percent, named, criteria.SPILLED), told)))
+pictures = story.story(one_percent.rows, one_percent.ground_truth, named, criteria.SPILLED)
+glue(story=HTML(story.as_story(pictures, told)))
 for kind, function in discovery.OWN_FUNCTION.items():
     without = f"without 1 % {function} filters"
     both = {title: one_percent.rows[f"{named}, {kind}"][title] for title in ("target", without)}

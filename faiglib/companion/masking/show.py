@@ -14,11 +14,7 @@ from pandas.io.formats.style import Styler
 from torch import Tensor
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS, OWN_FUNCTION
 from faiglib.companion.masking.captions import drop_caption, in_the_paper
-from faiglib.companion.masking.measure import Gallery
-from faiglib.companion.page.escaping import as_html
-from faiglib.companion.page.interactive import picture
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
 from faiglib.companion.page.tables import interval, plain, spread, styled

@@ -89,7 +89,7 @@ def concentration(table: pd.DataFrame, title: str) -> Figure:
 
 @with_source
 def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]], title: str) -> Figure:
-    """Kernels of the top filters of one pair, a column each; rows: baseline, target and change, a grid a function."""
+    """Kernels of the top filters of one pair, a column each; rows: baseline, target, change; a grid a function."""
     functions = list(table["filters"].unique())
     count = len(table) // len(functions)
     figure = plt.figure(figsize=(1.05 * count + 0.8, 3.75 * len(functions)), layout="constrained")
