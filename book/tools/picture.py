@@ -8,7 +8,6 @@ from faiglib.companion.criteria import SPILLED
 from faiglib.companion.masking import measure
 from faiglib.companion.page import story, style
 from faiglib.companion.workbench import open_workbench
-from faiglib.networks import TITLES
 
 TARGET = Path(__file__).resolve().parents[1] / "assets" / "story.png"
 
@@ -17,11 +16,11 @@ def main() -> None:
     """Measure with the profile standard, and draw."""
     style.style()
     bench = open_workbench("standard")
-    network, _ = bench.main_pair
+    named = bench.named(*bench.main_pair)
     gallery = measure.galleries(bench, "skimage", "chelsea", 1, 120)
-    rows = story.story(gallery.rows, gallery.ground_truth, TITLES[network], SPILLED)
+    rows = story.story(gallery.rows, gallery.ground_truth, named, SPILLED)
     story.story_figure(rows).savefig(TARGET, facecolor="white", dpi=110)
-    print(f"{TARGET} shows {TITLES[network]}, filters found on {bench.image_sets[bench.test_set].title}.")
+    print(f"{TARGET} shows {named}, filters found on {bench.image_sets[bench.test_set].title}.")
 
 
 if __name__ == "__main__":
