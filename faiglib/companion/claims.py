@@ -24,10 +24,11 @@ from faiglib.companion.criteria import (
     Verdict,
 )
 from faiglib.companion.distribution import report as distribution_report
-from faiglib.companion.interpolation.report import MONOTONE
-from faiglib.companion.judging import at_least, at_most, by_network, percent, theirs, with_words
+from faiglib.companion.interpolation.report import LEAST_GAIN, MONOTONE
+from faiglib.companion.judging import at_least, at_most, by_network, theirs, with_words
 from faiglib.companion.masking import report as masking_report
 from faiglib.companion.one_versus_two import report as one_versus_two_report
+from faiglib.companion.page.words import percent, printed
 from faiglib.companion.prediction import report as prediction_report
 from faiglib.companion.prediction import roles
 from faiglib.companion.retraining import report as retraining_report
@@ -49,7 +50,7 @@ def one_branch(result: one_versus_two_report.RaceVerdict) -> Verdict:
         grades[TITLES[name]] = _raced([outcome] if result.sensitive[name] else [], fit, result.share)
         others[TITLES[name]] = _raced(result.elsewhere[name], fit, result.share)
     leads = "; ".join(
-        f"against {TITLES[name]} {result.leads[name]:+.2f} dB, {result.outcomes[name]}".replace("-", "−")
+        f"against {TITLES[name]} {result.leads[name]:+.2f} dB, {result.outcomes[name]}"
         + ("" if result.sensitive[name] else ", but half of the network does as well as the whole")
         for name in result.outcomes
     )
@@ -58,7 +59,9 @@ def one_branch(result: one_versus_two_report.RaceVerdict) -> Verdict:
         for name, found in result.elsewhere.items()
     )
     share = f"{100 * result.share:.2g} % of the paper's iterations"
-    return Verdict("a", Part(grades, f"{leads}; blur only; {share}"), Part(others, f"{counted}; {share}"))
+    return Verdict(
+        "a", Part(grades, printed(f"{leads}; blur only; {share}")), Part(others, printed(f"{counted}; {share}"))
+    )
 
 
 def _good(outcome: str) -> bool:
@@ -107,8 +110,8 @@ def _by_share(chance: pd.DataFrame) -> tuple[Grade, str]:
 
 def _by_psnr(chance: pd.DataFrame) -> tuple[Grade, str]:
     worst = chance.loc[chance["change"].abs().idxmax()]
-    low, high = (f"{value:+.3f}".replace("-", "−") for value in worst[["low", "high"]])
-    change = f"{worst['change']:+.3f} dB".replace("-", "−")
+    low, high = (f"{value:+.3f}" for value in worst[["low", "high"]])
+    change = f"{worst['change']:+.3f} dB"
     return at_most(abs(worst["change"]), INVISIBLE, 3 * INVISIBLE), f"{change} at most ({low} to {high})"
 
 
@@ -144,7 +147,7 @@ def retraining(runs: pd.DataFrame, share: float, image_set: str) -> Verdict:
             f"{row.task} {row.over_methods:+.3f} dB over other methods and {row.over_function:+.3f} dB over the other "
             "function's filters"
             for row in rows.itertuples()
-        ).replace("-", "−")
+        )
         return ("partly" if grade == "held" and share < FULL_SHARE else grade), words
 
     told = f"{100 * share:.2g} % of the training"
@@ -259,12 +262,12 @@ def interpolation(control: pd.DataFrame, image_set: str) -> Verdict:
         return at_least(float(good.mean()), 1, 0.5), words
 
     def effective(rows: pd.DataFrame) -> tuple[Grade, str]:
-        good = rows["continuous"] & (rows["gained"] >= INVISIBLE)
+        good = rows["continuous"] & (rows["gained"] >= LEAST_GAIN)
         words = (
             f"{good.sum()} of {len(good)} knobs; {percent(rows['monotone'].min())} or more of the steps go the right "
             f"way; gains from {rows['gained'].min():.2f} dB; the other input moves by up to "
             f"{rows['other_moved'].max():.2f} dB"
-        ).replace("-", "−")
+        )
         return at_least(float(good.mean()), 1, 0.5), words
 
     known = control.assign(image_set=image_set)

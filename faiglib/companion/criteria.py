@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from faiglib.companion import paper
 from faiglib.companion.baseline_ablation.report import BROKEN_SHIFT
 from faiglib.companion.distribution.report import CLUSTER, EVEN
-from faiglib.companion.interpolation.report import MONOTONE, STEEPEST
+from faiglib.companion.interpolation.report import LEAST_GAIN, MONOTONE, STEEPEST
 from faiglib.companion.one_versus_two.report import MARGIN
 
 Grade = Literal["held", "partly", "did not hold", "not tested"]
@@ -114,7 +114,7 @@ class Verdict:
 
 
 #: Why there is no verdict in the paper's setup where none of its images are on the machine.
-NOT_THEIRS = "not the paper's images"
+NOT_THEIRS = "not the paper’s images"
 
 _OLD = "before any trained pair was looked at"
 _TRIALS = "with trial runs of the chapters known"
@@ -221,7 +221,7 @@ CLAIMS: Mapping[str, Claim] = {
         f"Held if the output comes nearer to the target's at every step of λ in the mean over images, and in "
         f"{100 * MONOTONE:.0f} % of the steps of single images, for both functions; partly if for one.",
         f"The knob's own effect instead: noise falls or sharpness rises in {100 * MONOTONE:.0f} % of the steps, none "
-        f"steeper than {STEEPEST:g} times an even slope, and the knob gains at least {INVISIBLE} dB.",
+        f"steeper than {STEEPEST:g} times an even slope, and the knob gains at least {LEAST_GAIN} dB.",
         "The paper shows strips of pictures that change step by step. An effect may turn back where it reaches the "
         "truth; the way to the target's output may not.",
         f"Effects {_TRIALS}; the distance {_NOW}.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from faiglib.companion import paper
 from faiglib.companion.criteria import NOT_THEIRS, Grade, Part
+from faiglib.companion.page.words import printed
 from faiglib.networks import TITLES
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def by_network(table: pd.DataFrame, judge: Callable[[pd.DataFrame], tuple[Grade,
     if not found:
         return Part(why=why)
     told = "; ".join(f"{name}: {words}" for name, (_, words) in found.items())
-    return Part({name: grade for name, (grade, _) in found.items()}, told)
+    return Part({name: grade for name, (grade, _) in found.items()}, printed(told))
 
 
 def theirs(table: pd.DataFrame, networks: tuple[str, ...] = paper.NETWORKS) -> pd.DataFrame:
@@ -38,12 +39,7 @@ def theirs(table: pd.DataFrame, networks: tuple[str, ...] = paper.NETWORKS) -> p
 
 def with_words(part: Part, words: str) -> Part:
     """The part with more words, where it was tested."""
-    return Part(part.grades, f"{part.measured}; {words}", part.why) if part.grades else part
-
-
-def percent(share: float) -> str:
-    """A share in per cent, as printed."""
-    return f"{100 * share:.0f} %".replace("-", "−")
+    return Part(part.grades, printed(f"{part.measured}; {words}"), part.why) if part.grades else part
 
 
 def at_least(value: float, held: float, partly: float) -> Grade:

@@ -142,7 +142,7 @@ def test_other_proportions_are_beyond_the_paper():
 
 def test_without_the_papers_images_only_what_is_beyond_it_is_judged():
     for verdict in claims.masking(drops(image_set="skimage")):
-        assert verdict.paper == Part(why="not the paper's images")
+        assert verdict.paper == Part(why="not the paper’s images")
         assert verdict.paper.grade == "not tested"
         assert verdict.beyond.grades
 

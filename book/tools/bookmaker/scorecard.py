@@ -11,7 +11,8 @@ import yaml
 
 from bookmaker import places, staleness
 from bookmaker.layout import Layout
-from faiglib.companion.page.escaping import as_html
+from faiglib.companion.page.escaping import as_html as escaped
+from faiglib.companion.page.words import printed
 
 if TYPE_CHECKING:
     from faiglib.companion.criteria import Claim, Grade, Part
@@ -25,6 +26,11 @@ ANCHOR = re.compile(r'id="(fig-[\w-]+)"')
 
 #: Profile whose record is shown where this run does not have the paper's images.
 RECORDED = "standard"
+
+
+def as_html(text: str) -> str:
+    """Text in the form of the book's pages, as HTML."""
+    return escaped(printed(text))
 
 
 def fill(layout: Layout) -> None:
@@ -67,7 +73,7 @@ def claims(layout: Layout) -> Iterator[str]:
     from faiglib.companion.criteria import CLAIMS as KNOWN
 
     yield '<div class="scorecard"><div class="row head" aria-hidden="true"><span></span><span>claim</span>'
-    yield "<span>the paper's own setup</span><span>beyond it</span></div>"
+    yield "<span>the paper’s own setup</span><span>beyond it</span></div>"
     for letter, claim in KNOWN.items():
         if claim.page in layout.pages():
             yield _row(letter, claim, verdict(layout, letter), recorded(layout, letter))
@@ -81,7 +87,7 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
     return (
         f'<details class="claim" id="claim-{letter}"><summary class="row"><span class="letter">{letter}</span>'
         f"<span>{as_html(claim.statement)}</span>"
-        f'<span><span class="visually-hidden">The paper\'s own setup: </span>{_chips(paper, record)}</span>'
+        f'<span><span class="visually-hidden">The paper’s own setup: </span>{_chips(paper, record)}</span>'
         f'<span><span class="visually-hidden">Beyond it: </span>{_chips(beyond)}</span></summary><dl>'
         f"{_term('the paper’s own setup', claim.paper, paper)}"
         f"{_recorded(known) if record else ''}"
@@ -123,7 +129,7 @@ def _recorded(known: Kept | None) -> str:
 
 def items(layout: Layout) -> Iterator[str]:
     """Where the book has each figure and table of the paper, and what became of the claims it speaks to."""
-    yield "| in the paper | in this book | claims, in the paper's own setup and beyond it |"
+    yield "| in the paper | in this book | claims, in the paper’s own setup and beyond it |"
     yield "| --- | --- | --- |"
     for entry in yaml.safe_load((layout.root / "book" / "items.yml").read_text(encoding="utf-8")):
         page = entry["page"]
