@@ -74,8 +74,8 @@ def test_every_claim_has_a_row_with_both_criteria_the_reason_and_when_they_were_
 def test_verdicts_are_told_by_network_and_setup(layout):
     execute(layout, "b", HELD, Part({"SRResNet": "partly"}, "3 of 8"))
     row = rows(layout)["b"]
-    assert told(row, 2) == ["SRResNet held", "SRCNN-style did not hold"]
-    assert told(row, 3) == ["SRResNet partly"]
+    assert told(row, 2) == ["held SRResNet", "did not hold SRCNN-style"]
+    assert told(row, 3) == ["partly SRResNet"]
     assert "1 of 2." in row.get_text()
     assert "3 of 8." in row.get_text()
 
@@ -84,7 +84,7 @@ def test_a_verdict_that_was_not_reached_says_why_and_what_the_record_has(layout)
     execute(layout, "b", NOT, HELD)
     write(layout.root / "results" / "standard", "b", Part({"SRResNet": "held"}, "4 of 4"), HELD)
     row = rows(layout)["b"]
-    assert told(row, 2) == ["not tested", "SRResNet held"]
+    assert told(row, 2) == [f"not tested {NOT_THEIRS}", "held SRResNet"]
     text = row.get_text(" ", strip=True)
     assert NOT_THEIRS in text
     assert "recorded, not run here (profile standard, Set14)" in text

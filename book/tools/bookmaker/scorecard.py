@@ -98,19 +98,23 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
 
 
 def chip(grade: Grade, of: str = "") -> str:
-    """A verdict as a sign that is told by word, icon and outline, with what it is of."""
-    name = f"<small>{as_html(of)}</small> " if of else ""
-    return f'<span class="verdict {grade.replace(" ", "-")}">{name}{grade}</span>'
+    """A verdict as a sign that is told by word, icon and outline, and what it is of."""
+    names = f' <small class="of">{as_html(of)}</small>' if of else ""
+    return f'<span class="verdict {grade.replace(" ", "-")}">{grade}</span>{names}'
 
 
 def _chips(part: Part | None, record: Part | None = None) -> str:
+    """The verdicts of a setup, best first, each with the networks that it is of."""
+    from faiglib.companion.criteria import GRADES
+
     if part is None:
         return '<small class="why">not executed here</small>'
-    chips = "".join(chip(grade, network) for network, grade in part.grades.items())
+    names = {grade: [name for name, one in part.grades.items() if one == grade] for grade in GRADES}
+    chips = "".join(f"<span>{chip(grade, ', '.join(of))}</span>" for grade, of in names.items() if of)
     if chips:
         return chips
     then = f'<small class="why">recorded, not run here:</small>{_chips(record)}' if record and record.grades else ""
-    return f'{chip("not tested")}<small class="why">{as_html(part.why)}</small>{then}'
+    return f'<span>{chip("not tested")}<small class="why">{as_html(part.why)}</small></span>{then}'
 
 
 def _term(title: str, criterion: str, part: Part | None) -> str:
