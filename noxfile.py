@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import urllib.request
 from pathlib import Path
 
@@ -70,6 +71,17 @@ def reproduce(session: nox.Session) -> None:
 def book(session: nox.Session) -> None:
     """Builds the HTML again from the notebooks as they were last executed."""
     run(session, "python", "book/tools/reproduce.py", "--no-execute", *options(session))
+
+
+@nox.session(venv_backend="none")
+def axe(session: nox.Session) -> None:
+    """Installs axe-core, in the pinned version, for the check of the book; wants npm and the network."""
+    folder = ROOT / "build" / "axe"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "book" / "tools" / "axe" / name, folder)
+    session.chdir(folder)
+    session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", external=True)
 
 
 @nox.session(venv_backend="none", requires=["env"])

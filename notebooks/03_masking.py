@@ -134,7 +134,8 @@ show.masking_curves(curves)
 
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 1 % deblurring filters and without 1 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 1 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery"}}
 one_percent = measure.galleries(bench, "skimage", "chelsea", percent=1, crop=120)
-show.gallery(one_percent.rows, one_percent.ground_truth)
+rocket = measure.galleries(bench, "skimage", "rocket", percent=1, crop=120)
+show.galleries({"cat": one_percent, "rocket": rocket})
 # %% mystnb={"image": {"alt": "Blurry and noisy input, restored by the target, by the target without 5 % deblurring filters and without 5 % denoising filters, and the ground truth, for every network."}, "figure": {"caption": "Qualitative masking at 5 % (main Fig. 4, supp. Figs. 2-7). Photograph: scikit-image.", "name": "fig-gallery-5"}}
 gallery = measure.galleries(bench, "skimage", "chelsea", percent=5, crop=120)
 show.gallery(gallery.rows, gallery.ground_truth)

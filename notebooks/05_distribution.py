@@ -41,11 +41,11 @@ shares = measure.shares(bench)
 locations = measure.locations(bench)
 show.filter_map(locations, shares)
 # %%
-for (network, function), found in locations.groupby(["network", "filters"], sort=False):
+for network, found in locations.groupby("network", sort=False):
     found = found[found["seed"] == found["seed"].iloc[0]]
     layers = shares.loc[shares["network"] == network, "layer"].unique()
-    caption = f"{TITLES[network]}, {function} filters: point at one, or walk along the ranking with the arrow keys."
-    display(interactive.filter_map(found, layers, function, caption))
+    caption = f"{TITLES[network]}: point at a filter, or walk along the ranking with the arrow keys."
+    display(interactive.filter_map(found, layers, caption))
 # %% [markdown]
 # ## Layer by layer
 #

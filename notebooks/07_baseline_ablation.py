@@ -65,7 +65,9 @@ galleries = {
     function: {name: measure.gallery(bench, one, function) for name, one in names.items()}
     for function in discovery.FUNCTIONS
 }
+first, *_ = names
 for function, (kind, _) in discovery.FUNCTIONS.items():
+    galleries[function][f"{first}, another photograph"] = measure.gallery(bench, names[first], function, "rocket")
     glue(**{f"caption_{function}": report.gallery_caption(list(names), kind, function)})
 
 # %% mystnb={"image": {"alt": "For each network three by three crops of a cat from blurry input, rows by the baseline that found the deblurring filters, columns by the baseline that replaced them."}, "figure": {"caption": "{glue:text}`caption_deblurring:s`", "name": "fig-baseline-deblurring"}}

@@ -3,6 +3,7 @@
 "use strict";
 
 (() => {
+  let maps = 0;
   const shown = (figure) => JSON.parse(figure.querySelector("script").textContent);
 
   function frames(figure) {
@@ -48,28 +49,50 @@
     update();
   }
 
+  /* Names of layers stand upright below the map, as many as there is room for. */
   function map(figure) {
-    const { layers, filters, colour } = shown(figure);
+    const { layers, functions, filters } = shown(figure);
     const canvas = figure.querySelector("canvas");
     const words = figure.querySelector("output");
+    const radios = [...figure.querySelectorAll("input[type=radio]")];
     const pen = canvas.getContext("2d");
+    const NAMES = 92; // CSS pixels below the map
+    let chosen = 0;
+    let listed = filters;
+    let scale = 1;
+    const floor = () => canvas.height - NAMES * scale;
     const place = ([layer, , , across, down]) => [
       ((layer + 0.5 + 0.86 * (across - 0.5)) / layers.length) * canvas.width,
-      (0.02 + 0.96 * down) * canvas.height,
+      (0.02 + 0.96 * down) * floor(),
     ];
-    let chosen = 0;
 
     function draw() {
-      const scale = window.devicePixelRatio || 1;
+      scale = window.devicePixelRatio || 1;
       canvas.width = canvas.clientWidth * scale;
       canvas.height = canvas.clientHeight * scale;
-      pen.fillStyle = "#f2f2f2";
-      for (let layer = 0; layer < layers.length; layer += 2)
-        pen.fillRect((layer / layers.length) * canvas.width, 0, canvas.width / layers.length, canvas.height);
-      pen.fillStyle = colour;
-      for (const filter of filters) dot(filter, 1.6 * scale);
-      pen.fillStyle = "#000";
-      dot(filters[chosen], 4 * scale);
+      const colour = (name) => getComputedStyle(figure).getPropertyValue(name).trim();
+      const column = canvas.width / layers.length;
+      pen.fillStyle = colour("--pst-color-surface") || "transparent";
+      for (let layer = 0; layer < layers.length; layer += 2) pen.fillRect(layer * column, 0, column, floor());
+      pen.strokeStyle = colour("--faig-rule");
+      pen.strokeRect(0, floor(), canvas.width, 0);
+      for (const filter of listed) {
+        pen.fillStyle = colour(`--faig-${functions[filter[6]]}`);
+        dot(filter, 1.6 * scale);
+      }
+      pen.fillStyle = colour("--pst-color-text-base");
+      if (listed.length) dot(listed[chosen], 4 * scale);
+      pen.font = `${12 * scale}px ${getComputedStyle(figure).fontFamily}`;
+      pen.textAlign = "right";
+      pen.textBaseline = "middle";
+      const every = Math.ceil((14 * scale) / column);
+      for (let layer = 0; layer < layers.length; layer += every) {
+        pen.save();
+        pen.translate((layer + 0.5) * column, floor() + 6 * scale);
+        pen.rotate(-Math.PI / 2);
+        pen.fillText(layers[layer], 0, 0, (NAMES - 8) * scale);
+        pen.restore();
+      }
     }
 
     function dot(filter, radius) {
@@ -79,10 +102,10 @@
     }
 
     function choose(number) {
-      chosen = Math.min(filters.length - 1, Math.max(0, number));
-      const [layer, output, input, , , score] = filters[chosen];
-      words.value = `no. ${chosen + 1} of ${filters.length}: layer ${layers[layer]}, output ${output}, ` +
-        `input ${input}, score ${score.toPrecision(3)}`;
+      chosen = Math.min(listed.length - 1, Math.max(0, number));
+      const [layer, output, input, , , score, which] = listed[chosen];
+      words.value = `no. ${chosen + 1} of ${listed.length}: ${functions[which]} filter, layer ${layers[layer]}, ` +
+        `output ${output}, input ${input}, score ${score.toPrecision(3)}`;
       draw();
     }
 
@@ -92,7 +115,7 @@
       const y = ((event.clientY - box.top) / box.height) * canvas.height;
       let best = 0;
       let least = Infinity;
-      filters.forEach((filter, number) => {
+      listed.forEach((filter, number) => {
         const [left, top] = place(filter);
         const distance = (left - x) ** 2 + (top - y) ** 2;
         if (distance < least) [least, best] = [distance, number];
@@ -100,6 +123,15 @@
       choose(best);
     }
 
+    maps += 1;
+    for (const radio of radios) {
+      radio.name = `filters-${maps}`;
+      radio.addEventListener("change", () => {
+        const which = functions.indexOf(radio.value);
+        listed = which < 0 ? filters : filters.filter((filter) => filter[6] === which);
+        choose(0);
+      });
+    }
     canvas.addEventListener("pointermove", nearest);
     canvas.addEventListener("pointerdown", nearest);
     canvas.addEventListener("keydown", (event) => {
@@ -111,6 +143,7 @@
       }
     });
     new ResizeObserver(draw).observe(canvas);
+    new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     choose(0);
   }
 

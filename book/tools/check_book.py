@@ -1,7 +1,8 @@
 """Checks the built book: every page and item there, every picture described, all of it working without a network.
 
 The last part is done in a headless Chromium; without one, it is left out, and said so
-(the variable FAIGLIB_BROWSER can name one).
+(the variable FAIGLIB_BROWSER can name one). So is what axe-core says of every page, light and dark, where
+`nox -s axe` has installed it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bookmaker import browser, offline
+from bookmaker import axe, browser, offline
 from bookmaker.check import complaints
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
@@ -27,6 +28,11 @@ def main() -> int:
         elif layout.html.is_dir():
             with browser.Browser(program) as opened:
                 found += offline.complaints(opened, layout.html)
+                script = axe.find(layout)
+                if script is None:
+                    print("NOT CHECKED by axe-core: `nox -s axe` installs it; wants npm.", file=sys.stderr)
+                else:
+                    found += axe.complaints(opened, layout.html, script)
     except BookError as error:
         found = [str(error)]
     for complaint in found:

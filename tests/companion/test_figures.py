@@ -54,6 +54,23 @@ def test_spread_leaves_out_what_is_not_there():
     assert tables.spread(math.nan, math.nan) == "–"
 
 
+def test_columns_that_say_nothing_are_left_out_and_told():
+    table = pd.DataFrame(
+        {"network": ["srresnet"] * 3, "psnr": [1.0, 2.0, 3.0], "paper": [math.nan] * 3, "share": [0.5] * 3}
+    )
+    html = tables.plain(table, {"psnr": "{:.1f}", "share": "{:.0%}"}, "Found here").to_html()
+    assert "Found here. The same in all rows: network SRResNet; share 50%. Without values: paper." in html
+    assert html.count("<th id") == 1
+    assert tables.plain(table.head(2)).to_html().count("<th id") == 4  # few rows: nothing to gain
+
+
+def test_what_decides_comes_first_and_stays():
+    first = ["network", "image_set", "input", "percent"]
+    leads = cells()[first].drop_duplicates().assign(ratio=4.04, low=1.24, high=7.0)
+    shown = masking_show.drop_table(cells(), leads, "srresnet", "set14").data
+    assert list(dict.fromkeys(name for name, _ in shown.columns))[:3] == ["", masking_show.LEAD, "FAIG"]
+
+
 def test_bars_have_the_measured_and_published_heights():
     figure = masking_show.drop_bars(cells(), "set14", 1)
     assert isinstance(figure, Figure)
@@ -87,4 +104,4 @@ def test_pictures_are_shown_as_they_are():
     picture = style.as_picture(image)
     assert picture.shape == (5, 7, 3)
     assert torch.equal(torch.from_numpy(picture).permute(2, 0, 1), image[0])
-    assert len(method_show.inputs({"a": image, "b": image}).axes) == 2
+    assert method_show.inputs({"a": image, "b": image}).html.count("<img ") == 2

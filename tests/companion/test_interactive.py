@@ -35,11 +35,22 @@ def page(browser: Browser, folder: Path, figure: interactive.Interactive, script
 
 
 def press(tab: Tab, key: str) -> None:
-    for kind in ("keyDown", "keyUp"):
-        tab.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
+    text = {"text": "\r"} if key == "Enter" else {}
+    for kind, more in (("keyDown", text), ("keyUp", {})):
+        tab.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key], **more)
 
 
-KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35}
+def click(tab: Tab, selector: str) -> None:
+    """A click of the mouse on the middle of an element."""
+    x, y = tab.evaluate(
+        f"(box => [box.x + box.width / 2, box.y + box.height / 2])"
+        f"(document.querySelector({selector!r}).getBoundingClientRect())"
+    )
+    for kind, buttons in (("mousePressed", 1), ("mouseReleased", 0)):
+        tab.call("Input.dispatchMouseEvent", type=kind, button="left", buttons=buttons, clickCount=1, x=x, y=y)
+
+
+KEYS = {"Escape": 27, "Enter": 13, "ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35}
 KNOBS = [(first, second) for first in ("0", "1", "2") for second in ("a", "b")]
 
 
@@ -144,23 +155,28 @@ def test_the_edge_between_two_pictures_follows_slider_and_pointer(browser, tmp_p
 def places() -> pd.DataFrame:
     rows = [(0, 2, 1, 0.1, 0.5, 3.0), (1, 7, 5, 0.9, 0.5, 9.0), (1, 0, 0, 0.5, 0.1, 6.0)]
     columns = ["number", "output_channel", "input_channel", "input", "output", "score"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(filters=["denoising", "denoising", "deblurring"])
 
 
 def test_the_map_names_the_filter_by_pointer_and_key(browser, tmp_path, places):
-    tab = page(browser, tmp_path, interactive.filter_map(places, ["first", "last"], "denoising", "Map"))
+    tab = page(browser, tmp_path, interactive.filter_map(places, ["first", "last"], "Map"))
     words = "document.querySelector('output').value"
-    assert tab.evaluate(words) == "no. 1 of 3: layer last, output 7, input 5, score 9.00"
+    assert tab.evaluate(words) == "no. 1 of 3: denoising filter, layer last, output 7, input 5, score 9.00"
     tab.evaluate("document.querySelector('canvas').focus()")
     press(tab, "End")
-    assert tab.evaluate(words) == "no. 3 of 3: layer first, output 2, input 1, score 3.00"
+    assert tab.evaluate(words) == "no. 3 of 3: denoising filter, layer first, output 2, input 1, score 3.00"
     press(tab, "ArrowLeft")
-    assert "no. 2 of 3: layer last, output 0, input 0" in tab.evaluate(words)
+    assert "no. 2 of 3: deblurring filter, layer last, output 0, input 0" in tab.evaluate(words)
     x, y, width, height = tab.evaluate(
         "(box => [box.x, box.y, box.width, box.height])(document.querySelector('canvas').getBoundingClientRect())"
     )
     tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + 0.08 * width, y=y + 0.5 * height)
     assert "layer first, output 2, input 1" in tab.evaluate(words)
+    tab.evaluate("document.querySelector('input[value=deblurring]').focus()")
+    click(tab, "input[value=deblurring]")
+    assert tab.evaluate(words) == "no. 1 of 1: deblurring filter, layer last, output 0, input 0, score 6.00"
+    click(tab, "input[value=both]")
+    assert "of 3: " in tab.evaluate(words)
     tab.close()
 
 

@@ -18,6 +18,7 @@ from pandas.io.formats.style import Styler
 from bookmaker import sources
 from faiglib import companion
 from faiglib.companion.page import tables
+from faiglib.companion.page.gallery import Gallery
 from faiglib.companion.page.source import MIME, with_source
 
 TABLE = pd.DataFrame({"name": ["θ", "b, c"], "value": [1 / 3, float("nan")]}, index=[5, 7])
@@ -61,7 +62,7 @@ def makers():
                 and not name.startswith("_")
                 and name not in ("finished", "styled")
             )
-            if own and typing.get_type_hints(inspect.unwrap(function)).get("return") in (Figure, Styler):
+            if own and typing.get_type_hints(inspect.unwrap(function)).get("return") in (Figure, Styler, Gallery):
                 yield pytest.param(function, id=f"{module.__name__}.{name}")
 
 
@@ -79,17 +80,20 @@ def test_the_book_links_code_and_data(tmp_path):
     drawing = nbformat.v4.new_code_cell("x", outputs=[output("image/png", figure)])
     drawing.metadata = {"mystnb": {"figure": {"name": "fig-a"}}}
     outputs = [output("text/html", table), nbformat.v4.new_output("stream", text="s")]
-    page = nbformat.v4.new_notebook(cells=[drawing, nbformat.v4.new_code_cell("y", outputs=outputs)])
+    outputs[0]["data"]["text/html"] = '<table id="t">x</table>'
+    heading = nbformat.v4.new_markdown_cell("Words.\n\n## Does it <hold>?\n\nMore.")
+    page = nbformat.v4.new_notebook(cells=[heading, drawing, nbformat.v4.new_code_cell("y", outputs=outputs)])
     sources.add(page, "03_x", tmp_path, count(4))
     assert MIME not in str(page)
-    assert [cell.cell_type for cell in page.cells] == ["code", "markdown", "code"]
-    line = page.cells[1].source
+    assert [cell.cell_type for cell in page.cells] == ["markdown", "code", "markdown", "code"]
+    line = page.cells[2].source
     assert 'href="../_modules/faiglib/companion/masking/show.html#gallery"' in line
     assert 'href="../data/03_x/fig-a-b.csv"' in line
-    shown_table, line, stream = page.cells[2].outputs
+    shown_table, line, stream = page.cells[3].outputs
     assert 'id="table-4"' in line["data"]["text/html"]
-    assert "<strong>Table 4.</strong>" in line["data"]["text/html"]
     assert (tmp_path / "extra/data/03_x/fig-a-b.csv").read_text() == "y\n2\n"
     assert (tmp_path / "extra/data/03_x/table-4.csv").read_text() == "z\n3\n"
-    assert shown_table["data"] == {"text/html": "x"}
+    assert shown_table["data"] == {
+        "text/html": '<table id="t"><caption><strong>Table 4.</strong> Does it &lt;hold&gt;?</caption>x</table>'
+    }
     assert stream.text == "s"

@@ -17,6 +17,8 @@ from bookmaker.layout import Layout
 FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|gif|webp)")
 LOADING = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
 TEXTS = {".html", ".js", ".json", ".csv", ".txt", ".md", ".ipynb", ".inv", ".svg"}
+#: Of figures in their own pixels: 928 of a window are their most, in which the least label (12 pixels) has 9.
+WIDEST = 1240
 NOT_LOADED = {"canonical", "next", "prev", "search", "index", "author", "license"}
 #: What no reader of a chapter should meet, whoever printed it.
 MISPRINTS = {
@@ -70,6 +72,10 @@ def page_complaints(path: Path) -> Iterator[str]:
         yield f"{path}: no Content-Security-Policy"
     if path.parent.name == "notebooks":
         yield from (f"{path}: {line}" for line in misprints(page))
+    for box in page.select(".plot"):
+        width = int(str(box["style"]).partition("--natural: ")[2].partition("px")[0])
+        if width > WIDEST:
+            yield f"{path}: a figure is {width} pixels wide, and its labels would shrink; {WIDEST} are the most"
     for picture in page.find_all("img"):
         alt = str(picture.get("alt", "")).strip()
         if not alt or FILE_NAME.fullmatch(alt):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bookmaker import policy
+from bookmaker import finishing, policy
 from bookmaker.errors import ANSI, BookError
 from bookmaker.layout import Layout
 
@@ -31,6 +31,7 @@ def build(layout: Layout, *, strict: bool) -> None:
         os.replace(old, layout.html)
     built = run_sphinx(layout, "html", strict=strict)
     check_pages(built, layout.pages())
+    finishing.finish(built)
     policy.add(built)
     shutil.rmtree(old, ignore_errors=True)
     if layout.html.exists():

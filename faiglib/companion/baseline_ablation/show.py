@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 
 from faiglib.companion.baseline_ablation.measure import AblationGallery
 from faiglib.companion.discovery import BASELINES
+from faiglib.companion.page.gallery import Gallery, Shot
+from faiglib.companion.page.gallery import gallery as photographs
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, ORANGE, finished, show
+from faiglib.companion.page.style import BLUE, ORANGE, finished, in_pairs
 from faiglib.companion.page.words import number
 from faiglib.networks import TITLES
 
@@ -28,31 +30,28 @@ _PANELS = (
 
 
 @with_source
-def gallery(networks: Mapping[str, AblationGallery]) -> Figure:
+def gallery(networks: Mapping[str, AblationGallery]) -> Gallery:
     """Supp. Fig. 8: rows are the baselines that filters are found with, columns those that replace them.
 
     Args:
-        networks: a scene by the name of the pair, drawn below each other.
+        networks: a scene by the name of the pair, below each other.
     """
-    size = len(BASELINES)
-    figure = plt.figure(figsize=(2.45 * (size + 1), 2.75 * size * len(networks)), layout="constrained")
-    blocks = figure.subfigures(len(networks), 1, squeeze=False)[:, 0]
-    for block, (name, pictures) in zip(blocks, networks.items(), strict=True):
-        block.suptitle(name, fontsize=12, fontweight="bold")
-        _draw(block.subplots(size, size + 1, squeeze=False), pictures)
-    return finished(figure, tight=False)
+    return photographs(
+        {f"{name}, {row}": shots for name, pictures in networks.items() for row, shots in _rows(pictures).items()}
+    )
 
 
-def _draw(axes: np.ndarray, pictures: AblationGallery) -> None:
-    """The pictures of one pair: references in the first column, then a column a replacing baseline."""
-    for axis, (title, picture) in zip(axes[:, 0], pictures.references.items(), strict=True):
-        quality = "" if np.isinf(picture.psnr) else f"\n{picture.psnr:.1f} dB"
-        show(axis, picture.image, f"{title}{quality}")
-    for row, found in zip(axes, BASELINES, strict=True):
-        for axis, replaced in zip(row[1:], BASELINES, strict=True):
-            picture = pictures.cells[found, replaced]
-            told = f"{picture.psnr:.1f} dB, brightness {number(picture.shift, '+.1f')}"
-            show(axis, picture.image, f"found {found}, replaced {replaced}\n{told}")
+def _rows(pictures: AblationGallery) -> dict[str, dict[str, Shot]]:
+    """In front of each row one of the three pictures to compare with."""
+    made = {}
+    for found, (title, one) in zip(BASELINES, pictures.references.items(), strict=True):
+        first = {title: Shot(one.image, "" if np.isinf(one.psnr) else f"{one.psnr:.1f} dB")}
+        cells = {replaced: pictures.cells[found, replaced] for replaced in BASELINES}
+        made[f"found with the {found} baseline"] = first | {
+            f"replaced by {replaced}": Shot(cell.image, f"{cell.psnr:.1f} dB, brightness {number(cell.shift, '+.1f')}")
+            for replaced, cell in cells.items()
+        }
+    return made
 
 
 @with_source
@@ -63,7 +62,7 @@ def matrices(cells: pd.DataFrame) -> Figure:
         cells: from :func:`faiglib.companion.baseline_ablation.report.summary`.
     """
     lines = list(cells.groupby(["network", "filters"], sort=False))
-    figure, axes = plt.subplots(len(lines), len(_PANELS), figsize=(3.1 * len(_PANELS), 2.9 * len(lines)), squeeze=False)
+    figure, axes = plt.subplots(len(lines), len(_PANELS), figsize=(2.7 * len(_PANELS), 2.7 * len(lines)), squeeze=False)
     for row, ((network, function), chosen) in zip(axes, lines, strict=True):
         for axis, (column, title, form, colours) in zip(row, _PANELS, strict=True):
             matrix = chosen.pivot(index="found_with", columns="replaced_by", values=column)
@@ -83,8 +82,8 @@ def elimination(cells: pd.DataFrame) -> Figure:
         cells: from :func:`faiglib.companion.baseline_ablation.report.elimination_summary`.
     """
     panels = list(cells.groupby(["network", "filters"], sort=False))
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.3), squeeze=False)
-    for axis, ((network, function), chosen) in zip(axes[0], panels, strict=True):
+    figure, axes = in_pairs(len(panels), 4.2, 3.3)
+    for axis, ((network, function), chosen) in zip(axes, panels, strict=True):
         percents = list(chosen["percent"].unique())
         labels = []
         for group, percent in enumerate(percents):
@@ -97,5 +96,5 @@ def elimination(cells: pd.DataFrame) -> Figure:
                 labels.append((place, f"{percent:g} %\n{method}"))
         axis.set_xticks([place for place, _ in labels], [label for _, label in labels], fontsize=8)
         axis.set(ylabel="drop (gradient MSE ×10³)", title=f"{TITLES[network]}, {function} filters")
-    axes[0, 0].legend(frameon=False)
+    axes[0].legend(frameon=False)
     return finished(figure)

@@ -44,7 +44,7 @@ def convergence(table: pd.DataFrame) -> Figure:
     means = tried.groupby(["network", "rule", "nodes"], sort=False)[[name for name, _ in panels]].mean().reset_index()
     networks = list(means["network"].unique())
     figure, axes = plt.subplots(
-        len(networks), len(panels), figsize=(4.1 * len(panels), 3.5 * len(networks)), squeeze=False
+        len(networks), len(panels), figsize=(3.6 * len(panels), 3.3 * len(networks)), squeeze=False
     )
     for row, network in zip(axes, networks, strict=True):
         for axis, (column, label) in zip(row, panels, strict=True):

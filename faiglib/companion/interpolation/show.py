@@ -11,11 +11,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from pandas.io.formats.style import Styler
 from torch import Tensor
 
+from faiglib.companion.page.gallery import Gallery, gallery
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, INPUT_COLOURS, PINK, finished, show
+from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, INPUT_COLOURS, PINK, finished, in_pairs
 from faiglib.companion.page.tables import plain
 from faiglib.networks import TITLES
 
@@ -105,27 +107,23 @@ _EFFECTS = {
 
 
 @with_source
-def strip(images: Mapping[str, Tensor], title: str, columns: int = 6) -> Figure:
+def strip(images: Mapping[str, Tensor], title: str, columns: int = 6) -> Gallery:
     """Supp. Figs. 10 and 11: pictures in reading order, under their λ."""
-    rows = -(-len(images) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(2.1 * columns, 2.3 * rows + 0.3), squeeze=False)
-    for axis in axes.flat[len(images) :]:
-        axis.set_visible(False)
-    for axis, (name, image) in zip(axes.flat, images.items(), strict=False):
-        show(axis, image, {"λ = 0": "λ = 0 (masked)", "λ = 1": "λ = 1 (target)"}.get(name, name))
-    figure.suptitle(title, fontsize=11)
-    return finished(figure)
+    names = {"λ = 0": "λ = 0 (masked)", "λ = 1": "λ = 1 (target)"}
+    return gallery({title: {names.get(name, name): image for name, image in images.items()}}, columns)
 
 
 @with_source
 def curves(table: pd.DataFrame) -> Figure:
-    """What a knob changes, and PSNR, against λ; columns are networks and knobs.
+    """What a knob changes, and PSNR, against λ; columns are knobs, pairs of rows networks.
 
     Thin lines are single images (mean over seeds), thick ones the mean.
     """
     columns = [(network, function) for network in table["network"].unique() for function in FUNCTION_COLOURS]
-    figure, axes = plt.subplots(2, len(columns), figsize=(4.2 * len(columns), 6.4), squeeze=False, sharex=True)
-    for (upper, lower), (network, function) in zip(axes.T, columns, strict=True):
+    figure, axes = in_pairs(2 * len(columns), 4.6, 2.9, sharex=True)
+    for place, (network, function) in enumerate(columns):
+        upper = axes[place + 2 * (place // 2)]
+        lower = axes[place + 2 * (place // 2) + 2]
         rows = table[(table["network"] == network) & (table["filters"] == function)]
         _effect(upper, rows, function)
         upper.set_title(f"{TITLES[network]}, {function} filters")
@@ -158,17 +156,17 @@ def _effect(axis: Axes, rows: pd.DataFrame, function: str) -> None:
 def best(table: pd.DataFrame, lambdas: tuple[float, ...]) -> Figure:
     """How many images have their highest PSNR at each λ, a panel per network and knob."""
     columns = [(network, function) for network in table["network"].unique() for function in FUNCTION_COLOURS]
-    figure, axes = plt.subplots(1, len(columns), figsize=(3.9 * len(columns), 2.9), squeeze=False, sharey=True)
-    for axis, (network, function) in zip(axes[0], columns, strict=True):
+    figure, axes = in_pairs(len(columns), 4.4, 2.7, sharey=True)
+    for place, (axis, (network, function)) in enumerate(zip(axes, columns, strict=True)):
         rows = table[(table["network"] == network) & (table["filters"] == function)]
         counts = [int((rows["lambda"] == lam).sum()) for lam in lambdas]
         axis.bar(range(len(lambdas)), counts, color=FUNCTION_COLOURS[function])
         axis.axvline(lambdas.index(1.0), color=GRAY, ls="--", lw=1, zorder=0)
         axis.set_xticks(range(len(lambdas)), [f"{lam:g}" for lam in lambdas])
         axis.set(xlabel="λ with the highest PSNR", title=f"{TITLES[network]}, {function} filters")
-        axis.yaxis.get_major_locator().set_params(integer=True)
+        axis.yaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(False, axis="x")
-    axes[0, 0].set_ylabel("images (all seeds)")
+        axis.set_ylabel("" if place % 2 else "images (all seeds)")
     return finished(figure)
 
 
@@ -181,7 +179,7 @@ def heatmaps(table: pd.DataFrame) -> Figure:
         ("sharpness", "mean gradient (levels)", "Blues", "{:.1f}"),
         ("noise", "residual noise (levels)", "Oranges", "{:.1f}"),
     )
-    figure, axes = plt.subplots(len(networks), 3, figsize=(12.5, 3.9 * len(networks)), squeeze=False)
+    figure, axes = plt.subplots(len(networks), 3, figsize=(10.8, 3.6 * len(networks)), squeeze=False)
     for row, network in zip(axes, networks, strict=True):
         rows = table[table["network"] == network]
         for axis, (column, title, colours, text) in zip(row, panels, strict=True):
@@ -211,18 +209,14 @@ def heatmaps(table: pd.DataFrame) -> Figure:
 @with_source
 def contact_sheet(
     images: Mapping[tuple[float, float], Tensor], title: str, lambdas: Sequence[float] = (0.0, 0.7, 1.0, 1.5)
-) -> Figure:
+) -> Gallery:
     """Restorations over some λ of both knobs of one pair: deblurring to the right, denoising upwards."""
     across, upwards = sorted(lambdas), sorted(lambdas, reverse=True)
-    figure, axes = plt.subplots(
-        len(upwards), len(across), figsize=(2.1 * len(across), 2.15 * len(upwards)), squeeze=False
+    return gallery(
+        {
+            f"{title}, denoising λ = {second:g}": {
+                f"deblurring λ = {first:g}": images[first, second] for first in across
+            }
+            for second in upwards
+        }
     )
-    for row, second in zip(axes, upwards, strict=True):
-        for axis, first in zip(row, across, strict=True):
-            show(axis, images[first, second])
-            if axis is row[0]:
-                axis.set_ylabel(f"denoising λ = {second:g}", fontsize=9)
-    for axis, first in zip(axes[-1], across, strict=True):
-        axis.set_xlabel(f"deblurring λ = {first:g}", fontsize=9)
-    figure.suptitle(title, fontsize=11)
-    return finished(figure)

@@ -14,13 +14,21 @@ from pandas.io.formats.style import Styler
 from torch import Tensor
 
 from faiglib.companion import paper
+from faiglib.companion.discovery import OWN_FUNCTION
+from faiglib.companion.masking import measure
 from faiglib.companion.masking.captions import drop_caption, in_the_paper
+from faiglib.companion.page.gallery import Gallery, Shot
+from faiglib.companion.page.gallery import gallery as photographs
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, show
+from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, in_pairs
 from faiglib.companion.page.tables import interval, plain, spread, styled
 from faiglib.companion.page.words import DASH, number
 from faiglib.images import registry
+from faiglib.images.metrics import psnr
 from faiglib.networks import TITLES
+
+#: What decides: how many times the drop of the best other method FAIG's is.
+LEAD = "FAIG ÷ best other"
 
 
 @with_source
@@ -39,24 +47,24 @@ def drop_table(summary: pd.DataFrame, leads: pd.DataFrame, network: str, image_s
     rows = []
     for (kind, percent), cells in chosen.groupby(["input", "percent"], sort=False):
         by_method = cells.set_index("method")
-        row: dict[tuple[str, str], object] = {("", "input"): kind, ("", "masked"): f"{percent:g} %"}
+        row: dict[tuple[str, str], object] = {("", "input, masked"): f"{kind}, {percent:g} %"}
+        faig = by_method.loc["faig"]
+        lead = ahead.loc[(kind, percent)]
+        row[LEAD, "here"] = f"{lead['ratio']:.1f}×"
+        row[LEAD, "95 %"] = interval(lead["low"], lead["high"], 1)
+        if published:
+            ratio = faig["paper"] / by_method["paper"].drop("faig").max()
+            row[LEAD, "paper"] = DASH if math.isnan(ratio) else f"{ratio:.1f}×"
         for method in by_method.index:
             name, cell = paper.MASKED[method], by_method.loc[method]
             row[name, "here"] = spread(cell["measured"], cell["spread"])
             if published:
                 row[name, "paper"] = spread(cell["paper"], cell["paper_std"])
-        faig = by_method.loc["faig"]
         row["FAIG, 95 %", "here"] = interval(faig["low"], faig["high"])
-        lead = ahead.loc[(kind, percent)]
-        row["FAIG ÷ best other", "here"] = f"{lead['ratio']:.1f}×"
-        row["FAIG ÷ best other", "95 %"] = interval(lead["low"], lead["high"], 1)
-        if published:
-            ratio = faig["paper"] / by_method["paper"].drop("faig").max()
-            row["FAIG ÷ best other", "paper"] = DASH if math.isnan(ratio) else f"{ratio:.1f}×"
         rows.append(row)
     table = pd.DataFrame(rows)
     table.columns = pd.MultiIndex.from_tuples(table.columns)
-    return styled(table, caption=drop_caption(chosen), uuid=f"masking-{network}-{image_set}")
+    return styled(table, caption=drop_caption(chosen), uuid=f"masking-{network}-{image_set}", keep=(LEAD,))
 
 
 @with_source
@@ -134,8 +142,8 @@ def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
     """Drops of the four methods, here (95 % over images) and, if it has them, in the paper, by network and input."""
     chosen = table[(table["image_set"] == image_set) & (table["percent"] == percent)]
     panels = list(chosen.groupby(["network", "input"], sort=False))
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels), 3.3), squeeze=False)
-    for axis, ((network, kind), rows) in zip(axes[0], panels, strict=True):
+    figure, axes = in_pairs(len(panels), 4.2, 3.3)
+    for axis, ((network, kind), rows) in zip(axes, panels, strict=True):
         place, published = np.arange(len(rows)), in_the_paper(rows)
         colours = [METHOD_COLOURS[method] for method in rows["method"]]
         axis.bar(
@@ -159,7 +167,7 @@ def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
             )
         axis.set_xticks(place, [paper.MASKED[method] for method in rows["method"]], rotation=30, ha="right")
         axis.set(ylabel="drop (gradient MSE ×10³)", title=f"{TITLES[network]}, {kind} input, {percent:g} %")
-    full = max(axes[0], key=lambda axis: len(axis.get_legend_handles_labels()[0]))
+    full = max(axes, key=lambda axis: len(axis.get_legend_handles_labels()[0]))
     full.legend(frameon=False)
     return finished(figure)
 
@@ -184,11 +192,36 @@ def selectivity(table: pd.DataFrame) -> Figure:
 
 
 @with_source
-def gallery(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> Figure:
-    """Main Fig. 4: one row per network and input; the input, the restorations, and the ground truth."""
-    columns = 1 + len(next(iter(rows.values())))
-    figure, axes = plt.subplots(len(rows), columns, figsize=(2.4 * columns, 2.6 * len(rows)), squeeze=False)
-    for line, images in zip(axes, rows.values(), strict=True):
-        for axis, (title, image) in zip(line, [*images.items(), ("ground truth", ground_truth)], strict=True):
-            show(axis, image, title)
-    return finished(figure)
+def gallery(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> Gallery:
+    """Main Fig. 4: one row per network and input; the input, the restorations with PSNR, and the ground truth."""
+    return photographs(_rows(rows, ground_truth))
+
+
+@with_source
+def galleries(scenes: Mapping[str, measure.Gallery]) -> Gallery:
+    """Main Fig. 4 for more than one photograph, by name: see :func:`gallery`."""
+    return photographs(
+        {
+            f"{name}, {scene}": row
+            for scene, found in scenes.items()
+            for name, row in _rows(found.rows, found.ground_truth).items()
+        }
+    )
+
+
+def _rows(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> dict[str, dict[str, Shot]]:
+    """PSNR, in dB, is that of the crop that is shown; a frame says that the ability for this input was taken out."""
+    made = {}
+    for name, images in rows.items():
+        network, _, kind = name.rpartition(", ")
+        own = OWN_FUNCTION.get(kind, "none")
+        given, *_ = images
+        made[name] = {
+            title.removeprefix(f"{network}, "): Shot(
+                image,
+                "" if title == given else f"{float(psnr(image, ground_truth)):.1f} dB",
+                own if f"{own} filters" in title else "",
+            )
+            for title, image in images.items()
+        } | {"ground truth": Shot(ground_truth)}
+    return made

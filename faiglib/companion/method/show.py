@@ -12,31 +12,27 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from faiglib.companion import paper
+from faiglib.companion.page.gallery import Gallery, gallery
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, INPUT_COLOURS, ORANGE, PINK, finished, show
+from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, INPUT_COLOURS, ORANGE, PINK, finished
 
 
 @with_source
-def inputs(images: Mapping[str, Tensor]) -> Figure:
+def inputs(images: Mapping[str, Tensor]) -> Gallery:
     """Images side by side under their names."""
-    figure, axes = plt.subplots(1, len(images), figsize=(2.2 * len(images), 2.5), squeeze=False)
-    for axis, (title, image) in zip(axes[0], images.items(), strict=True):
-        show(axis, image, title)
-    return finished(figure)
+    return gallery({"": images})
 
 
 @with_source
-def path_frames(frames: Mapping[str, Mapping[float, Tensor]], title: str) -> Figure:
+def path_frames(frames: Mapping[str, Mapping[float, Tensor]], title: str) -> Gallery:
     """Outputs along the path, one row per input; ``title`` names the pair."""
-    columns = len(next(iter(frames.values())))
-    figure, axes = plt.subplots(len(frames), columns, figsize=(2.1 * columns, 2.35 * len(frames) + 0.4), squeeze=False)
-    for row, (kind, images) in zip(axes, frames.items(), strict=True):
-        for axis, (alpha, image) in zip(row, images.items(), strict=True):
-            end = {0.0: " (target)", 1.0: " (baseline)"}.get(alpha, "")
-            show(axis, image, f"α = {alpha:g}{end}")
-        row[0].set_ylabel(f"{kind} input")
-    figure.suptitle(title, fontsize=11)
-    return finished(figure)
+    ends = {0.0: " (target)", 1.0: " (baseline)"}
+    return gallery(
+        {
+            f"{title}, {kind} input": {f"α = {alpha:g}{ends.get(alpha, '')}": image for alpha, image in images.items()}
+            for kind, images in frames.items()
+        }
+    )
 
 
 @with_source
@@ -45,7 +41,7 @@ def loss_along_path(table: pd.DataFrame, title: str) -> Figure:
     kinds = list(table["input"].unique())
     groups = list(table["group"].unique())
     colours = dict(zip(groups, (BLUE, ORANGE, "#BBBBBB", PINK), strict=True))
-    figure, axes = plt.subplots(1, 1 + len(kinds), figsize=(4.1 * (1 + len(kinds)), 3.4))
+    figure, axes = plt.subplots(1, 1 + len(kinds), figsize=(3.5 * (1 + len(kinds)), 3.2))
     for kind in kinds:
         losses = table[table["input"] == kind].drop_duplicates("alpha")
         axes[0].plot(losses["alpha"], losses["loss"], color=INPUT_COLOURS[kind], label=f"{kind} input", lw=2)
@@ -92,7 +88,7 @@ def kernel_grid(table: pd.DataFrame, kernels: Sequence[Mapping[str, Tensor]], ti
     """Kernels of the top filters of one pair, a column each; rows: baseline, target, change; a grid a function."""
     functions = list(table["filters"].unique())
     count = len(table) // len(functions)
-    figure = plt.figure(figsize=(1.05 * count + 0.8, 3.75 * len(functions)), layout="constrained")
+    figure = plt.figure(figsize=(1.0 * count + 0.8, 3.6 * len(functions)), layout="constrained")
     for block, function in zip(figure.subfigures(len(functions), 1, squeeze=False)[:, 0], functions, strict=True):
         chosen = [
             (row, kernel) for row, kernel in zip(table.itertuples(), kernels, strict=True) if row.filters == function

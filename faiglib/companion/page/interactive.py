@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from faiglib.companion.page.escaping import as_html, as_json
-from faiglib.companion.page.style import FUNCTION_COLOURS, as_picture
+from faiglib.companion.page.style import as_picture
 from faiglib.errors import FaiglibError
 
 #: Of the WebP pictures; high, because their noise is what readers look at.
@@ -123,23 +123,36 @@ def compare(images: Mapping[str, Tensor], caption: str) -> Interactive:
     return Interactive("compare", content, caption)
 
 
-def filter_map(table: pd.DataFrame, layers: Sequence[str], function: str, caption: str) -> Interactive:
-    """Discovered filters at their places; the one under the pointer, or chosen by the arrow keys, is named.
+def filter_map(table: pd.DataFrame, layers: Sequence[str], caption: str) -> Interactive:
+    """Discovered filters at their places, of one function or all; the one pointed at, or walked to by key, is named.
 
     Args:
-        table: one network, seed and function from :func:`faiglib.companion.distribution.measure.locations`.
+        table: one network and seed from :func:`faiglib.companion.distribution.measure.locations`.
         layers: names of all convolutions of the network.
-        function: of the filters.
         caption: below the map.
     """
-    ranked = table.sort_values("score", ascending=False)
+    functions = list(table["filters"].unique())
+    ranked = table.sort_values("score", ascending=False, kind="stable")
     filters = [
-        [row.number, row.output_channel, row.input_channel, round(row.input, 4), round(row.output, 4), row.score]
+        [
+            row.number,
+            row.output_channel,
+            row.input_channel,
+            round(row.input, 4),
+            round(row.output, 4),
+            row.score,
+            functions.index(row.filters),
+        ]
         for row in ranked.itertuples()
     ]
-    label = f"Map of the {function} filters; the arrow keys walk through them from the highest score down"
+    choices = "".join(
+        f'<label><input type="radio" value="{as_html(value)}"{" checked" if value == "both" else ""}> '
+        f"{as_html(value)}</label>"
+        for value in (*functions, "both")
+    )
+    label = "Map of the filters; the arrow keys walk through them from the highest score down"
     content = (
+        f'<fieldset class="choice"><legend>filters</legend>{choices}</fieldset>'
         f'<canvas tabindex="0" role="img" aria-label="{as_html(label)}"></canvas><output aria-live="polite"></output>'
     )
-    data = {"layers": list(layers), "filters": filters, "colour": FUNCTION_COLOURS[function]}
-    return Interactive("map", content, caption, data)
+    return Interactive("map", content, caption, {"layers": list(layers), "functions": functions, "filters": filters})

@@ -7,6 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import Tensor
 
 from faiglib.companion import paper
@@ -14,20 +15,27 @@ from faiglib.companion import paper
 #: Colour-blind safe (Okabe and Ito 2008).
 BLUE, ORANGE, GREEN, PINK, GRAY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
 SKY = "#56B4E9"
+#: Points; 12 pixels in a figure of its own size, and 9 in the smallest that a page shows it in.
+SMALLEST = 8.0
 FUNCTION_COLOURS = {"deblurring": BLUE, "denoising": ORANGE}
 INPUT_COLOURS = {"blurry": BLUE, "noisy": ORANGE}
 METHOD_COLOURS = dict(zip(paper.MASKED, (BLUE, GREEN, PINK, GRAY, SKY), strict=True))
 
 
 def style() -> None:
-    """Set the look of all figures: white background (legible in the dark theme too), readable type, sharp lines."""
+    """Set the look of all figures: no ground, so that a page's own is seen, readable type, sharp lines.
+
+    On a dark page ``book/assets/book.css`` turns the ink light.
+    """
     sns.set_theme(context="notebook", style="whitegrid", font_scale=0.9)
     plt.rcParams.update(
         {
             "figure.dpi": 110,
             "savefig.dpi": 150,
             "savefig.bbox": "tight",
-            "figure.facecolor": "white",
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "legend.facecolor": "white",
             "axes.spines.top": False,
             "axes.spines.right": False,
             "image.interpolation": "nearest",
@@ -52,8 +60,26 @@ def show(axis: Axes, image: Tensor, title: str = "") -> None:
         spine.set_visible(False)
 
 
+def in_pairs(
+    count: int, width: float, height: float, *, sharex: bool = False, sharey: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels of so many inches, two in a row, so that their labels are legible on a phone as well."""
+    rows = -(-count // 2)
+    size = (width * min(count, 2), height * rows)
+    figure, axes = plt.subplots(rows, min(count, 2), figsize=size, squeeze=False, sharex=sharex, sharey=sharey)
+    for spare in axes.flat[count:]:
+        spare.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
 def finished(figure: Figure, tight: bool = True) -> Figure:
-    """Lay the figure out and take it from pyplot's hands, so that a notebook shows it once: as the cell's result."""
+    """Lay the figure out and take it from pyplot's hands, so that a notebook shows it once: as the cell's result.
+
+    No label is smaller than :data:`SMALLEST`.
+    """
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and float(text.get_fontsize()) < SMALLEST:
+            text.set_fontsize(SMALLEST)
     if tight:
         figure.tight_layout()
     plt.close(figure)

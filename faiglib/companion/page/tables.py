@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -25,6 +26,8 @@ HEADS = {
     "cpu": "CPU",
     "mib": "MiB",
 }
+#: Of a table with fewer, all columns are shown.
+FEW_ROWS = 3
 
 
 def spread(mean: float, deviation: float, digits: int = 2) -> str:
@@ -39,17 +42,61 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     return DASH if math.isnan(low) else f"{number(low, f'.{digits}f')} to {number(high, f'.{digits}f')}"
 
 
-def styled(table: pd.DataFrame, formats: dict[str, str] | None = None, caption: str = "", uuid: str = "t") -> Styler:
-    """A table without row numbers in which words are words: cells, heads and caption are printed, and escaped."""
-    forms = {name: "{:g}" if table[name].dtype.kind == "f" else "{}" for name in table.columns} | (formats or {})
+def styled(
+    table: pd.DataFrame,
+    formats: dict[str, str] | None = None,
+    caption: str = "",
+    uuid: str = "t",
+    keep: Sequence[str] = (),
+) -> Styler:
+    """A table without row numbers in which words are words: cells, heads and caption are printed, and escaped.
+
+    Columns that say nothing are left out, and the caption says what they would have said: see :func:`told_apart`.
+    Scopes, row heads and the number of the table are added where the book is built (``bookmaker.tables``), for all
+    tables alike.
+
+    Args:
+        table: what to show.
+        formats: by column.
+        caption: above the table.
+        uuid: of its style.
+        keep: columns, or groups of columns, that are shown in any case.
+    """
+    shown, note = told_apart(table, formats or {}, keep)
+    forms = {name: "{:g}" if shown[name].dtype.kind == "f" else "{}" for name in shown.columns}
+    forms |= {name: form for name, form in (formats or {}).items() if name in shown}
     cells = {name: partial(_cell, form) for name, form in forms.items()}
-    made = table.style.hide(axis="index").format(cells, na_rep=DASH).set_uuid(uuid)
+    made = shown.style.hide(axis="index").format(cells, na_rep=DASH).set_uuid(uuid)
     made = made.format_index(partial(_cell, "{}"), axis=1)
-    return made.set_caption(_cell("{}", caption)) if caption else made
+    words = " ".join(filter(None, (caption and caption.rstrip(".") + ".", note)))
+    return made.set_caption(_cell("{}", words)) if words else made
 
 
 def _cell(form: str, value: object) -> str:
     return as_html(printed(form.format(value)))
+
+
+def told_apart(table: pd.DataFrame, formats: Mapping[str, str], keep: Sequence[str] = ()) -> tuple[pd.DataFrame, str]:
+    """The columns in which rows differ, and a sentence on the others; a table of few rows stays as it is."""
+    same, empty, left = [], [], []
+    for place, column in enumerate(table.columns):
+        name = " ".join(filter(None, column)) if isinstance(column, tuple) else str(column)
+        kept = column in keep or (isinstance(column, tuple) and column[0] in keep)
+        values = table.iloc[:, place]
+        if kept or values.nunique(dropna=False) > 1:
+            left.append(place)
+        elif _is_nothing(first := values.iloc[0]):
+            empty.append(name)
+        else:
+            same.append(f"{name} {formats.get(column, '{}').format(first)}")
+    if len(table) < FEW_ROWS or not left:
+        return table, ""
+    told = f"The same in all rows: {'; '.join(same)}." if same else ""
+    return table.iloc[:, left], " ".join(filter(None, (told, f"Without values: {', '.join(empty)}." if empty else "")))
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or value in ("", "–") or (isinstance(value, float) and math.isnan(value))
 
 
 @with_source

@@ -13,7 +13,7 @@ from pandas.io.formats.style import Styler
 
 from faiglib.companion import paper
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, finished
+from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, finished, in_pairs
 from faiglib.companion.page.tables import plain, spread
 from faiglib.companion.page.words import percent
 from faiglib.companion.statistics import Roc
@@ -201,9 +201,8 @@ def roc_curves(
     plain = next(network for network, predictor, *_ in curves if predictor == "plain")
     networks = list(dict.fromkeys(network for network, predictor, *_ in curves if predictor != "plain"))
     columns = [(degradation, case) for case in cases for degradation in DEGRADATION_COLOURS]
-    figure, axes = plt.subplots(
-        len(networks), len(columns), figsize=(3.3 * len(columns), 3.5 * len(networks)), squeeze=False
-    )
+    figure, panels = in_pairs(len(networks) * len(columns), 4.2, 4.2)
+    axes = np.reshape(np.array(panels), (len(networks), len(columns)))
     cells = areas[areas["image_set"] == image_set].set_index(["network", "predictor", "degradation", "inputs"])
     for line, network in zip(axes, networks, strict=True):
         for axis, (degradation, case) in zip(line, columns, strict=True):

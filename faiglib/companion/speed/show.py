@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, finished
+from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, finished, in_pairs
 from faiglib.companion.page.words import percent
 from faiglib.companion.speed.report import GOAL_SHARE
 from faiglib.networks import TITLES
@@ -34,7 +34,7 @@ def throughput(table: pd.DataFrame, peaks: Mapping[str, float]) -> Figure:
         peaks: GFLOP/s by precision.
     """
     labels = list(dict.fromkeys(table["work"] + "\n" + table["size"].str.replace("x", "×")))
-    figure, axis = plt.subplots(figsize=(1.15 * len(labels) + 3.4, 3.6))
+    figure, axis = plt.subplots(figsize=(1.05 * len(labels) + 3.2, 3.6))
     for offset, (precision, (title, colour)) in zip((-0.2, 0.2), _PRECISIONS.items(), strict=True):
         chosen = table[table["precision"] == precision]
         places = [labels.index(label) for label in chosen["work"] + "\n" + chosen["size"].str.replace("x", "×")]
@@ -105,14 +105,14 @@ def scaling(table: pd.DataFrame, exponents: Mapping[str, float]) -> Figure:
         table: rows of the measurement ``scaling``.
         exponents: by kind.
     """
-    figure, axes = plt.subplots(1, len(exponents), figsize=(3.4 * len(exponents), 3.2), squeeze=False)
-    for axis, (what, power), colour in zip(axes[0], exponents.items(), itertools.cycle((BLUE, ORANGE, GREEN, PINK))):
+    figure, axes = in_pairs(len(exponents), 4.2, 3.2)
+    for axis, (what, power), colour in zip(axes, exponents.items(), itertools.cycle((BLUE, ORANGE, GREEN, PINK))):
         rows = table[table["what"] == what]
         amounts, times = rows["amount"].to_numpy(), rows["seconds"].to_numpy()
         factor = np.exp(np.mean(np.log(times) - power * np.log(amounts)))
         axis.plot(amounts, factor * amounts**power, color=GRAY, lw=1, label=f"exponent {power:.2f}")
         axis.plot(amounts, times, "o", color=colour, ms=6)
-        axis.set(xscale="log", yscale="log", xlabel=what, ylabel="seconds" if axis is axes[0, 0] else "")
+        axis.set(xscale="log", yscale="log", xlabel=what, ylabel="seconds")
         axis.set_xticks(amounts, [f"{amount:,.0f}" for amount in amounts], fontsize=7, rotation=45)
         axis.xaxis.set_minor_locator(NullLocator())
         _few_ticks(axis, lambda value: f"{value:.2g}")
@@ -130,7 +130,7 @@ def per_image_gradients(table: pd.DataFrame) -> Figure:
     crops = list(table["crop"].unique())
     ways = list(table["way"].unique())[::-1]
     figure, axes = plt.subplots(
-        1, len(crops), figsize=(3.2 * len(crops) + 2.6, 0.42 * len(ways) + 1.1), squeeze=False, sharey=True
+        1, len(crops), figsize=(2.7 * len(crops) + 2.6, 0.42 * len(ways) + 1.1), squeeze=False, sharey=True
     )
     for axis, crop in zip(axes[0], crops, strict=True):
         times = table[table["crop"] == crop].set_index("way")["seconds"]

@@ -24,7 +24,7 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     kinds = [name for name in next(iter(logs.values())).columns if name.startswith("psnr_")]
     networks = list(dict.fromkeys(run.partition("-")[0] for run in logs))
     figure, axes = plt.subplots(
-        len(networks), len(kinds), figsize=(4.2 * len(kinds), 3.1 * len(networks)), squeeze=False, sharey="col"
+        len(networks), len(kinds), figsize=(3.3 * len(kinds), 3 * len(networks)), squeeze=False, sharey="col"
     )
     for line, network in zip(axes, networks, strict=True):
         own = {run: log for run, log in logs.items() if run.partition("-")[0] == network}

@@ -1,0 +1,36 @@
+"""Figures of finished pages: a box that scrolls, and the width of the window for the wide ones.
+
+The style sheet does the rest: plots have no ground, and their ink is turned light where the page is dark; photographs
+are shown as they are. The script ``enlarge.js`` opens both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from bookmaker.tables import widen
+
+#: Of figures in CSS pixels, from which on they take the width of the window.
+WIDE = 760
+
+
+def finish_figures(page: BeautifulSoup, folder: Path) -> None:
+    """Finishes the figures of a page in ``folder``, in place."""
+    for picture in page.select(".cell_output img"):
+        path = folder / str(picture.get("src", ""))
+        if path.suffix != ".png" or not path.is_file():
+            continue
+        with Image.open(path) as image:
+            width = image.width
+        box = page.new_tag("div", attrs={"class": "scrolls plot", "style": f"--natural: {width}px"})
+        picture.wrap(box)
+        cell = box.find_parent("div", class_="cell")
+        if cell and width > WIDE:
+            widen(cell)
+    for gallery in page.select(".cell_output .gallery, .cell_output [data-kind=map]"):
+        cell = gallery.find_parent("div", class_="cell")
+        if cell:
+            widen(cell)
