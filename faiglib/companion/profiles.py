@@ -48,6 +48,7 @@ class Profile:
         prediction_nodes: its gradient evaluations.
         prediction_check_images: images on which more nodes are tried.
         seeds: how many of the shipped seeds are used; None is all.
+        networks: of which; None is all.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Profile:
     prediction_nodes: int
     prediction_check_images: int
     seeds: int | None
+    networks: tuple[str, ...] | None
 
 
 _SWEEP = (0, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 100)
@@ -120,6 +122,7 @@ PROFILES: dict[str, Profile] = {
             prediction_nodes=2,
             prediction_check_images=1,
             seeds=1,
+            networks=("srcnn_style", "srresnet"),
         ),
         Profile(
             name="standard",
@@ -153,6 +156,7 @@ PROFILES: dict[str, Profile] = {
             prediction_nodes=3,
             prediction_check_images=2,
             seeds=None,
+            networks=None,
         ),
         Profile(
             name="paper",
@@ -186,6 +190,7 @@ PROFILES: dict[str, Profile] = {
             prediction_nodes=100,
             prediction_check_images=2,
             seeds=None,
+            networks=None,
         ),
     )
 }

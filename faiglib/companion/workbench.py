@@ -118,9 +118,12 @@ class Workbench:
 
     @cached_property
     def pair_names(self) -> list[tuple[str, int]]:
-        """(network, seed) of the trained pairs that the profile uses, all networks, its number of seeds each."""
+        """(network, seed) of the trained pairs that the profile uses, its number of seeds of each of its networks."""
         chosen: dict[str, list[int]] = {}
+        wanted = self.profile.networks
         for network, seed in zoo.pairs_available(self.models):
+            if wanted is not None and network not in wanted:
+                continue
             seeds = chosen.setdefault(network, [])
             if self.profile.seeds is None or len(seeds) < self.profile.seeds:
                 seeds.append(seed)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +21,17 @@ from faiglib.companion.page.budget import budget
 from faiglib.companion.workbench import open_workbench
 from faiglib.errors import FaiglibError, ImageError, NetworkError, WeightsError
 from faiglib.images.restoration import restore
-from faiglib.networks import build
+from faiglib.networks import NETWORKS, build, zoo
 
 
 def test_workbench_uses_what_is_there_and_names_what_is_not(bench):
     assert list(bench.image_sets) == ["skimage"]
     assert bench.missing == ["DIV2K train"]
     assert bench.pair_names == [("srresnet", 0)]
+    shipped = dataclasses.replace(bench, models=zoo.models_dir(), profile=dataclasses.replace(bench.profile, seeds=1))
+    assert [name for name, _ in shipped.pair_names] == ["srcnn_style", "srresnet"]
+    every = dataclasses.replace(shipped, profile=dataclasses.replace(shipped.profile, networks=None))
+    assert [name for name, _ in every.pair_names] == [*NETWORKS]
     page = budget(bench)
     assert "DIV2K train" in page
     assert "SRResNet seed 0, 1 + 1 iterations" in page
