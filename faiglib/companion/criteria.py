@@ -54,7 +54,8 @@ class Claim:
     """A claim of the paper.
 
     Attributes:
-        statement: in our words.
+        short: in our words, for a row of a table.
+        statement: the same in full.
         paper: what counts as held and as partly held in the paper's own setup, in every network.
         beyond: the same for what this book looks at besides.
         reason: for the limits.
@@ -62,6 +63,7 @@ class Claim:
         page: of the book that tests it, without suffix.
     """
 
+    short: str
     statement: str
     paper: str
     beyond: str
@@ -123,6 +125,7 @@ _NOW = "on 26 November 2026, with the recorded run known"
 CLAIMS: Mapping[str, Claim] = {
     "a": Claim(
         "One branch matches two at equal budget.",
+        "One branch matches two at equal budget.",
         f"Contests with DAN and with DASR on blur, PSNR on RGB. Held if the one-branch network is not inferior (margin "
         f"{MARGIN:.2f} dB, 95 % interval over seeds and images) in a race of at least {100 * FULL_SHARE:.0f} % of the "
         "paper's iterations; partly if in a shorter race; not tested if the race has one seed or is not complete, if "
@@ -133,6 +136,7 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/01_one_vs_two_branch",
     ),
     "b": Claim(
+        "Masking 1 % takes one ability and keeps the other.",
         "Masking 1 % deblurring filters removes deblurring and keeps denoising, and the reverse.",
         f"By the drop, as a share of the drop when all filters are masked, on Set14 and BSD100. Held if at least "
         f"{100 * REMOVED:.0f} % is reached on the own input and at most {100 * SPILLED:.0f} % on the other; partly if "
@@ -147,6 +151,7 @@ CLAIMS: Mapping[str, Claim] = {
     ),
     "c": Claim(
         "Masking 1 % random filters changes nothing visible.",
+        "Masking 1 % random filters changes nothing visible.",
         f"Held if the drop of random filters is at most {100 * CHANCE:.0f} % of FAIG's on each of Set14 and BSD100 and "
         f"each input; partly if at most {300 * CHANCE:.0f} %.",
         f"Held if PSNR changes by at most {INVISIBLE} dB in every network, image set and input; partly if by at most "
@@ -157,6 +162,7 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/03_masking",
     ),
     "d": Claim(
+        "FAIG finds filters that matter more than three other methods.",
         "FAIG's filters cause a larger drop than those of IG, |θ − θ̄| and chance, everywhere.",
         f"Cells of the paper's tables: 1 and 5 %, both inputs, Set14 and BSD100, against IG, both variants of |θ − θ̄| "
         f"and chance. A cell counts as ahead or behind where the 95 % interval of the ratio over images lies on one "
@@ -167,6 +173,7 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/03_masking",
     ),
     "e": Claim(
+        "Re-training FAIG's filters restores more than re-training others.",
         "Re-training FAIG's locations brings back more of their own function than re-training any others.",
         f"SRCNN-style, which alone the released program re-trains. Held if FAIG's locations end above those of every "
         f"other method and above FAIG's locations for the other function, for both functions, after at least "
@@ -177,6 +184,7 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/04_retraining",
     ),
     "f": Claim(
+        "Deblurring sits late; denoising spreads, clustered at the end.",
         "Deblurring filters sit towards the back of the network; denoising filters spread more evenly, with a cluster "
         "in the last layers.",
         f"Four parts: {'; '.join(PARTS.values())} ({CLUSTER:g} times an even spread). Held if all four hold; partly if "
@@ -188,6 +196,7 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/05_distribution",
     ),
     "g": Claim(
+        "The overlap of filters tells blurry from noisy.",
         "Blur and noise can be predicted from the overlap of filters, without a label for the image.",
         f"Filters from Set14, thresholds from BSD100, tested on DIV2K. Held if at least {100 * PREDICTED:.0f} % of "
         "blurry and noisy inputs are decided rightly for both degradations; partly if the 95 % interval of every AUC "
@@ -198,6 +207,7 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/06_prediction",
     ),
     "h": Claim(
+        "The trained baseline is the right end of the path.",
         "The trained baseline is the right end of the path: random and zero weights find worse filters, and replacing "
         "by them breaks the brightness.",
         f"SRCNN-style, 1 %, as supplementary Fig. 8. Held if, for both functions, the trained baseline finds the "
@@ -209,6 +219,7 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/07_baseline_ablation",
     ),
     "i": Claim(
+        "Eliminating the other degradation helps.",
         "Eliminating the attribution of the other degradation helps.",
         "Held if 1 % of the filters are more selective with elimination, for both functions; partly if for one.",
         "The same for every proportion and network here.",
@@ -217,6 +228,7 @@ CLAIMS: Mapping[str, Claim] = {
         "notebooks/07_baseline_ablation",
     ),
     "j": Claim(
+        "Interpolating the found filters gives continuous control.",
         "Interpolating the discovered filters gives continuous control.",
         f"Held if the output comes nearer to the target's at every step of λ in the mean over images, and in "
         f"{100 * MONOTONE:.0f} % of the steps of single images, for both functions; partly if for one.",

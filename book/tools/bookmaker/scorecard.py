@@ -86,9 +86,10 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
     chapter = claim.page.split("/")[-1].split("_")[0]
     return (
         f'<details class="claim" id="claim-{letter}"><summary class="row"><span class="letter">{letter}</span>'
-        f"<span>{as_html(claim.statement)}</span>"
+        f"<span>{as_html(claim.short)}</span>"
         f'<span><span class="visually-hidden">The paper’s own setup: </span>{_chips(paper, record)}</span>'
         f'<span><span class="visually-hidden">Beyond it: </span>{_chips(beyond)}</span></summary><dl>'
+        f"<dt>in full</dt><dd>{as_html(claim.statement)}</dd>"
         f"{_term('the paper’s own setup', claim.paper, paper)}"
         f"{_recorded(known) if record else ''}"
         f"{_term('beyond it', claim.beyond, beyond)}"
