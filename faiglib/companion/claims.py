@@ -56,6 +56,8 @@ def one_branch(result: one_versus_two_report.RaceVerdict) -> Verdict:
     )
     counted = "; ".join(
         f"against {TITLES[name]} not inferior in {sum(map(_good, found))} of {len(found)} other tests"
+        if found
+        else f"against {TITLES[name]} half of the network does as well as the whole in every other test"
         for name, found in result.elsewhere.items()
     )
     share = f"{100 * result.share:.2g} % of the paper's iterations"
