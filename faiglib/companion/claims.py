@@ -260,13 +260,13 @@ def interpolation(control: pd.DataFrame, image_set: str) -> Verdict:
 
     def nearer(rows: pd.DataFrame) -> tuple[Grade, str]:
         good = rows["curve_approaches"] & (rows["approaches"] >= MONOTONE)
-        words = f"{percent(rows['approaches'].min())} or more of the steps lead nearer to the target's output"
+        words = f"at least {percent(rows['approaches'].min())} of the steps lead nearer to the target's output"
         return at_least(float(good.mean()), 1, 0.5), words
 
     def effective(rows: pd.DataFrame) -> tuple[Grade, str]:
         good = rows["continuous"] & (rows["gained"] >= LEAST_GAIN)
         words = (
-            f"{good.sum()} of {len(good)} knobs; {percent(rows['monotone'].min())} or more of the steps go the right "
+            f"{good.sum()} of {len(good)} knobs; at least {percent(rows['monotone'].min())} of the steps go the right "
             f"way; gains from {rows['gained'].min():.2f} dB; the other input moves by up to "
             f"{rows['other_moved'].max():.2f} dB"
         )
