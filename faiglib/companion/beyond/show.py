@@ -98,7 +98,7 @@ def stability(summary: pd.DataFrame) -> Figure:
     """Overlap of the top 1 % between rankings that should agree: mean and range, a panel per network.
 
     Args:
-        summary: from :func:`faiglib.companion.beyond.report.stability_summary`.
+        summary: from :func:`faiglib.companion.beyond.agreement.stability_summary`.
     """
     networks = list(summary["network"].unique())
     names = [name for name in COMPARISONS if name in set(summary["comparison"])]
