@@ -55,7 +55,7 @@ def rows(layout):
 
 def told(row, column):
     return [
-        chip.parent.get_text(" ", strip=True)
+        chip.parent.get_text(" ", strip=True).replace(scorecard.NO_BREAK, "-")
         for chip in row.summary.find_all("span", recursive=False)[column].select(".verdict")
     ]
 

@@ -24,6 +24,8 @@ CLAIMS = "<!-- a row for each claim: book/tools/bookmaker/scorecard.py -->"
 ITEMS = "<!-- a row for each item of the paper: book/tools/bookmaker/scorecard.py -->"
 ANCHOR = re.compile(r'id="(fig-[\w-]+)"')
 
+#: A hyphen that ends no line.
+NO_BREAK = "\u2011"
 #: Profile whose record is shown where this run does not have the paper's images.
 RECORDED = "standard"
 
@@ -100,7 +102,7 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
 
 def chip(grade: Grade, of: str = "") -> str:
     """A verdict as a sign that is told by word, icon and outline, and what it is of."""
-    names = f' <small class="of">{as_html(of)}</small>' if of else ""
+    names = f' <small class="of">{as_html(of).replace("-", NO_BREAK)}</small>' if of else ""
     return f'<span class="verdict {grade.replace(" ", "-")}">{grade}</span>{names}'
 
 
