@@ -103,10 +103,10 @@ def stability(summary: pd.DataFrame) -> Figure:
     networks = list(summary["network"].unique())
     names = [name for name in COMPARISONS if name in set(summary["comparison"])]
     figure, axes = plt.subplots(
-        1, len(networks), figsize=(5.6 * len(networks), 0.62 * len(names) + 1.3), squeeze=False, sharey=True
+        len(networks), 1, figsize=(6.2, (0.5 * len(names) + 1.1) * len(networks)), squeeze=False, sharex=True
     )
     places = {name: len(names) - 1 - number for number, name in enumerate(names)}
-    for axis, network in zip(axes[0], networks, strict=True):
+    for axis, network in zip(axes[:, 0], networks, strict=True):
         for offset, (function, colour) in zip((0.14, -0.14), FUNCTION_COLOURS.items(), strict=True):
             rows = summary[(summary["network"] == network) & (summary["filters"] == function)]
             height = rows["comparison"].map(places) + offset
@@ -115,6 +115,7 @@ def stability(summary: pd.DataFrame) -> Figure:
             axis.errorbar(middle, height, xerr=reach, fmt="o", color=colour, ms=6, lw=1.6, label=f"{function} filters")
         axis.axvline(0.01, color=GRAY, ls=":", lw=1, label="chance")
         axis.set_yticks(list(places.values()), [COMPARISONS[name] for name in places])
-        axis.set(xlabel="share of the top 1 % in common", xlim=(0, 1), title=TITLES[network])
+        axis.set(xlim=(0, 1), title=TITLES[network])
+    axes[-1, 0].set_xlabel("share of the top 1 % in common")
     axes[0, 0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return finished(figure)

@@ -164,8 +164,8 @@ def accuracy_curves(table: pd.DataFrame, chosen_on: str, tested_on: str, titles:
     """
     table = table[(table["predictor"] == "pseudo") & (table["inputs"] == "two")]
     networks = list(table["network"].unique())
-    figure, axes = plt.subplots(1, len(networks), figsize=(5.4 * len(networks), 3.7), squeeze=False)
-    for axis, network in zip(axes[0], networks, strict=True):
+    figure, axes = plt.subplots(len(networks), 1, figsize=(5.4, 3.3 * len(networks)), squeeze=False, sharex=True)
+    for axis, network in zip(axes[:, 0], networks, strict=True):
         for degradation, colour in DEGRADATION_COLOURS.items():
             rows = table[(table["network"] == network) & (table["degradation"] == degradation)]
             for image_set, style in {chosen_on: "--", tested_on: "-"}.items():
@@ -176,8 +176,9 @@ def accuracy_curves(table: pd.DataFrame, chosen_on: str, tested_on: str, titles:
             published = paper.PREDICTION[degradation]
             axis.plot(published.threshold, published.accuracy, "*", color=colour, ms=12, mec="black", mew=0.6)
         axis.axhline(0.5, color=GRAY, lw=1, ls=":")
-        axis.set(xlabel="threshold on the overlap score", ylabel="accuracy", title=TITLES[network], ylim=(0.45, 1.02))
-    axes[0, -1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axis.set(ylabel="accuracy", title=TITLES[network], ylim=(0.45, 1.02))
+    axes[-1, 0].set_xlabel("threshold on the overlap score")
+    axes[0, 0].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return finished(figure)
 
 
@@ -240,10 +241,10 @@ def rates(table: pd.DataFrame, thresholds: Sequence[tuple[str, str]]) -> Figure:
     sources = list(dict.fromkeys(zip(table["network"], table["predictor"], strict=True)))
     sources.sort(key=lambda source: source[1] == "plain")
     figure, axes = plt.subplots(
-        len(thresholds), len(sources), figsize=(3.4 * len(sources), 2.9 * len(thresholds)), squeeze=False
+        len(sources), len(thresholds), figsize=(3.4 * len(thresholds), 2.9 * len(sources)), squeeze=False
     )
-    for line, (chosen_from, title) in zip(axes, thresholds, strict=True):
-        for axis, (network, predictor) in zip(line, sources, strict=True):
+    for column, (chosen_from, title) in zip(axes.T, thresholds, strict=True):
+        for axis, (network, predictor) in zip(column, sources, strict=True):
             rows = table[
                 (table["network"] == network)
                 & (table["predictor"] == predictor)
