@@ -107,7 +107,7 @@ KERNELS = (
 def portability(session: nox.Session) -> None:
     """Repeats the numeric tests with numbers moved by one unit in the last place, and with other kernels."""
     numeric = ("-m", "pytest", "-q", "-m", "numeric", *options(session))
-    run(session, "python", *numeric, "-n", "auto", "--ulp-seeds=3")
+    run(session, "python", *numeric, "-n", "auto", "--ulp-seeds=2")
     for kernels, workers in KERNELS:
         session.log(f"Numeric tests with {kernels}")
         run(session, "python", *numeric, "-n", workers, **kernels)
