@@ -61,7 +61,7 @@ def test_tables_print_their_cells_heads_and_caption():
     table = pd.DataFrame({"image_set": ["set14"], "pflop": [-0.004], "gain (50%)": ["-0.5"], "n": [3], "x": [1.5]})
     made = tables.plain(table, {"pflop": "{:.2f}"}, "FAIG's -1 <b>")
     html = made.to_html()
-    assert "<caption>FAIG’s −1 &lt;b&gt;</caption>" in html
+    assert "<caption>FAIG’s −1 &lt;b&gt;.</caption>" in html
     assert [f">{cell}<" in html for cell in ("Set14", "0.00", "−0.5", "3", "1.5")] == [True] * 5
     assert [f">{head}<" in html for head in ("image set", "operations (10¹⁵ FLOP)", "gain (50 %)")] == [True] * 3
     assert "-0" not in html
