@@ -576,7 +576,8 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(call, training_images,
     outcome = finish(process)
     assert outcome.status == 128 + (signal.SIGTERM if ignoring else signal.SIGINT)
     assert outcome.error == "interrupted"
-    assert sorted(path.name for path in folder.iterdir()) == ["log.csv", "sessions.json", "state.safetensors"]
+    kept = sorted(path.name for path in folder.iterdir())
+    assert kept == ["log.csv", "sessions.json", "snapshots", "state.safetensors"]
     assert 10 <= int(read_metadata(folder / "state.safetensors")["step"]) < 40
 
     outcome = call(*train(training_images, tmp_path))
