@@ -123,10 +123,8 @@ class Gradients:
     def _gradient(
         self, wanted: Sequence[Tensor], output: Tensor, ground_truth: Tensor | None, loss: Loss
     ) -> list[Tensor]:
-        if ground_truth is not None and output.shape != ground_truth.shape:
-            raise ImageError(
-                f"the network's output has shape {tuple(output.shape)}, the ground truth {tuple(ground_truth.shape)}"
-            )
+        if ground_truth is not None:
+            require_same_shape(output, ground_truth)
         value = loss(output, ground_truth)
         return list(torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True))
 
@@ -135,6 +133,18 @@ class Gradients:
         with torch.autocast(inputs.device.type, torch.bfloat16) if reduced else nullcontext():
             output = forward(self.network, inputs)
         return output.to(inputs.dtype)
+
+
+def require_same_shape(output: Tensor, ground_truth: Tensor) -> None:
+    """Refuse a ground truth that the network's output cannot be compared with.
+
+    Raises:
+        ImageError: it has another shape.
+    """
+    if output.shape != ground_truth.shape:
+        raise ImageError(
+            f"the network's output has shape {tuple(output.shape)}, the ground truth {tuple(ground_truth.shape)}"
+        )
 
 
 def refuse_unless_a_sum(loss: Loss, output: Tensor, with_truth: bool) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from faiglib.attribution.averaging import mean_over_images
+from faiglib.attribution.gradients import require_same_shape
 from faiglib.attribution.parameter_path import ParameterPath, squared_error
-from faiglib.errors import ImageError
 from faiglib.system.passes import as_image
 
 #: Points on the path, both ends among them.
@@ -93,8 +93,7 @@ def path_profile(
 
 def _judged(output: Tensor, truth: Tensor) -> Tensor:
     """Loss, PSNR in dB and the same with the mean of each channel put right, (3,) float64."""
-    if output.shape != truth.shape:
-        raise ImageError(f"the network's output has shape {tuple(output.shape)}, the ground truth {tuple(truth.shape)}")
+    require_same_shape(output, truth)
     error = output.double() - truth.double()
     levelled = error - error.mean(dim=(-2, -1), keepdim=True)
     powers = torch.stack([error.square().mean(), levelled.square().mean()])

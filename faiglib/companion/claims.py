@@ -140,7 +140,6 @@ def retraining(runs: pd.DataFrame, share: float, image_set: str) -> Verdict:
         image_set: that they were tested on.
     """
     leads = retraining_report.own_leads(retraining_report.final(runs))
-    leads = leads.assign(image_set=image_set)
 
     def judge(rows: pd.DataFrame) -> tuple[Grade, str]:
         won = (rows["over_methods"] > 0) & (rows["over_function"] > 0)
@@ -153,7 +152,7 @@ def retraining(runs: pd.DataFrame, share: float, image_set: str) -> Verdict:
         return ("partly" if grade == "held" and share < FULL_SHARE else grade), words
 
     told = f"{100 * share:.2g} % of the training"
-    main = by_network(theirs(leads, (PLAIN,)), judge)
+    main = by_network(theirs(leads, image_set, (PLAIN,)), judge)
     others = by_network(leads[leads["network"] != PLAIN], judge, "no other network")
     return Verdict("e", with_words(main, told), with_words(others, told))
 
@@ -176,7 +175,7 @@ def prediction(scores: pd.DataFrame, parts: roles.Roles) -> Verdict:
     independent = parts.thresholds not in parts.tests
     whole = by_network(scores[~plain], judge) if independent else Part(why="one image set is no test")
     known = [f"{name} {percent(value)}" for name, value in prediction_report.verdict(scores, parts).plain.items()]
-    whole = with_words(whole, f"a plain rule on pixels {', '.join(known)}") if independent else whole
+    whole = with_words(whole, f"a plain rule on pixels {', '.join(known)}")
     if same:
         return Verdict("g", whole, Part(why="no other test set"))
     missing = "DIV2K is not here" if "div2k_valid" not in parts.tests else "other sets were tested with it"
@@ -191,10 +190,9 @@ def distribution(shares: pd.DataFrame, image_set: str) -> Verdict:
         image_set: that the filters were discovered on.
     """
     table = distribution_report.verdict(shares)
-    absolute = {"even" if name == "evener" else name: words for name, words in PARTS.items()}
-    absolute["even"] = "denoising filters even"
-    known = table.assign(image_set=image_set)
-    return Verdict("f", by_network(theirs(known), _parts(PARTS)), by_network(table, _parts(absolute)))
+    even = ("even", "denoising filters even")
+    absolute = dict(even if part[0] == "evener" else part for part in PARTS.items())
+    return Verdict("f", by_network(theirs(table, image_set), _parts(PARTS)), by_network(table, _parts(absolute)))
 
 
 def _parts(words: Mapping[str, str]) -> Callable[[pd.DataFrame], tuple[Grade, str]]:
@@ -228,9 +226,8 @@ def baseline(cells: pd.DataFrame, image_set: str) -> Verdict:
         )
         return at_least(true / (4 * count), 1, 0.5), words
 
-    known = cells.assign(image_set=image_set)
-    others = by_network(known[known["network"] != PLAIN], judge, "no other network")
-    return Verdict("h", by_network(theirs(known, (PLAIN,)), judge), others)
+    others = by_network(cells[cells["network"] != PLAIN], judge, "no other network")
+    return Verdict("h", by_network(theirs(cells, image_set, (PLAIN,)), judge), others)
 
 
 def elimination(cells: pd.DataFrame, image_set: str) -> Verdict:
@@ -246,8 +243,8 @@ def elimination(cells: pd.DataFrame, image_set: str) -> Verdict:
         words = f"more selective in {result.more_selective} of {result.cells} cases, {result.gain:.1f}× in the median"
         return at_least(result.more_selective / result.cells, 1, 0.5), words
 
-    known = cells.assign(image_set=image_set)
-    return Verdict("i", by_network(theirs(known[known["percent"] == 1]), judge), by_network(known, judge))
+    main = theirs(cells[cells["percent"] == 1], image_set)
+    return Verdict("i", by_network(main, judge), by_network(cells, judge))
 
 
 def interpolation(control: pd.DataFrame, image_set: str) -> Verdict:
@@ -272,5 +269,4 @@ def interpolation(control: pd.DataFrame, image_set: str) -> Verdict:
         )
         return at_least(float(good.mean()), 1, 0.5), words
 
-    known = control.assign(image_set=image_set)
-    return Verdict("j", by_network(theirs(known), nearer), by_network(control, effective))
+    return Verdict("j", by_network(theirs(control, image_set), nearer), by_network(control, effective))

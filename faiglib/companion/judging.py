@@ -29,12 +29,16 @@ def by_network(table: pd.DataFrame, judge: Callable[[pd.DataFrame], tuple[Grade,
     return Part({name: grade for name, (grade, _) in found.items()}, printed(told))
 
 
-def theirs(table: pd.DataFrame, networks: tuple[str, ...] = paper.NETWORKS) -> pd.DataFrame:
-    """The rows on networks and, where the table has sets, image sets of the paper."""
-    kept = table["network"].isin(networks)
-    if "image_set" in table.columns:
-        kept &= table["image_set"].isin(paper.IMAGE_SETS)
-    return table[kept]
+def theirs(table: pd.DataFrame, image_set: str = "", networks: tuple[str, ...] = paper.NETWORKS) -> pd.DataFrame:
+    """The rows on networks and image sets of the paper.
+
+    Args:
+        table: with a column ``network``.
+        image_set: that all of it was measured on; without it, the column ``image_set`` says so.
+        networks: that count as the paper's.
+    """
+    on = table["image_set"].isin(paper.IMAGE_SETS) if not image_set else image_set in paper.IMAGE_SETS
+    return table[table["network"].isin(networks) & on]
 
 
 def with_words(part: Part, words: str) -> Part:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from faiglib.companion.criteria import Part, Verdict
+from faiglib.companion.criteria import Verdict
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import Workbench
 from faiglib.errors import StoreError
@@ -39,11 +39,8 @@ def keep(bench: Workbench, verdict: Verdict) -> None:
     kept = Kept(verdict.claim, verdict.paper, verdict.beyond, bench.profile.name, titles)
     text = json.dumps(asdict(kept), indent=1, ensure_ascii=False)
     write_text_atomic(bench.places.measured(bench.profile.name) / _file(verdict.claim), f"{text}\n")
-    glue(**{f"{setup}_{verdict.claim}": part.in_words for setup, part in _setups(verdict).items()})
-
-
-def _setups(verdict: Verdict) -> dict[str, Part]:
-    return {"paper": verdict.paper, "beyond": verdict.beyond}
+    for setup, part in (("paper", verdict.paper), ("beyond", verdict.beyond)):
+        glue(**{f"{setup}_{verdict.claim}": part.in_words})
 
 
 def read(folder: Path, letter: str) -> Kept | None:

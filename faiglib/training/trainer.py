@@ -160,7 +160,7 @@ class Run:
         self.done = self.state.resume(run_dir / CHECKPOINT) if run_dir else Progress()
         require_same_step(fabric, self.done.step)
         self.log = read_log(run_dir, self.done.step)
-        self.snapshots = frozenset(kept_steps) if self.folder else frozenset()
+        self.kept_steps = frozenset(kept_steps)
         self.whole = True
 
     def begin(self) -> None:
@@ -220,7 +220,7 @@ class Run:
             self.since += 1
             self.done.step += 1
             self.whole = True
-            if self.folder and self.done.step in self.snapshots:
+            if self.folder and self.done.step in self.kept_steps:
                 snapshots.save(self.folder, recipe, self.state.identity, self.done.step, self.averaged())
             return self.row() if self.done.step % self.log_every == 0 or self.finished() else None
 

@@ -93,7 +93,7 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
         f'<span><span class="visually-hidden">Beyond it: </span>{_chips(beyond)}</span></summary><dl>'
         f"<dt>in full</dt><dd>{as_html(claim.statement)}</dd>"
         f"{_term('the paper’s own setup', claim.paper, paper)}"
-        f"{_recorded(known) if record else ''}"
+        f"{_recorded(known) if known and record else ''}"
         f"{_term('beyond it', claim.beyond, beyond)}"
         f"<dt>why these limits</dt><dd>{as_html(claim.reason)}</dd><dt>set</dt><dd>{as_html(claim.declared)}</dd></dl>"
         f'<p><a href="{claim.page}.html">Chapter {int(chapter)}</a></p></details>'
@@ -125,9 +125,7 @@ def _term(title: str, criterion: str, part: Part | None) -> str:
     return f"<dt>{title}</dt><dd>{as_html(criterion)}</dd>{measured}"
 
 
-def _recorded(known: Kept | None) -> str:
-    if known is None:
-        return ""
+def _recorded(known: Kept) -> str:
     return (
         f"<dt>recorded, not run here (profile {as_html(known.profile)}, {as_html(', '.join(known.image_sets))})</dt>"
         f"<dd>{as_html(known.paper.measured or known.paper.why)}.</dd>"

@@ -14,6 +14,7 @@ from faiglib.companion.discovery import FUNCTIONS, OWN_FUNCTION
 from faiglib.companion.page.escaping import as_html
 from faiglib.companion.page.interactive import picture
 from faiglib.companion.page.style import finished, show
+from faiglib.companion.page.words import number
 from faiglib.images.degradations import INPUTS
 from faiglib.images.metrics import psnr
 
@@ -98,7 +99,7 @@ def story_figure(rows: Mapping[str, list[Shown]]) -> Figure:
     for line, pictures in zip(axes, rows.values(), strict=True):
         for axis, one in zip(line, pictures, strict=True):
             show(axis, one.image, one.title)
-            change = "" if one.change is None else f" ({one.change:+.1f})".replace("-", "−")
+            change = "" if one.change is None else f" ({number(one.change, '+.1f')})"
             below = {"transform": axis.transAxes, "ha": "center", "va": "top", "fontsize": 9}
             axis.text(0.5, -0.05, f"{one.psnr:.1f} dB{change}", **below)
             if one.frame:
@@ -121,7 +122,7 @@ def as_story(rows: Mapping[str, list[Shown]], caption: str) -> str:
     for shown in rows.values():
         for one in shown:
             large = one.image.repeat_interleave(ENLARGED, -2).repeat_interleave(ENLARGED, -1)
-            change = "" if one.change is None else f"<span>{one.change:+.1f}</span>".replace("-", "−")
+            change = "" if one.change is None else f"<span>{number(one.change, '+.1f')}</span>"
             alt = f"{shown[0].title}, {one.title}" if one.change is not None else one.title
             cells.append(
                 f'<div class="cell {one.frame}"><span class="head">{as_html(one.title)}</span>'
