@@ -7,6 +7,7 @@ import io
 import json
 import random
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -185,9 +186,7 @@ def test_bytes_as_a_ranking(folder, damage):
 @given(damage=damages())
 def test_bytes_in_a_run_to_be_published(folder, file, damage):
     sound, damaged = folder / "runs" / "srresnet-baseline-seed0", folder / "damaged run"
-    damaged.mkdir(exist_ok=True)
-    for path in sound.iterdir():
-        (damaged / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(sound, damaged, dirs_exist_ok=True)
     (damaged / file).write_bytes(damage((sound / file).read_bytes()))
     judge(["publish", damaged, f"--models={folder}/published", "--data=skimage"], damaged.name)
     there = [path.relative_to(folder / "published") for path in (folder / "published").rglob("*") if path.is_file()]
@@ -201,9 +200,7 @@ def test_bytes_in_a_run_to_be_published(folder, file, damage):
 def test_bytes_in_a_training_to_go_on_with(folder, file, damage):
     sound, out = folder / "runs" / "srresnet-baseline-seed0", folder / "damaged runs"
     damaged = out / sound.name
-    damaged.mkdir(parents=True, exist_ok=True)
-    for path in sound.iterdir():
-        (damaged / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(sound, damaged, dirs_exist_ok=True)
     (damaged / file).write_bytes(damage((sound / file).read_bytes()))
     judge(train(folder, out), file)
 
