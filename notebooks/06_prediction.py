@@ -52,6 +52,7 @@ glue(
     accuracy_caption=sets_in_words.accuracy_caption(parts),
     transfer_words=sets_in_words.transfer_words(parts),
     integrals=measure.integrals(bench),
+    over_seeds=bench.where_several(" (mean over seeds)"),
 )
 
 # %% [markdown]
@@ -144,7 +145,7 @@ show.prediction_transfer(report.transfer(cells), titles, measure.PREDICTORS)
 # under it (AUC) is the chance that an image with the degradation scores higher than one without. Its interval is a
 # bootstrap over images; where no pair of images is in the wrong order, it cannot be wider than a point.
 
-# %% mystnb={"image": {"alt": "ROC curves of the blind overlap score, the oracle and the plain rule for blur and noise."}, "figure": {"caption": "ROC on {glue:text}`tested_set:s`, with the mean AUC over seeds. Left: blurry and noisy input, as in the paper; right: with clean and blurry+noisy input.", "name": "fig-roc"}}
+# %% mystnb={"image": {"alt": "ROC curves of the blind overlap score, the oracle and the plain rule for blur and noise."}, "figure": {"caption": "ROC on {glue:text}`tested_set:s`, with the AUC{glue:text}`over_seeds:s`. Left: blurry and noisy input, as in the paper; right: with clean and blurry+noisy input.", "name": "fig-roc"}}
 areas = decisions.areas(scores)
 record.keep(bench, "areas", areas)
 show.roc_curves(

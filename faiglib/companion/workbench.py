@@ -152,6 +152,10 @@ class Workbench:
         title = TITLES.get(network, network)
         return f"{title}, seed {seed}" if len(self.seeds(network)) > 1 else title
 
+    def where_several(self, words: str) -> str:
+        """The words where a network is used with several seeds, else nothing: there is no mean over one."""
+        return words if len(self.pair_names) > len(self.first_pairs) else ""
+
     def pair(self, network: str, seed: int) -> Pair:
         """Load a trained pair onto the device."""
         return zoo.load_pair(self.models, network, seed, self.device)

@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +33,11 @@ from faiglib.race.record import Row, read_csv
 from faiglib.system import provenance
 from faiglib.system.files import sha256_file, write_rows_atomic, write_text_atomic
 from faiglib.system.tensors import State, halved, save_weights
-from faiglib.training.fabric import Fabric
 from faiglib.training.patches import large_enough
 from faiglib.training.trainer import TrainingResult, train
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 #: Pixels left out on every side when networks are judged, in the paper and here.
 BORDER = 4

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import torch
 from pydantic import Field
@@ -18,9 +18,11 @@ from faiglib.errors import TrainingError, WeightsError
 from faiglib.system.documents import DocumentError, Flat, parse_csv, read_json, read_text
 from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import State, read_tensors, save_weights
-from faiglib.training.fabric import Fabric
 from faiglib.training.patches import PatchSource
 from faiglib.training.recipe import RecipeBase
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from faiglib.training.checkpoint import RunState
-from faiglib.training.fabric import Fabric
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def should_compile(fabric: Fabric, run_state: RunState) -> bool:

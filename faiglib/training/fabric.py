@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 import torch
 
-try:
+if TYPE_CHECKING:
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-except ModuleNotFoundError:  # the same code ships inside the package "lightning"
-    from lightning.fabric import Fabric  # type: ignore[no-redef]
-    from lightning.fabric.plugins.environments import (  # type: ignore[no-redef]
-        LightningEnvironment,
-        TorchElasticEnvironment,
-    )
+
+
+def _lightning() -> tuple[type[Fabric], ModuleType]:
+    """Fabric and its environments, imported when they are wanted: that takes as long as importing PyTorch does."""
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins import environments
+    except ModuleNotFoundError:  # the same code ships inside the package "lightning"
+        from lightning.fabric import Fabric  # type: ignore[no-redef]
+        from lightning.fabric.plugins import environments  # type: ignore[no-redef]
+    return Fabric, environments
 
 
 def fabric_on(device: torch.device, processes: int = 1, precision: str | None = None, hosts: int = 1) -> Fabric:
@@ -24,11 +31,12 @@ def fabric_on(device: torch.device, processes: int = 1, precision: str | None = 
         precision: in Fabric's words; float32 without it.
         hosts: how many machines take part.
     """
+    fabric, environments = _lightning()
     chosen = [device.index] if device.type != "cpu" and device.index is not None else processes
     # Where nobody asked for several hosts, what a scheduler (SLURM, LSF, MPI) has set is about something else.
-    alone = hosts == 1 and (processes == 1 or not TorchElasticEnvironment.detect())
-    environment = LightningEnvironment() if alone else None
-    return Fabric(
+    alone = hosts == 1 and (processes == 1 or not environments.TorchElasticEnvironment.detect())
+    environment = environments.LightningEnvironment() if alone else None
+    return fabric(
         accelerator=device.type,
         devices=chosen,
         num_nodes=hosts,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from faiglib.errors import TrainingError
 from faiglib.networks.weights import fit
-from faiglib.training.fabric import Fabric
 from faiglib.training.objectives import Objective
 from faiglib.training.recipe import RecipeBase
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def objective_of(recipe: RecipeBase, fabric: Fabric, initial: Mapping[str, Tensor] | None) -> Objective:

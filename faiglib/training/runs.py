@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,10 +27,13 @@ from faiglib.system.files import sha256_file, write_text_atomic
 from faiglib.system.tensors import load_weights, read_metadata
 from faiglib.training import snapshots
 from faiglib.training.checkpoint import sessions
-from faiglib.training.fabric import Fabric, arithmetic, fabric_on
+from faiglib.training.fabric import arithmetic, fabric_on
 from faiglib.training.patches import large_enough
 from faiglib.training.recipe import Recipe, paper_recipe
 from faiglib.training.trainer import train
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 #: Names of the profiles of training.
 RECIPES = ("standard", "paper", "quick")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -35,11 +35,14 @@ from faiglib.training.checkpoint import (
     with_average,
 )
 from faiglib.training.compiled import Compiled, should_compile
-from faiglib.training.fabric import Fabric, arithmetic, fabric_on
+from faiglib.training.fabric import arithmetic, fabric_on
 from faiglib.training.patches import PatchSource
 from faiglib.training.preparation import masks_of, objective_of
 from faiglib.training.recipe import RecipeBase, draw_seed, ema_decay, learning_rate
 from faiglib.training.validation import validate
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 BETAS = (0.9, 0.99)
 #: Name of the checkpoint in the folder of a run.

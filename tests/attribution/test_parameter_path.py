@@ -23,12 +23,12 @@ from faiglib.networks import build
 
 
 def published_scores(make, target: dict, baseline: dict, image: Tensor, truth: Tensor, steps: int = 100) -> np.ndarray:
-    """One score per filter: gradients at alpha = k / steps, on a new network each, times the difference."""
+    """One score per filter: gradients at alpha = k / steps, summed layer by layer, times the difference."""
     names = [name for name, tensor in target.items() if tensor.dim() == 4]
     sums = dict.fromkeys(names, 0.0)
+    network = make()
     for step in range(steps):
         alpha = step / steps
-        network = make()
         network.load_state_dict({name: alpha * baseline[name] + (1 - alpha) * target[name] for name in target})
         network.zero_grad()
         loss = ((network(image) - truth) ** 2).sum()
@@ -68,6 +68,7 @@ def published(request, make_pair):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("published")
 def test_left_100_is_the_published_algorithm(published):
     target, baseline, images, truth, expected = published
     scores = {kind: faig(target, baseline, [(image, truth)], rule="left", nodes=100) for kind, image in images.items()}
@@ -83,6 +84,7 @@ def test_left_100_is_the_published_algorithm(published):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("published")
 def test_left_100_in_single_precision_agrees_with_the_published_algorithm(published):
     target, baseline, images, truth, expected = published
     networks = [copy.deepcopy(network).float() for network in (target, baseline)]

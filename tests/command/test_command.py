@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import lightning_fabric
 import numpy as np
 import pytest
 import torch
@@ -38,7 +39,7 @@ from faiglib.images import datasets, downloads, registry
 from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.networks import NETWORKS, build, zoo
 from faiglib.system.tensors import load_weights, read_metadata, save_weights
-from faiglib.training import checkpoint, fabric, publishing
+from faiglib.training import checkpoint, publishing
 from tests.helpers.pictures import read, write
 
 TOTAL = 151_936
@@ -803,7 +804,7 @@ class _Launched:
 @pytest.mark.parametrize("nodes", [(), 3])
 def test_training_runs_where_it_is_told(call, training_images, tmp_path, monkeypatch, device, devices, expected, nodes):
     monkeypatch.setattr(command_training, "choose_device", torch.device)
-    monkeypatch.setattr(fabric, "Fabric", _Launched)
+    monkeypatch.setattr(lightning_fabric, "Fabric", _Launched)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 0))
     assert call(*train(training_images, tmp_path, device=device, devices=devices, nodes=nodes)).status == 130
     environment = _Launched.asked.pop("plugins")

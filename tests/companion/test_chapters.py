@@ -32,6 +32,9 @@ def test_workbench_uses_what_is_there_and_names_what_is_not(bench):
     assert [name for name, _ in shipped.pair_names] == ["srcnn_style", "srresnet"]
     every = dataclasses.replace(shipped, profile=dataclasses.replace(shipped.profile, networks=None))
     assert [name for name, _ in every.pair_names] == [*NETWORKS]
+    assert shipped.where_several("mean over seeds") == ""
+    seeds = dataclasses.replace(shipped, profile=dataclasses.replace(shipped.profile, seeds=None))
+    assert seeds.where_several("mean over seeds") == "mean over seeds"
     page = budget(bench)
     assert "DIV2K train" in page
     assert "SRResNet seed 0, 1 + 1 iterations" in page

@@ -89,6 +89,17 @@ def test_final_is_mean_over_seeds_with_gain_and_share_of_the_upper_bound():
     assert "+2.00" in html
 
 
+def test_the_recorded_table_has_every_cell_of_the_papers():
+    known = pd.DataFrame(
+        [(one.network, one.task, one.filters, one.method, one.mean - 1) for one in paper.retraining()],
+        columns=["network", "task", "filters", "method", "measured"],
+    )
+    table = show.recorded_table(known).data
+    assert len(table) == len(list(paper.retraining()))
+    assert list(table["PSNR recorded"])[:2] == [f"{one.mean - 1:.2f}" for one in list(paper.retraining())[:2]]
+    assert list(table["PSNR in the paper"])[1] == "28.05 ± 0.02"
+
+
 def test_verdict_counts_wins_at_home_and_methods_below_chance():
     verdict = report.verdict(report.final(runs()))
     assert (verdict.cells, verdict.won) == (2, 2)

@@ -147,3 +147,10 @@ def test_every_chapter_has_the_name_of_its_notebook():
     }
     folders = {known.get(name, name) for name in notebooks}
     assert rooms(ROOT / "faiglib" / "companion") - {"page"} == folders - {"your_own_network"}
+
+
+def test_a_command_that_trains_nothing_does_not_wait_for_lightning():
+    """Importing it takes as long as importing PyTorch, which a user would wait for at every command."""
+    code = "import sys, faiglib.command.main; print('lightning_fabric' in sys.modules, 'torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -25,12 +26,13 @@ from faiglib.system.files import sha256_file
 from faiglib.system.tensors import load_weights, save_weights
 from faiglib.training import checkpoint, publishing, runs, trainer
 from faiglib.training import recipe as training_recipe
-from faiglib.training.fabric import Fabric
 from faiglib.training.publishing import measured_psnr, publish, rounding
 from faiglib.training.recipe import Recipe
 from faiglib.training.runs import plan_of, plans_of, run, validation_crops, with_overrides
 
-RECIPE = Recipe("srresnet", "baseline", seed=3, iterations=4, batch=1, patch=16, peak_lr=1e-4)
+pytestmark = pytest.mark.xdist_group("runs")  # most of them start from one training
+
+RECIPE = Recipe("srresnet_s", "baseline", seed=3, iterations=4, batch=1, patch=16, peak_lr=1e-4)
 
 
 def write_images(folder: Path, count: int = 2, side: int = 24) -> ImageSet:
@@ -55,16 +57,16 @@ def images(tmp_path_factory) -> ImageSet:
 def trained(tmp_path_factory, images) -> Path:
     """The folder of a baseline, and beside it of a target trained from it."""
     folder = tmp_path_factory.mktemp("runs")
-    weights = run(RECIPE, images, folder / "srresnet-baseline-seed3", progress=False)
+    weights = run(RECIPE, images, folder / "srresnet_s-baseline-seed3", progress=False)
     target = with_overrides(RECIPE, role="target")
-    run(target, images, folder / "srresnet-target-seed3", initial=weights, progress=False)
+    run(target, images, folder / "srresnet_s-target-seed3", initial=weights, progress=False)
     return folder
 
 
 @pytest.fixture
 def copied(trained, tmp_path) -> Path:
     """A copy of the baseline's folder that a test may damage."""
-    return Path(shutil.copytree(trained / "srresnet-baseline-seed3", tmp_path / "copied"))
+    return Path(shutil.copytree(trained / "srresnet_s-baseline-seed3", tmp_path / "copied"))
 
 
 @pytest.mark.parametrize("network", ["srresnet", "srcnn_style"])
@@ -198,8 +200,8 @@ def test_validation_crops_come_in_every_judged_input():
 
 
 def test_the_run_describes_itself(trained, images):
-    for role, parent in (("baseline", None), ("target", "srresnet-baseline-seed3.safetensors")):
-        folder = trained / f"srresnet-{role}-seed3"
+    for role, parent in (("baseline", None), ("target", "srresnet_s-baseline-seed3.safetensors")):
+        folder = trained / f"srresnet_s-{role}-seed3"
         assert sorted(path.name for path in folder.iterdir()) == [
             "log.csv",
             "run.json",
@@ -214,7 +216,7 @@ def test_the_run_describes_itself(trained, images):
         assert described["data"] == "mine"
         assert described["data_digest"] == images.digest
         assert (described["precision"], described["processes"]) == ("32-true", 1)
-        initial = trained / "srresnet-baseline-seed3" / "weights.safetensors"
+        initial = trained / "srresnet_s-baseline-seed3" / "weights.safetensors"
         assert described["initial_sha256"] == (sha256_file(initial) if parent else None)
         assert described["made_on"]["faiglib"] == faiglib.__version__
         assert [described["made_on"]] == [one["made_on"] for one in checkpoint.sessions(folder)]
@@ -227,9 +229,9 @@ def test_the_run_describes_itself(trained, images):
 
 
 def test_the_target_starts_from_the_baseline(trained, images, tmp_path):
-    baseline = load_weights(trained / "srresnet-baseline-seed3" / "weights.safetensors")
-    target = load_weights(trained / "srresnet-target-seed3" / "weights.safetensors")
-    fresh = build("srresnet", seed=3).state_dict()
+    baseline = load_weights(trained / "srresnet_s-baseline-seed3" / "weights.safetensors")
+    target = load_weights(trained / "srresnet_s-target-seed3" / "weights.safetensors")
+    fresh = build("srresnet_s", seed=3).state_dict()
 
     def distance(first, second):
         return sum(float((first[name] - second[name]).square().sum()) for name in first)
@@ -386,8 +388,8 @@ def _small_rounding(monkeypatch):
 
 
 def test_measured_psnr(trained, images):
-    network = build("srresnet")
-    network.load_state_dict(load_weights(trained / "srresnet-target-seed3" / "weights.safetensors"))
+    network = build("srresnet_s")
+    network.load_state_dict(load_weights(trained / "srresnet_s-target-seed3" / "weights.safetensors"))
     measured = measured_psnr(network, images)
     assert list(measured) == ["clean", "blurry", "noisy"]
     for kind, value in measured.items():
@@ -422,12 +424,12 @@ def slow_barrier(pair) -> dict[str, float]:
 def test_published_runs_are_a_pair_of_the_zoo(trained, images, tmp_path):
     models = tmp_path / "models"
     entries = [
-        publish(trained / f"srresnet-{role}-seed3", models, [images], limit=1) for role in ("target", "baseline")
+        publish(trained / f"srresnet_s-{role}-seed3", models, [images], limit=1) for role in ("target", "baseline")
     ]
-    assert zoo.pairs_available(models) == [("srresnet", 3)]
-    pair = zoo.load_pair(models, "srresnet", 3)
+    assert zoo.pairs_available(models) == [("srresnet_s", 3)]
+    pair = zoo.load_pair(models, "srresnet_s", 3)
     for entry, network in zip(entries, (pair.target, pair.baseline), strict=True):
-        folder = trained / f"srresnet-{entry.role}-seed3"
+        folder = trained / f"srresnet_s-{entry.role}-seed3"
         full = load_weights(folder / "weights.safetensors")
         assert all(torch.equal(value, full[name].half().float()) for name, value in network.state_dict().items())
         described = json.loads((folder / "run.json").read_text())
@@ -435,16 +437,16 @@ def test_published_runs_are_a_pair_of_the_zoo(trained, images, tmp_path):
             assert getattr(entry, name) == described[name]
         assert entry.psnr == {"mine": measured_psnr(network, images, limit=1)}, "of the rounded weights"
         assert entry.psnr_images == {"mine": 1}
-        assert zoo.find(models, "srresnet", entry.role, 3) == entry
-        log = models / "logs" / f"srresnet-{entry.role}-seed3.csv"
+        assert zoo.find(models, "srresnet_s", entry.role, 3) == entry
+        log = models / "logs" / f"srresnet_s-{entry.role}-seed3.csv"
         assert log.read_bytes() == (folder / "log.csv").read_bytes()
     assert pair.target is not pair.baseline
     assert set(entries[0].rounding) == {"psnr", "overlap_deblurring", "overlap_denoising"}
     assert set(entries[1].rounding) == {"psnr"}
     assert entries[0].barrier == slow_barrier(pair)
     assert entries[1].barrier is None
-    parent = zoo.find(models, "srresnet", "target", 3).parent
-    assert parent == zoo.find(models, "srresnet", "baseline", 3).file
+    parent = zoo.find(models, "srresnet_s", "target", 3).parent
+    assert parent == zoo.find(models, "srresnet_s", "baseline", 3).file
 
 
 def test_rounding_measures_what_half_precision_does(trained):
@@ -452,7 +454,7 @@ def test_rounding_measures_what_half_precision_does(trained):
     recipe = with_overrides(RECIPE, role="target")
     weights, parent = (
         {name: value.half().float() for name, value in load_weights(path / "weights.safetensors").items()}
-        for path in (trained / "srresnet-target-seed3", trained / "srresnet-baseline-seed3")
+        for path in (trained / "srresnet_s-target-seed3", trained / "srresnet_s-baseline-seed3")
     )
     assert rounding(recipe, weights, parent) == {"psnr": 0, "overlap_deblurring": 1, "overlap_denoising": 1}
     beside = {name: value * 1.0003 for name, value in weights.items()}
@@ -478,7 +480,7 @@ def test_weights_whose_best_filters_half_precision_exchanges_are_not_published(
     overlaps = {"overlap_deblurring": 0.99, "overlap_denoising": 0.99}
     measured = {"psnr": 0.0, **overlaps, f"overlap_{function}": 0.98999}
     monkeypatch.setattr(publishing, "rounding", lambda *_: measured)
-    target = trained / "srresnet-target-seed3"
+    target = trained / "srresnet_s-target-seed3"
     with pytest.raises(TrainingError, match=rf"only 99\.0% of the top 1 % {function} filters stay"):
         publish(target, tmp_path / "models", [images])
     assert not (tmp_path / "models").exists()
@@ -487,16 +489,16 @@ def test_weights_whose_best_filters_half_precision_exchanges_are_not_published(
 
 
 def test_a_target_whose_parent_is_gone_is_not_published(trained, images, tmp_path):
-    alone = tmp_path / "runs" / "srresnet-target-seed3"
+    alone = tmp_path / "runs" / "srresnet_s-target-seed3"
     shutil.copytree(trained / alone.name, alone)
     models = tmp_path / "models"
     with pytest.raises(
-        TrainingError, match=r"started from srresnet-baseline-seed3\.safetensors, which is neither"
+        TrainingError, match=r"started from srresnet_s-baseline-seed3\.safetensors, which is neither"
     ) as e:
         publish(alone, models, [images], 1)
     assert "\n" not in str(e.value)
     assert not models.exists()
-    baseline = publish(trained / "srresnet-baseline-seed3", models, [images], 1)
+    baseline = publish(trained / "srresnet_s-baseline-seed3", models, [images], 1)
     assert publish(alone, models, [images], 1).parent_sha256 == baseline.sha256
 
 
@@ -531,7 +533,7 @@ def test_there_is_no_entry_without_its_log(copied, images, tmp_path, monkeypatch
     earlier = (copied / "log.csv").read_text().replace(",iterations_per_second", ",colour")
     (copied / "log.csv").write_text(earlier)
     publish(copied, models, [images], 1)
-    assert (models / "logs" / "srresnet-baseline-seed3.csv").read_text() == earlier, "whatever its columns"
+    assert (models / "logs" / "srresnet_s-baseline-seed3.csv").read_text() == earlier, "whatever its columns"
 
 
 #: Published before the effect of half precision was recorded.
