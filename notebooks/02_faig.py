@@ -19,12 +19,12 @@ models_dir = None
 from IPython.display import HTML, display
 
 from faiglib.attribution import path_integral
-from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.method import measure, report, show
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
+from faiglib.images.degradations import FUNCTIONS
 
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)

@@ -6,6 +6,15 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from faiglib.filters.index import Units
+
+#: What is ranked, in words, by the units' name.
+_RANKED = {
+    "filters": "filters of the convolutions (nn.Conv2d)",
+    "channels": "output channels of the convolutions and rows of nn.Linear",
+    "all": "filters of the convolutions and rows of nn.Linear",
+}
+
 #: Share of the path integral outside all filters from which on it is told.
 LEFT_OUT = 0.1
 
@@ -17,10 +26,12 @@ class Coverage:
     Attributes:
         filters: sum over all filters, that is of their scores.
         others: sum by parameter that belongs to no filter.
+        units: what a filter is, see :class:`faiglib.filters.index.FilterIndex`.
     """
 
     filters: float
     others: Mapping[str, float]
+    units: Units = "filters"
 
     @property
     def left_out(self) -> float:
@@ -31,7 +42,7 @@ class Coverage:
     def in_words(self) -> str:
         """What the filters hold, and which other parameters hold most of the rest."""
         largest = sorted(self.others, key=self.others.__getitem__, reverse=True)[:3]
-        told = f"the filters of the convolutions (nn.Conv2d) hold {1 - self.left_out:.0%} of the path integral"
+        told = f"the {_RANKED[self.units]} hold {1 - self.left_out:.0%} of the path integral"
         if self.left_out < LEFT_OUT or not largest:
             return told
         return f"{told}; {self.left_out:.0%} lie in parameters that are not ranked, most in {', '.join(largest)}"

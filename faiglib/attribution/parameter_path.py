@@ -19,7 +19,7 @@ from faiglib.attribution.averaging import mean_over_images
 from faiglib.attribution.gradients import Gradients, Loss, Precision
 from faiglib.attribution.quadrature import Quadrature, Rule, quadrature
 from faiglib.errors import NetworkError
-from faiglib.filters.index import FilterIndex, same_layers
+from faiglib.filters.index import FilterIndex, Units, same_layers
 from faiglib.filters.scores import FilterScores
 from faiglib.system.passes import analysed, as_image, differentiating
 
@@ -74,6 +74,7 @@ class ParameterPath:
         device: where the copy lives; by default where the target is.
         memory_limit: bytes for the activations of one gradient, see :class:`faiglib.attribution.gradients.Gradients`.
         precision: likewise.
+        units: what of the networks is ranked, see :class:`faiglib.filters.index.FilterIndex`.
 
     Raises:
         NetworkError: the networks differ in their parameters, or in buffers (such as batch-norm statistics), which the
@@ -87,8 +88,9 @@ class ParameterPath:
         device: torch.device | str | None = None,
         memory_limit: int | None = None,
         precision: Precision | str = "32-true",
+        units: Units = "filters",
     ) -> None:
-        self.index: FilterIndex = same_layers([target, baseline])
+        self.index: FilterIndex = same_layers([target, baseline], units)
         shapes = [{name: p.shape for name, p in network.named_parameters()} for network in (target, baseline)]
         if shapes[0] != shapes[1]:
             raise NetworkError(
@@ -206,13 +208,14 @@ def faig(
     device: torch.device | str | None = None,
     memory_limit: int | None = None,
     precision: Precision | str = "32-true",
+    units: Units = "filters",
     fabric: Fabric | None = None,
     progress: str | None = None,
 ) -> FilterScores:
     """FAIG of every filter (paper, eq. 6), averaged over images; one degradation, nothing eliminated.
 
-    Works on any module with ``Conv2d`` weights. Subtract the scores of the other degradation for eq. 7:
-    ``faig(..., blurry) - faig(..., noisy)`` ranks the deblurring filters, the reverse the denoising filters.
+    Works on any module with ``Conv2d`` weights, or with other ``units``. Subtract the scores of the other degradation
+    for eq. 7: ``faig(..., blurry) - faig(..., noisy)`` ranks the deblurring filters, the reverse the denoising ones.
 
     Args:
         target: the network that handles the degradation, θ.
@@ -225,6 +228,8 @@ def faig(
         memory_limit: bytes for the activations of one gradient; larger images are cut into tiles, see
             :class:`faiglib.attribution.gradients.Gradients`.
         precision: ``32-true`` or ``bf16-mixed``, see there.
+        units: what is ranked: ``filters`` of Conv2d; ``channels``, outputs of convolutions and rows of Linear; or
+            ``all``, filters of all kinds of convolutions and rows of Linear.
         fabric: launched; the images are shared out over its ranks, and every rank gets the scores of all of them, with
             the bits of a single process.
         progress: label of a progress bar over images; none without it.
@@ -234,7 +239,7 @@ def faig(
         ImageError: an input is a batch, or does not fit its ground truth.
         FilterError: a score is not finite, or there are no images.
     """
-    path = ParameterPath(target, baseline, device, memory_limit, precision)
+    path = ParameterPath(target, baseline, device, memory_limit, precision, units)
     if path.is_a_point:
         warnings.warn(
             "target and baseline have the same parameters, so that every score is 0", UserWarning, stacklevel=3
@@ -244,7 +249,7 @@ def faig(
     mean = mean_over_images(
         images, lambda pair: image_scores(path, *pair, points, loss, with_others=True), progress, fabric
     )
-    Coverage(float(mean[:total].sum()), dict(zip(path.others, mean[total:-1].tolist(), strict=True))).warn()
+    Coverage(float(mean[:total].sum()), dict(zip(path.others, mean[total:-1].tolist(), strict=True)), units).warn()
     return FilterScores(path.index, mean[:total])
 
 

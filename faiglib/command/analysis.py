@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -20,12 +20,13 @@ from faiglib.command.options import (
     OutputOption,
     ScaleOption,
     TargetOption,
+    UnitsOption,
     bytes_of,
     one_of,
     say,
     several,
 )
-from faiglib.filters.index import FilterIndex
+from faiglib.filters.index import IN_WORDS, FilterIndex, Units
 from faiglib.filters.scores import read_ranking, top_of, write_ranking
 from faiglib.filters.substitution import substitute
 from faiglib.networks.weights import load_network
@@ -42,6 +43,7 @@ def attribute(
     out: Annotated[Path, typer.Option(help="Folder for rankings and scores.")],
     rule: Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))] = DEFAULT_RULE,
     nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
+    units: UnitsOption = "filters",
     scale: ScaleOption = 2,
     device: DeviceOption = "auto",
     devices: DevicesOption = 1,
@@ -65,6 +67,7 @@ def attribute(
         rule=rule,
         nodes=nodes,
         memory_limit=bytes_of(memory),
+        units=cast(Units, units),
         fabric=fabric,
         overwrite=overwrite,
         say=say if fabric.is_global_zero else lambda _: None,
@@ -76,7 +79,7 @@ def attribute(
     write_ranking(out / "blur_index.txt", deblurring.ranking())
     write_ranking(out / "noise_index.txt", denoising.ranking())
     attribution.forget(out)
-    say(f"Ranked {deblurring.index.total:,} filters on {len(triples)} images; see {out}.")
+    say(f"Ranked {deblurring.index.total:,} {IN_WORDS[deblurring.index.units]} on {len(triples)} images; see {out}.")
 
 
 def mask(
@@ -87,6 +90,7 @@ def mask(
     input_: InputOption,
     output: OutputOption,
     percent: Annotated[float, typer.Option(help="Proportion of filters to replace, 0 to 100.")] = 1.0,
+    units: UnitsOption = "filters",
     scale: ScaleOption = 2,
     device: DeviceOption = "auto",
     memory: MemoryOption = None,
@@ -97,10 +101,10 @@ def mask(
     """
     place = choose_device(device)
     target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
-    index = FilterIndex.of(target_net)
+    index = FilterIndex.of(target_net, cast(Units, units))
     chosen = top_of(index, read_ranking(filters, index), percent)
     masked = substitute(target_net, baseline_net, chosen).to(place)
-    say(f"Replaced {len(chosen):,} of {index.total:,} filters.")
+    say(f"Replaced {len(chosen):,} of {index.total:,} {IN_WORDS[index.units]}.")
     say(f"Wrote {folders.restore(masked, input_, output, place, bytes_of(memory))} images to {output}.")
 
 

@@ -20,6 +20,7 @@ from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.quadrature import Quadrature, quadrature
 from faiglib.errors import DatasetError, FaiglibError, ImageError, WeightsError
+from faiglib.filters.index import Units
 from faiglib.filters.scores import FilterScores
 from faiglib.images.files import read_image
 from faiglib.images.folders import match_by_name
@@ -75,6 +76,7 @@ def attribute(
     rule: str = DEFAULT_RULE,
     nodes: int = DEFAULT_NODES,
     memory_limit: int | None = None,
+    units: Units = "filters",
     fabric: Fabric | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda _: None,
@@ -93,6 +95,7 @@ def attribute(
         rule: quadrature rule.
         nodes: gradient evaluations per image and degradation.
         memory_limit: see :func:`faiglib.attribution.parameter_path`.
+        units: what is ranked, see :class:`faiglib.filters.index.FilterIndex`.
         fabric: launched; it says where to compute, and the images are shared out over its ranks. The CPU without it.
         overwrite: throw the unfinished sums of another run in ``out`` away.
         say: told what the filters hold of the path integrals and how well these converged, a sentence a degradation.
@@ -104,14 +107,14 @@ def attribute(
     if rule == "trapezoid" and nodes < 2:
         raise FaiglibError("the trapezoid rule needs at least 2 nodes")
     place = torch.device("cpu") if fabric is None else fabric.device
-    path, points = ParameterPath(target, baseline, place, memory_limit), quadrature(rule, nodes)
+    path, points = ParameterPath(target, baseline, place, memory_limit, units=units), quadrature(rule, nodes)
     if path.is_a_point:
         raise FaiglibError("baseline and target hold the same weights: there is nothing between them to attribute")
     identity = fingerprint(
         {
             "networks": [dict(network.state_dict()) for network in (target, baseline)],
             "files": [[sha256_file(file) for file in vars(scene).values()] for scene in scenes],
-            "rule": [rule, nodes],
+            "rule": [rule, nodes, units],
             "made_by": [__version__, torch.__version__, place.type],
         }
     )
@@ -172,7 +175,9 @@ def _attribute(
 def _coverage_in_words(path: ParameterPath, values: Tensor) -> str:
     """What the filters hold of a path integral, and how far the integral is from the change of the loss."""
     total = path.index.total
-    held = Coverage(float(values[:total].sum()), dict(zip(path.others, values[total:-2].tolist(), strict=True)))
+    held = Coverage(
+        float(values[:total].sum()), dict(zip(path.others, values[total:-2].tolist(), strict=True)), path.index.units
+    )
     signed, change = values[-2:].tolist()
     gap = f"{abs(signed - change) / abs(change):.1%}" if change else "an unknown share"
     return f"{held.in_words()}; the integral misses the change of the loss by {gap} (completeness)"

@@ -23,6 +23,7 @@ from faiglib.command.options import (
 from faiglib.errors import FaiglibError, WeightsError
 from faiglib.filters.index import FilterIndex
 from faiglib.images import datasets, registry
+from faiglib.images.chain import Chain, Downsample, GaussianBlur, GaussianNoise, Jpeg, Step, parse_step
 from faiglib.images.degradations import Degradation
 from faiglib.networks import NETWORKS, build, zoo
 from faiglib.networks.weights import fit as fit_weights
@@ -43,17 +44,40 @@ def degrade(
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the noise.")] = 0,
     scale: Annotated[int, typer.Option(min=1, help="Downsampling factor.")] = 2,
+    jpeg: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Quality of a JPEG file in the end (chroma 4:2:0).")
+    ] = None,
+    step: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Instead of all this, steps in the order given: blur:2, blur:3x1@30, motion:9@45, down:2, noise:0.1, "
+            "poisson:200, jpeg:40/444."
+        ),
+    ] = None,
     crop: Annotated[
         bool, typer.Option("--crop", help="Cut images that do not divide by the scale; otherwise they are refused.")
     ] = False,
 ) -> None:
     """Make network inputs from ground-truth images.
 
-    In this order: blur, bilinear downsampling, noise, 8-bit rounding. The paper uses --blur 2 for blurry and
-    --noise 0.1 for noisy input. All images are looked at before the first result is written.
+    In this order: blur, bilinear downsampling, noise, JPEG, 8-bit rounding. The paper uses --blur 2 for blurry and
+    --noise 0.1 for noisy input. Other degradations, and another order, are told step by step (--step blur:3x1@30
+    --step down:2 --step jpeg:40). All images are looked at before the first result is written.
     """
-    count = folders.degrade(Degradation(blur, noise, scale), input_, output, seed, crop)
-    say(f"Wrote {count} images to {output} (blur σ {blur:g}, noise σ {noise:g}, ÷{scale}, seed {seed}).")
+    degradation: Degradation | Chain = Degradation(blur, noise, scale)
+    told = f"blur σ {blur:g}, noise σ {noise:g}, ÷{scale}, seed {seed}"
+    if step:
+        if blur or noise or jpeg or scale != 2:
+            raise FaiglibError("--step says all that is done; leave --blur, --noise, --jpeg and --scale out")
+        degradation = Chain(tuple(parse_step(text) for text in step))
+        told = f"{', '.join(step)}, seed {seed}"
+    elif jpeg:
+        first: list[Step] = [GaussianBlur(blur, blur)] if blur else []
+        noisy: list[Step] = [GaussianNoise(noise)] if noise else []
+        degradation = Chain((*first, Downsample(scale), *noisy, Jpeg(jpeg)))
+        told = f"{told}, JPEG {jpeg}"
+    count = folders.degrade(degradation, input_, output, seed, crop)
+    say(f"Wrote {count} images to {output} ({told}).")
 
 
 def import_weights(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from faiglib.errors import DatasetError, FaiglibError, IncompleteError, StoreError
 from faiglib.images import datasets
+from faiglib.images.chain import Chain
 from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.images.files import crop_to_multiple, read_image, save_image
 from faiglib.images.folders import images_by_stem
@@ -42,7 +43,9 @@ def alone_in(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def degrade(degradation: Degradation, source: Path, destination: Path, seed: int = 0, crop: bool = False) -> int:
+def degrade(
+    degradation: Degradation | Chain, source: Path, destination: Path, seed: int = 0, crop: bool = False
+) -> int:
     """Degrade every image of a folder into another, as PNG under the same names, and return their number.
 
     All images are looked at before the first result is written.

@@ -6,12 +6,13 @@ import math
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import torch
 import typer
 
 from faiglib.errors import DatasetError, FaiglibError
+from faiglib.filters.index import Units
 from faiglib.images import datasets, registry
 from faiglib.networks import NETWORKS
 from faiglib.training.fabric import fabric_on
@@ -52,6 +53,14 @@ def number(least: float) -> dict[str, Any]:
 MOST_MEMORY = 2**20
 
 NetworkOption = Annotated[str, typer.Option("--network", help="Architecture of the weights.", **one_of(NETWORKS))]
+UnitsOption = Annotated[
+    str,
+    typer.Option(
+        help="What is ranked: filters of Conv2d; channels, outputs of convolutions and rows of Linear; or all, filters "
+        "of any convolution and rows of Linear.",
+        **one_of(get_args(Units)),
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 DevicesOption = Annotated[int, typer.Option(min=1, help="Processes; more than one on a CPU uses gloo.")]
 ScaleOption = Annotated[int, typer.Option(help="Super-resolution factor: 2, 3 or 4.")]

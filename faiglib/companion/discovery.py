@@ -17,12 +17,9 @@ from faiglib.companion import paper
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores, FilterSet
-from faiglib.images.degradations import INPUTS
+from faiglib.images.degradations import FUNCTIONS, INPUTS
 from faiglib.networks import build
 from faiglib.networks.zoo import Pair
-
-#: Filters by what they remove: the input that needs them, and the one whose attribution is eliminated.
-FUNCTIONS = {"deblurring": ("blurry", "noisy"), "denoising": ("noisy", "blurry")}
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Rankings:
 
     Attributes:
         scores: {(method, function): scores}; method is a key of :data:`faiglib.companion.paper.MASKED`, function of
-            :data:`FUNCTIONS`.
+            :data:`faiglib.images.degradations.FUNCTIONS`.
     """
 
     scores: Mapping[tuple[str, str], FilterScores]
@@ -171,7 +168,7 @@ class ImageScores:
         """Scores of a function after elimination (paper, eq. 7), averaged over some images (default: all).
 
         Args:
-            function: key of :data:`faiglib.companion.discovery.FUNCTIONS`.
+            function: key of :data:`faiglib.images.degradations.FUNCTIONS`.
             images: their numbers, (n,) int64.
         """
         difference = eliminate(*(self.values[kind] for kind in FUNCTIONS[function]))

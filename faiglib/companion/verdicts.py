@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from faiglib.companion.criteria import Verdict
@@ -21,10 +21,12 @@ class Kept(Verdict):
     Attributes:
         profile: of the run.
         image_sets: titles.
+        pairs: how many pairs of each network share nothing, by its title.
     """
 
     profile: str
     image_sets: list[str]
+    pairs: dict[str, int] = field(default_factory=dict)
 
 
 def keep(bench: Workbench, verdict: Verdict) -> None:
@@ -36,7 +38,7 @@ def keep(bench: Workbench, verdict: Verdict) -> None:
         StoreError: it cannot be written.
     """
     titles = [one.title for one in bench.image_sets.values()]
-    kept = Kept(verdict.claim, verdict.paper, verdict.beyond, bench.profile.name, titles)
+    kept = Kept(verdict.claim, verdict.paper, verdict.beyond, bench.profile.name, titles, bench.independent_pairs)
     text = json.dumps(asdict(kept), indent=1, ensure_ascii=False)
     write_text_atomic(bench.places.measured(bench.profile.name) / _file(verdict.claim), f"{text}\n")
     for setup, part in (("paper", verdict.paper), ("beyond", verdict.beyond)):

@@ -147,6 +147,15 @@ class Workbench:
         """Seeds of :attr:`pair_names` of a network."""
         return [seed for name, seed in self.pair_names if name == network]
 
+    @property
+    def independent_pairs(self) -> dict[str, int]:
+        """How many of :attr:`pair_names` share no baseline, by title of the network."""
+        baselines: dict[str, set[int]] = {}
+        for network, seed in self.pair_names:
+            found = zoo.pair_entries(self.models, network, seed)["baseline"]
+            baselines.setdefault(TITLES[network], set()).add(found.seed)
+        return {title: len(seeds) for title, seeds in baselines.items()}
+
     def named(self, network: str, seed: int) -> str:
         """A pair in words: its network as printed, and its seed where several of that network are used."""
         title = TITLES.get(network, network)
@@ -214,7 +223,7 @@ class Workbench:
             key: what the parts depend on besides the pair, the images and the profile.
 
         Returns:
-            The parts below each other, after columns ``network``, ``seed`` and ``image_set``.
+            The parts below each other, after columns ``network``, ``seed``, ``baseline`` (its seed) and ``image_set``.
         """
         import pandas as pd
 
@@ -222,11 +231,11 @@ class Workbench:
             pair, image_set = item
             whole = self.key(pair, image_set, profile=self.profile, **key)
             found = self.store.table(name, whole, partial(compute, pair, image_set))
-            return found.assign(network=pair.network, seed=pair.seed, image_set=image_set)
+            return found.assign(network=pair.network, seed=pair.seed, baseline=pair.baseline_seed, image_set=image_set)
 
         parts = self.in_parallel(part, itertools.product(self.pairs(), image_sets))
         table = pd.concat(parts, ignore_index=True)
-        first = ["network", "seed", "image_set"]
+        first = ["network", "seed", "baseline", "image_set"]
         return table[[*first, *(column for column in table.columns if column not in first)]]
 
     def key(self, pair: Pair, image_set: str, **more: object) -> dict[str, object]:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,25 +16,60 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from faiglib.errors import FilterError, NetworkError
 
+#: What is ranked: the K×K filters of Conv2d as released; output channels of every convolution and rows of Linear; or
+#: filters of every convolution (also one- and three-dimensional, and transposed) and rows of Linear.
+Units = Literal["filters", "channels", "all"]
+
+#: The units in words.
+IN_WORDS: Mapping[Units, str] = {"filters": "filters", "channels": "channels", "all": "filters and rows"}
+
+#: How the weights of a layer are divided: into (out, in) filters, or into rows, one per output; and the same of a
+#: weight that is stored (in, out), as transposed convolutions have it.
+Kind = Literal["filters", "transposed filters", "rows", "columns"]
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution weight: its name, its numbers of outputs and inputs (per group), its kernel (h, w)."""
+    """One weight that is divided into units: name, numbers of outputs and inputs (per group), kernel such as (h, w).
+
+    Of a layer of rows or columns, ``inputs`` is 1, since a unit holds all that leads to an output.
+    """
 
     name: str
     outputs: int
     inputs: int
-    kernel: tuple[int, int]
+    kernel: tuple[int, ...]
+    kind: Kind = "filters"
 
     @property
     def filters(self) -> int:
-        """Number of filters in the layer."""
+        """Number of units in the layer."""
         return self.outputs * self.inputs
+
+    @property
+    def _turned(self) -> bool:
+        """Whether inputs come first in the weight."""
+        return self.kind in ("transposed filters", "columns")
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Sum |values| over the weights of each unit: of the weight's shape → (out · in,) float64."""
+        sizes = values.double().abs()
+        if self._turned:
+            sizes = sizes.transpose(0, 1)
+        return sizes.flatten(1 if self.kind in ("rows", "columns") else 2).sum(dim=-1).flatten()
+
+    def as_weight(self, units: Tensor) -> Tensor:
+        """A value per unit, (out, in), as a tensor that is broadcast over the layer's weight."""
+        places = units.T if self._turned else units
+        return places[(..., *(None,) * len(self.kernel))]
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a filter sits: ``state_dict[layer][output, input]``."""
+    """Where a unit sits: ``state_dict[layer][output, input]`` of a filter, ``[input, output]`` if transposed."""
 
     layer: str
     output: int
@@ -42,32 +78,39 @@ class Location:
 
 @dataclass(frozen=True)
 class FilterIndex:
-    """The bijection between filter ids 0 … total-1 and their places in a network."""
+    """The bijection between ids 0 … total-1 and places in a network, of filters or of other units."""
 
     layers: tuple[Layer, ...]
+    units: Units = "filters"
 
     @classmethod
-    def of(cls, network: nn.Module) -> FilterIndex:
-        """Index every ``Conv2d`` of ``network``, whatever the architecture; a shared weight counts once.
+    def of(cls, network: nn.Module, units: Units = "filters") -> FilterIndex:
+        """Index the units of ``network``, whatever the architecture; a shared weight counts once.
+
+        Args:
+            network: with its weights loaded.
+            units: what is ranked; ids of ``filters`` are the released ones.
 
         Raises:
-            NetworkError: the network has no such convolution, or the weight of one is not a parameter.
+            NetworkError: the network has no such unit, or the weight of one is not a parameter.
+            ValueError: there are no units of that name.
         """
+        if units not in get_args(Units):
+            raise ValueError(f"units must be one of {', '.join(get_args(Units))}, not {units!r}")
         refuse_unusable(network)
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         layers: dict[str, Layer] = {}
         for place, module in network.named_modules():
-            if isinstance(module, nn.Conv2d):
-                name = names.get(id(module.weight))
+            weight = _weight_of(module, units)
+            if weight is not None:
+                name = names.get(id(weight))
                 if name is None:
                     raise computed_weight(place, "parametrize.remove_parametrizations")
-                outputs, inputs, height, width = module.weight.shape
-                layers.setdefault(name, Layer(name, outputs, inputs, (height, width)))
+                layers.setdefault(name, _layer_of(name, weight, module, units))
         if not layers:
-            raise NetworkError(
-                f"{type(network).__name__} has no convolution (nn.Conv2d) whose filters could be analysed"
-            )
-        return cls(tuple(layers.values()))
+            wanted = "convolution (nn.Conv2d) whose filters" if units == "filters" else f"layer whose {IN_WORDS[units]}"
+            raise NetworkError(f"{type(network).__name__} has no {wanted} could be analysed")
+        return cls(tuple(layers.values()), units)
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
@@ -121,13 +164,39 @@ class FilterIndex:
         return torch.repeat_interleave(torch.arange(len(self.layers)), counts)
 
     def gather(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Sum |values| over the K×K weights of each filter: {name: (out, in, h, w)} → (total,) float64."""
-        return torch.cat([values[name].double().abs().sum(dim=(2, 3)).flatten() for name in self.names])
+        """Sum |values| over the weights of each unit: {name: of the weight's shape} → (total,) float64."""
+        return torch.cat([layer.gather(values[layer.name]) for layer in self.layers])
 
     def split(self, values: Tensor) -> Iterator[tuple[Layer, Tensor]]:
         """Cut (total,) values into one (out, in) piece per layer."""
         for layer, piece in zip(self.layers, values.split([layer.filters for layer in self.layers]), strict=True):
             yield layer, piece.view(layer.outputs, layer.inputs)
+
+
+def _weight_of(module: nn.Module, units: Units) -> Tensor | None:
+    """The weight of a module that is divided into such units, or None."""
+    kinds = (nn.Conv2d,) if units == "filters" else (*_CONVOLUTIONS, *_TRANSPOSED, nn.Linear)
+    if isinstance(module, kinds):
+        return module.weight
+    if units != "filters" and isinstance(module, nn.MultiheadAttention):
+        return module.in_proj_weight
+    return None
+
+
+def _layer_of(name: str, weight: Tensor, module: nn.Module, units: Units) -> Layer:
+    """How a module's weight is divided."""
+    if isinstance(module, _TRANSPOSED):
+        if units == "channels":
+            if module.groups > 1:
+                raise NetworkError(
+                    f"{name} is a transposed convolution in groups, whose channels are no columns of its weight; units "
+                    "of the kind 'all' rank its filters"
+                )
+            return Layer(name, weight.shape[1], 1, tuple(weight.shape[2:]), "columns")
+        return Layer(name, weight.shape[1], weight.shape[0], tuple(weight.shape[2:]), "transposed filters")
+    if units == "channels" or not isinstance(module, _CONVOLUTIONS):
+        return Layer(name, weight.shape[0], 1, tuple(weight.shape[2:]), "rows")
+    return Layer(name, weight.shape[0], weight.shape[1], tuple(weight.shape[2:]))
 
 
 def refuse_unusable(network: nn.Module) -> None:
@@ -161,13 +230,13 @@ def computed_weight(place: str, call: str) -> NetworkError:
     )
 
 
-def same_layers(networks: Sequence[nn.Module]) -> FilterIndex:
+def same_layers(networks: Sequence[nn.Module], units: Units = "filters") -> FilterIndex:
     """The common index of networks of one architecture.
 
     Raises:
         NetworkError: their convolutions differ.
     """
-    first, *others = (FilterIndex.of(network) for network in networks)
+    first, *others = (FilterIndex.of(network, units) for network in networks)
     for other in others:
         if other != first:
             raise NetworkError(

@@ -12,12 +12,13 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast, get_args
 
 import torch
 from torch import Tensor
 
 from faiglib.errors import FaiglibError, FilterError
-from faiglib.filters.index import FilterIndex, Layer
+from faiglib.filters.index import FilterIndex, Kind, Layer, Units
 from faiglib.system.documents import parse_json
 from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import read_tensors, save_weights
@@ -60,8 +61,8 @@ class FilterSet:
         return member
 
     def masks(self) -> dict[str, Tensor]:
-        """Per weight a bool mask (out, in, 1, 1), broadcastable over the kernel; no empty layers."""
-        return {layer.name: mask[..., None, None] for layer, mask in self.index.split(self.member()) if mask.any()}
+        """Per weight a bool mask that is broadcast over it, (out, in, 1, 1) of filters; no empty layers."""
+        return {layer.name: layer.as_weight(mask) for layer, mask in self.index.split(self.member()) if mask.any()}
 
     def overlap(self, other: FilterSet) -> float:
         """|self ∩ other| / |self|, the overlap score of section 4 of the paper with ``self`` as filter^x.
@@ -129,8 +130,12 @@ class FilterScores:
 
     def save(self, path: Path) -> None:
         """Write the scores as safetensors, with the layers in the header."""
-        layers = json.dumps([[layer.name, layer.outputs, layer.inputs, *layer.kernel] for layer in self.index.layers])
-        save_weights(path, {"scores": self.values}, {"layers": layers})
+        layers = [
+            [layer.name, layer.outputs, layer.inputs, *layer.kernel, *([layer.kind] if layer.kind != "filters" else [])]
+            for layer in self.index.layers
+        ]
+        units = {} if self.index.units == "filters" else {"units": self.index.units}
+        save_weights(path, {"scores": self.values}, {"layers": json.dumps(layers), **units})
 
     @classmethod
     def load(cls, path: Path) -> FilterScores:
@@ -141,7 +146,11 @@ class FilterScores:
         """
         try:
             tensors, metadata = read_tensors(path)
-            index = FilterIndex(tuple(_layer_of(row) for row in parse_json(metadata["layers"], list[list[str | int]])))
+            units = metadata.get("units", "filters")
+            if units not in get_args(Units):
+                raise ValueError(f"units of the unknown kind {units[:60]!r}")
+            rows = parse_json(metadata["layers"], list[list[str | int]])
+            index = FilterIndex(tuple(_layer_of(row) for row in rows), cast(Units, units))
             values = tensors["scores"]
             if not values.is_floating_point():
                 raise ValueError(f"scores of type {values.dtype}")
@@ -159,10 +168,12 @@ def _layer_of(row: object) -> Layer:
         ValueError: it is none.
     """
     match row:
-        case [str() as name, int() as outputs, int() as inputs, int() as height, int() as width]:
-            if min(outputs, inputs, height, width) > 0:
-                return Layer(name, outputs, inputs, (height, width))
-    raise ValueError(f"a layer is a name and four numbers from 1 on, not {str(row)[:60]}")
+        case [str() as name, int() as outputs, int() as inputs, *rest]:
+            kind = rest.pop() if rest and isinstance(rest[-1], str) else "filters"
+            kernel = tuple(side for side in rest if isinstance(side, int))
+            if min(outputs, inputs, *kernel) > 0 and len(kernel) == len(rest) and kind in get_args(Kind):
+                return Layer(name, outputs, inputs, kernel, cast(Kind, kind))
+    raise ValueError(f"a layer is a name and numbers from 1 on, not {str(row)[:60]}")
 
 
 def count_of(index: FilterIndex, percent: float) -> int:

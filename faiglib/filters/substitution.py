@@ -29,7 +29,7 @@ def substitute(target: nn.Module, source: nn.Module, filters: FilterSet, strengt
         NetworkError: the networks differ in their convolutions.
         FilterError: the filter set belongs to another network.
     """
-    if same_layers([target, source]) != filters.index:
+    if same_layers([target, source], filters.index.units) != filters.index:
         raise FilterError("the filter set belongs to a network with other convolutions")
     changed = copy.deepcopy(target)
     weights, donors = dict(changed.named_parameters()), dict(source.named_parameters())

@@ -154,6 +154,11 @@ INPUTS: Mapping[str, Degradation] = MappingProxyType(
     }
 )
 
+#: What filters may be there for: the input that needs them, and the one whose attribution is eliminated (paper, eq. 7).
+FUNCTIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"deblurring": ("blurry", "noisy"), "denoising": ("noisy", "blurry")}
+)
+
 
 def noise_generator(seed: int, image_number: int) -> torch.Generator:
     """A CPU generator for one image, so that its noise depends on neither order nor number of the images."""

@@ -122,6 +122,7 @@ class Pair:
         seed: of the target's training run; the baseline may be of another.
         baseline, target: in evaluation mode.
         digest: of both weight files.
+        baseline_seed: of the baseline's training run; pairs with different ones share nothing.
     """
 
     network: str
@@ -129,6 +130,7 @@ class Pair:
     baseline: nn.Module
     target: nn.Module
     digest: str
+    baseline_seed: int
 
     @property
     def title(self) -> str:
@@ -241,7 +243,7 @@ def load_pair(folder: Path, network: str, seed: int, device: torch.device | str 
     for module in networks.values():
         module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     digest = found["baseline"].sha256 + found["target"].sha256
-    return Pair(network, seed, networks["baseline"], networks["target"], digest)
+    return Pair(network, seed, networks["baseline"], networks["target"], digest, found["baseline"].seed)
 
 
 def add(folder: Path, state: State, description: Mapping[str, Any]) -> Entry:

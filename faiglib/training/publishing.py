@@ -13,7 +13,7 @@ from faiglib.attribution import faig, path_profile
 from faiglib.attribution.elimination import eliminate
 from faiglib.errors import TrainingError
 from faiglib.images.datasets import ImageSet
-from faiglib.images.degradations import INPUTS, noise_generator
+from faiglib.images.degradations import FUNCTIONS, INPUTS, noise_generator
 from faiglib.images.metrics import psnr
 from faiglib.images.restoration import restore
 from faiglib.networks import build, zoo
@@ -21,6 +21,7 @@ from faiglib.networks.weights import fit
 from faiglib.system.documents import DocumentError, parse_csv, read_json, read_text
 from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import State, halved, load_weights
+from faiglib.training import milestones
 from faiglib.training.recipe import Recipe
 from faiglib.training.runs import JUDGED, Description, validation_crops
 
@@ -62,7 +63,8 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
 
     Raises:
         TrainingError: the run is not finished, is not described as :func:`faiglib.training.runs.run` does, started from
-            weights that are gone, or half precision changes what its network does or which filters are at the top.
+            weights that are gone, half precision changes what its network does or which filters are at the top, or a
+            snapshot is missing or of another run.
         WeightsError: its weights cannot be read.
     """
     try:
@@ -86,6 +88,9 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
     _require_harmless(effect, folder)
     cut = {one.name: limit for one in image_sets if limit is not None and limit < len(one)}
     quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
+    if parent is not None:
+        examined = milestones.of_run(folder, recipe, half, _as_halves_hold(parent))
+        write_text_atomic(milestones.path_of(models, recipe.network, recipe.seed), milestones.as_csv(examined))
     write_text_atomic(models / "logs" / f"{zoo.name_of(recipe.network, recipe.role, recipe.seed)}.csv", log)
     return zoo.add(
         models,
@@ -142,7 +147,7 @@ def _require_harmless(effect: Mapping[str, float], folder: Path) -> None:
         raise TrainingError(
             f"the weights of {folder} cannot be kept in half precision: it changes PSNR by {effect['psnr']:.3f} dB"
         )
-    for function in ("deblurring", "denoising"):
+    for function in FUNCTIONS:
         overlap = effect.get(f"overlap_{function}", 1.0)
         if not overlap >= LEAST_OVERLAP:
             raise TrainingError(
@@ -194,7 +199,7 @@ def rounding(recipe: Recipe, weights: State, parent: State | None) -> dict[str, 
                 {kind: faig(*ends, pairs) for kind, pairs in images.items()}
                 for ends in zip(targets, both(parent), strict=True)
             ]
-        for function, own, other in (("deblurring", "blurry", "noisy"), ("denoising", "noisy", "blurry")):
+        for function, (own, other) in FUNCTIONS.items():
             best = [eliminate(one[own], one[other]).top(1) for one in scores]
             effect[f"overlap_{function}"] = best[0].overlap(best[1])
     return {name: round(value, 5) for name, value in effect.items()}

@@ -36,10 +36,11 @@ from faiglib.errors import WeightsError
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores
 from faiglib.images import datasets, downloads, registry
+from faiglib.images.chain import Chain, Downsample, GaussianBlur, GaussianNoise, Jpeg, MotionBlur
 from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.networks import NETWORKS, build, zoo
 from faiglib.system.tensors import load_weights, read_metadata, save_weights
-from faiglib.training import checkpoint, publishing
+from faiglib.training import checkpoint, milestones, publishing
 from tests.helpers.pictures import read, write
 
 TOTAL = 151_936
@@ -270,7 +271,7 @@ def test_help_of_every_command(call):
         ),
         ("mask", "--network --baseline --target --filters --percent --input --output --scale --device"),
         ("restore", "--network --weights --input --output --scale --device srresnet srcnn_style"),
-        ("degrade", "--input --output --blur --noise --seed --scale"),
+        ("degrade", "--input --output --blur --noise --seed --scale --jpeg --step motion:9@45"),
         ("train", "--network --role --profile --data --out --seed --devices --nodes quick deblurring bf16-mixed"),
         ("race", "--preset --data --test --data-dir --out --record --device cpu full quick"),
         ("import-weights", "--network --out --scale"),
@@ -350,6 +351,25 @@ def test_attribution_in_little_memory(call, fails, material, attributed, tmp_pat
     assert content(tmp_path / "enough") == content(attributed)
     assert "does not suffice" in fails(*material.attribute(tmp_path / "little", memory=0.0001))
     assert "positive number of GiB" in fails(*material.attribute(tmp_path / "none", memory=0))
+
+
+def test_channels_are_ranked_and_masked(call, fails, material, tmp_path):
+    outcome = call(*material.attribute(tmp_path / "out", nodes=1, units="channels"))
+    assert outcome.status == 0
+    index = FilterIndex.of(build("srresnet"), "channels")
+    assert f"Ranked {index.total:,} channels on 3 images" in outcome.out
+    assert FilterScores.load(tmp_path / "out" / "blur_scores.safetensors").index == index
+    options = {
+        "network": "srresnet",
+        "baseline": material.baseline,
+        "target": material.target,
+        "filters": tmp_path / "out" / "blur_index.txt",
+        "input": material.blur,
+        "output": tmp_path / "masked",
+    }
+    masked = call("mask", *arguments({**options, "units": "channels", "percent": 100}))
+    assert f"Replaced {index.total:,} of {index.total:,} channels." in masked.out
+    assert f"does not name each of the network's {TOTAL} filters" in fails("mask", *arguments(options))
 
 
 def test_attribution_as_released(call, material, tmp_path):
@@ -490,12 +510,18 @@ def test_other_scales(call, material, tmp_path):
         ({"noise": 0.1}, Degradation(noise_sigma=0.1)),
         ({"blur": 1.25, "noise": 0.05, "scale": 4}, Degradation(1.25, 0.05, 4)),
         ({}, Degradation()),
+        ({"noise": 0.1, "jpeg": 30}, Chain((Downsample(2), GaussianNoise(0.1), Jpeg(30)))),
+        ({"blur": 2, "jpeg": 90, "scale": 4}, Chain((GaussianBlur(2, 2), Downsample(4), Jpeg(90)))),
+        (
+            {"step": ("jpeg:40/444", "motion:5@30", "down:2")},
+            Chain((Jpeg(40, "444"), MotionBlur(5, 30), Downsample(2))),
+        ),
     ],
 )
 def test_degraded_images_are_those_of_the_library(call, material, tmp_path, options, degradation):
     outcome = call("degrade", *arguments({"input": material.gt, "output": tmp_path / "out", "seed": 5, **options}))
     assert outcome.status == 0
-    assert outcome.out.startswith(f"Wrote 3 images to {tmp_path / 'out'} (blur σ ")
+    assert outcome.out.startswith(f"Wrote 3 images to {tmp_path / 'out'} (")
     for number, name in enumerate(("a.png", "b.png", "c.png")):
         expected = degradation(read(material.gt / name), noise_generator(5, number))
         assert torch.equal(read(tmp_path / "out" / name), expected)
@@ -607,6 +633,7 @@ def test_training_publishing_and_loading(call, training_images, tmp_path, monkey
     asked = []
     small = datasets.from_folder(training_images)
     monkeypatch.setattr(publishing, "ROUNDING_CROP", 16)
+    monkeypatch.setattr(milestones, "examine", lambda *_: [])
     monkeypatch.setattr(datasets, "find", lambda name, data_dir=None: asked.append((name, data_dir)) or small)
     models = tmp_path / "models"
     outcome = call("publish", *made, "--models", models)
@@ -639,6 +666,7 @@ def test_a_training_repeats_the_manifest(call, fails, training_images, tmp_path,
     photos = datasets.from_folder(training_images)
     monkeypatch.setattr(datasets, "find", lambda name, data_dir=None: photos)
     monkeypatch.setattr(publishing, "ROUNDING_CROP", 16)
+    monkeypatch.setattr(milestones, "examine", lambda *_: [])
     models = tmp_path / "models"
     assert call("publish", *sorted(made.iterdir()), "--models", models).status == 0
 
@@ -983,6 +1011,13 @@ def test_an_image_smaller_than_the_kernel(fails, broken, tmp_path):
     assert message.startswith(f"{path}: ")
     assert "24x10 pixels is too small for the 21x21 blur kernel" in message
     assert not (tmp_path / "out").exists(), "all images are looked at before the first result"
+
+
+def test_steps_that_are_none_or_said_twice(fails, material, tmp_path):
+    line = ["degrade", "--input", material.gt, "--output", tmp_path / "out"]
+    assert fails(*line, "--step", "sepia:2").startswith("'sepia:2' is no step of a degradation; such are blur:2")
+    assert "leave --blur, --noise, --jpeg and --scale out" in fails(*line, "--step", "down:2", "--noise", 0.1)
+    assert not (tmp_path / "out").exists()
 
 
 def test_sizes_that_do_not_fit_the_scale(fails, broken, tmp_path):

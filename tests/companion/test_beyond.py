@@ -14,9 +14,9 @@ from faiglib.attribution import faig, many_rules, path_integral, quadrature
 from faiglib.attribution.parameter_path import ParameterPath, integrate
 from faiglib.companion import discovery, statistics
 from faiglib.companion.beyond import agreement, integration, measure, report, sampling, show
-from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import build
 
 

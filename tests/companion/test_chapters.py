@@ -157,6 +157,7 @@ def example():
                 {
                     "network": "srresnet",
                     "seed": seed,
+                    "baseline": 0,
                     "image_set": "set14",
                     "method": method_,
                     "filters": function,
@@ -183,7 +184,8 @@ def drawn(images: int = 40) -> pd.DataFrame:
     scale = 1 + 0.3 * np.random.default_rng(5).standard_normal(images)
     means = {"faig": 6.0, "intinf": 3.0, "filter_change": 1.0, "random": 1.0}
     rows = [
-        {"network": "srresnet", "seed": 0, "image_set": "set14", "method": method_, "filters": "deblurring"}
+        {"network": "srresnet", "seed": 0, "baseline": 0, "image_set": "set14", "method": method_}
+        | {"filters": "deblurring"}
         | {"percent": 1.0, "input": "blurry", "image": str(number), "drop": mean * factor}
         for method_, mean in means.items()
         for number, factor in enumerate(scale)

@@ -11,9 +11,10 @@ import pytest
 from faiglib.companion import claims, criteria, paper, verdicts
 from faiglib.companion.baseline_ablation import report as baseline_report
 from faiglib.companion.criteria import Part, Verdict
-from faiglib.companion.discovery import BASELINES, FUNCTIONS, KINDS, OWN_FUNCTION
+from faiglib.companion.discovery import BASELINES, KINDS, OWN_FUNCTION
 from faiglib.companion.one_versus_two.report import RaceVerdict
 from faiglib.errors import StoreError
+from faiglib.images.degradations import FUNCTIONS
 
 IMAGES = 4
 
@@ -33,6 +34,7 @@ def drops(own=5.0, other=0.5, chance=0.1, image_set="set14", network="srresnet",
             {
                 "network": network,
                 "seed": 0,
+                "baseline": 0,
                 "image_set": image_set,
                 "method": method,
                 "filters": function,

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS, attributions, discover
+from faiglib.companion.discovery import attributions, discover
 from faiglib.companion.distribution import measure, report, show
 from faiglib.filters.index import FilterIndex, Layer
 from faiglib.filters.scores import FilterSet
+from faiglib.images.degradations import FUNCTIONS
 
 INDEX = FilterIndex(
     (

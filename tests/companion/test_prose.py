@@ -21,7 +21,7 @@ from faiglib.companion.baseline_ablation import report as ablation_report
 from faiglib.companion.beyond import agreement, integration
 from faiglib.companion.beyond import measure as beyond_measure
 from faiglib.companion.beyond import report as beyond_report
-from faiglib.companion.discovery import BASELINES, FUNCTIONS, KINDS, OWN_FUNCTION
+from faiglib.companion.discovery import BASELINES, KINDS, OWN_FUNCTION
 from faiglib.companion.distribution import report as distribution_report
 from faiglib.companion.interpolation import measure as interpolation_measure
 from faiglib.companion.interpolation import report as interpolation_report
@@ -37,8 +37,10 @@ from faiglib.companion.prediction.roles import Roles
 from faiglib.companion.retraining import report as retraining_report
 from faiglib.companion.retraining import show as retraining_show
 from faiglib.companion.speed import report as speed_report
+from faiglib.companion.weights import milestones
 from faiglib.companion.weights import report as weights_report
 from faiglib.images import registry
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,6 +168,7 @@ def masked(world, methods=tuple(paper.METHODS), percents=(1.0, 5.0), column="met
             {
                 "network": network,
                 "seed": seed,
+                "baseline": 0,
                 "image_set": image_set,
                 column: method,
                 "filters": function,
@@ -518,6 +521,7 @@ def test_a_table_that_the_paper_does_not_have_does_not_mention_it():
 def test_the_prose_about_what_is_shipped_and_recorded():
     recorded = speed_report.load()
     averaging = pd.DataFrame(recorded.results["attribution"]["averaging"])
+    trends = milestones.trends(milestones.rows(ROOT / "models"))
     texts = [
         speed_report.machine(recorded).replace("\\", ""),
         speed_report.accounting(recorded.results).sentence,
@@ -525,6 +529,9 @@ def test_the_prose_about_what_is_shipped_and_recorded():
         speed_report.in_short(recorded.results),
         weights_report.shared_baselines(ROOT / "models"),
         weights_report.unequal_budgets(ROOT / "models"),
+        weights_report.floor(),
+        milestones.headline(trends),
+        *(milestones.expectation(trends, claim) for claim in "bcd"),
     ]
     assert [found for text in texts for found in stumbles(text)] == []
 

@@ -9,10 +9,11 @@ import torch
 
 from faiglib.attribution import random_scores
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS, Rankings
+from faiglib.companion.discovery import Rankings
 from faiglib.companion.retraining import measure, report, show
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import build
 from faiglib.training.trainer import train
 

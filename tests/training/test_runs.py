@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from faiglib.networks import build, zoo
 from faiglib.system import provenance
 from faiglib.system.files import sha256_file
 from faiglib.system.tensors import load_weights, save_weights
-from faiglib.training import checkpoint, publishing, runs, trainer
+from faiglib.training import checkpoint, milestones, publishing, runs, trainer
 from faiglib.training import recipe as training_recipe
+from faiglib.training.milestones import Milestone
 from faiglib.training.publishing import measured_psnr, publish, rounding
 from faiglib.training.recipe import Recipe
 from faiglib.training.runs import plan_of, plans_of, run, validation_crops, with_overrides
@@ -387,6 +389,19 @@ def _small_rounding(monkeypatch):
     monkeypatch.setattr(publishing, "LEAST_OVERLAP", 0)
 
 
+@pytest.fixture(autouse=True)
+def _quick_milestones(monkeypatch):
+    """What milestones are is tested beside them; here, only where they go."""
+    unknown = dict.fromkeys((field.name for field in fields(Milestone)), math.nan)
+    monkeypatch.setattr(
+        milestones,
+        "examine",
+        lambda recipe, states, baseline: [
+            Milestone(**unknown | {"step": one, "function": "deblurring"}) for one in states
+        ],
+    )
+
+
 def test_measured_psnr(trained, images):
     network = build("srresnet_s")
     network.load_state_dict(load_weights(trained / "srresnet_s-target-seed3" / "weights.safetensors"))
@@ -445,6 +460,9 @@ def test_published_runs_are_a_pair_of_the_zoo(trained, images, tmp_path):
     assert set(entries[1].rounding) == {"psnr"}
     assert entries[0].barrier == slow_barrier(pair)
     assert entries[1].barrier is None
+    steps = [row.step for row in milestones.read(models / "milestones" / "srresnet_s-target-seed3.csv")]
+    assert steps == [1, 2, RECIPE.iterations]
+    assert [path.name for path in (models / "milestones").iterdir()] == ["srresnet_s-target-seed3.csv"]
     parent = zoo.find(models, "srresnet_s", "target", 3).parent
     assert parent == zoo.find(models, "srresnet_s", "baseline", 3).file
 
@@ -476,7 +494,7 @@ def test_weights_that_half_precision_changes_are_not_published(copied, images, t
 def test_weights_whose_best_filters_half_precision_exchanges_are_not_published(
     trained, images, tmp_path, monkeypatch, function
 ):
-    monkeypatch.undo()
+    monkeypatch.setattr(publishing, "LEAST_OVERLAP", 0.99)
     overlaps = {"overlap_deblurring": 0.99, "overlap_denoising": 0.99}
     measured = {"psnr": 0.0, **overlaps, f"overlap_{function}": 0.98999}
     monkeypatch.setattr(publishing, "rounding", lambda *_: measured)

@@ -95,7 +95,8 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
         f"{_term('the paper’s own setup', claim.paper, paper)}"
         f"{_recorded(known) if known and record else ''}"
         f"{_term('beyond it', claim.beyond, beyond)}"
-        f"<dt>why these limits</dt><dd>{as_html(claim.reason)}</dd><dt>set</dt><dd>{as_html(claim.declared)}</dd></dl>"
+        f"<dt>why these limits</dt><dd>{as_html(claim.reason)}</dd><dt>set</dt><dd>{as_html(claim.declared)}</dd>"
+        f"{_pairs(found) if found else ''}</dl>"
         f'<p><a href="{claim.page}.html">Chapter {int(chapter)}</a></p></details>'
     )
 
@@ -123,6 +124,13 @@ def _chips(part: Part | None, record: Part | None = None) -> str:
 def _term(title: str, criterion: str, part: Part | None) -> str:
     measured = f"<dd>{as_html(part.measured or part.why)}.</dd>" if part else ""
     return f"<dt>{title}</dt><dd>{as_html(criterion)}</dd>{measured}"
+
+
+def _pairs(found: Kept) -> str:
+    """How many pairs that share nothing are behind the verdicts, by network."""
+    judged = [name for name in found.pairs if name in found.paper.grades | found.beyond.grades]
+    told = ", ".join(f"{name} {found.pairs[name]}" for name in judged)
+    return f"<dt>pairs that share nothing</dt><dd>{as_html(told)}</dd>" if told else ""
 
 
 def _recorded(known: Kept) -> str:

@@ -13,11 +13,12 @@ from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.many_rules import integrate_rules
 from faiglib.attribution.parameter_path import ParameterPath
 from faiglib.attribution.quadrature import Quadrature
-from faiglib.companion.discovery import DEFAULT, FUNCTIONS, KINDS, RELEASED
+from faiglib.companion.discovery import DEFAULT, KINDS, RELEASED
 from faiglib.companion.statistics import rank_correlation, top_overlap
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks.zoo import Pair
 
 #: Proportion of filters (%) whose choice is compared.

@@ -14,12 +14,13 @@ from faiglib.attribution import filter_change
 from faiglib.attribution.elimination import eliminate
 from faiglib.companion import paper
 from faiglib.companion.beyond.integration import PERCENT, integral_scores
-from faiglib.companion.discovery import FUNCTIONS, KINDS, ablation_scores, discover, pairs_of, scores_by_image
+from faiglib.companion.discovery import KINDS, ablation_scores, discover, pairs_of, scores_by_image
 from faiglib.companion.masked import Mask, measure
 from faiglib.companion.statistics import rank_correlation, top_overlap
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks.zoo import Pair
 
 #: Rankings that :func:`variants` masks by, with their names in tables.

@@ -11,9 +11,10 @@ from faiglib.companion import paper
 from faiglib.companion.beyond.agreement import StabilityVerdict
 from faiglib.companion.beyond.integration import FINEST, NODES
 from faiglib.companion.beyond.measure import DETAILS, VARIANTS
-from faiglib.companion.discovery import DEFAULT, FUNCTIONS, RELEASED, TOLERANCE
+from faiglib.companion.discovery import DEFAULT, RELEASED, TOLERANCE
 from faiglib.companion.masked import own_drops
 from faiglib.companion.page.words import typeset
+from faiglib.images.degradations import FUNCTIONS
 
 
 def nodes_needed(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,11 +9,12 @@ import pandas as pd
 from torch import Tensor
 
 from faiglib.attribution.elimination import eliminate
-from faiglib.companion.discovery import FUNCTIONS, KINDS, pairs_of, scores_by_image
+from faiglib.companion.discovery import KINDS, pairs_of, scores_by_image
 from faiglib.companion.statistics import rank_correlation, top_overlap
 from faiglib.companion.workbench import Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks.zoo import Pair
 
 #: Midpoint nodes of the path integrals of :func:`sampling`: their error is small beside that of few images.

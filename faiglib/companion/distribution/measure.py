@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS, Rankings, attributions, discover
+from faiglib.companion.discovery import Rankings, attributions, discover
 from faiglib.companion.workbench import Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterSet
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks.zoo import Pair
 
 #: Proportion of filters that the chapter is about, in percent.

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.distribution.measure import LAST
 from faiglib.companion.page.words import beside, typeset
+from faiglib.companion.statistics import t_interval
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES
 
 #: A set is called evenly spread when at most this share of it would have to move to other layers. Chance alone moves
@@ -64,8 +64,7 @@ def centroids(table: pd.DataFrame, resamples: int = 2000, level: float = 0.95) -
         resampled["difference"] = resampled[names[0]] - resampled[names[1]]
         for name, measured in values.items():
             if len(seeds) > 1:
-                half = stats.t.ppf((1 + level) / 2, len(seeds) - 1) * measured.std(ddof=1) / np.sqrt(len(seeds))
-                low, high = measured.mean() - half, measured.mean() + half
+                low, high = t_interval(measured, level)
             else:
                 low, high = np.quantile(resampled[name], [(1 - level) / 2, (1 + level) / 2])
             rows.append(

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS, KINDS, Rankings, discover
+from faiglib.companion.discovery import KINDS, Rankings, discover
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.substitution import substitute
-from faiglib.images.degradations import downsample
+from faiglib.images.degradations import FUNCTIONS, downsample
 from faiglib.images.metrics import gradient_map, gray, psnr
 from faiglib.images.restoration import restore, restore_all
 from faiglib.networks.zoo import Pair

@@ -11,10 +11,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.interpolation.measure import EFFECTS
 from faiglib.companion.masked import own_drops
 from faiglib.companion.page.words import beside, typeset
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES
 
 #: A knob counts as continuous when at least this share of its steps goes the right way, ...

@@ -9,10 +9,11 @@ import pandas as pd
 from torch import Tensor, nn
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS, KINDS, Rankings, discover
+from faiglib.companion.discovery import KINDS, Rankings, discover
 from faiglib.companion.masked import Mask, measure
 from faiglib.companion.workbench import Workbench
 from faiglib.filters.substitution import substitute
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.images.restoration import restore
 from faiglib.networks.zoo import Pair
 

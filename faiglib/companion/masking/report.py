@@ -13,7 +13,7 @@ from faiglib.companion import paper
 from faiglib.companion.discovery import OWN_FUNCTION
 from faiglib.companion.masked import own_drops
 from faiglib.companion.page.words import typeset
-from faiglib.companion.statistics import interval
+from faiglib.companion.statistics import crossed_interval
 from faiglib.images import registry
 from faiglib.networks import TITLES
 
@@ -26,7 +26,8 @@ def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
 
     Returns:
         One row per network, image set, input, percent and method: ``measured``, ``spread`` (over seeds; NaN for one
-        seed), ``low`` and ``high`` (95 % bootstrap interval of the mean over images), ``seeds``, ``images``, and the
+        seed), ``low`` and ``high`` (95 % bootstrap interval of the mean, see
+        :func:`faiglib.companion.statistics.crossed_interval`), ``seeds``, ``images``, and the
         paper's ``paper`` and ``paper_std`` where it has that cell.
     """
     cells = ["network", "image_set", "input", "percent", "method"]
@@ -34,10 +35,10 @@ def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
     per_seed = own.groupby([*cells, "seed"], sort=False)[value].mean().reset_index()
     grouped = per_seed.groupby(cells, sort=False)[value]
     result = pd.DataFrame({"measured": grouped.mean(), "spread": grouped.std(), "seeds": grouped.size()})
-    per_image = own.groupby([*cells, "image"], sort=False)[value].mean().reset_index().groupby(cells, sort=False)[value]
-    intervals = per_image.apply(lambda values: interval([values.to_numpy()], np.mean))
+    by_image = own.groupby([*cells, "baseline", "image"], sort=False)[value].mean().groupby(cells, sort=False)
+    intervals = by_image.apply(lambda values: crossed_interval([by_run(values)], np.mean))
     result["low"], result["high"] = intervals.str[0], intervals.str[1]
-    result["images"] = per_image.size()
+    result["images"] = own.groupby(cells, sort=False)["image"].nunique()
     published = pd.DataFrame([vars(cell) for cell in paper.drops()]).set_index(cells)
     result["paper"] = published["mean"].reindex(result.index)
     result["paper_std"] = published["std"].reindex(result.index)
@@ -49,11 +50,12 @@ def leads(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
 
     Returns:
         One row per network, image set, input and percent: ``ratio`` of FAIG's mean to the largest of the other
-        methods', with ``low`` and ``high`` (95 % bootstrap interval over images, all methods on the same images), and
-        ``outcome``: ``ahead`` or ``behind`` where the interval lies on one side of 1, else ``tie``.
+        methods', with ``low`` and ``high`` (95 % bootstrap interval over images and over pairs that share nothing, all
+        methods on the same), and ``outcome``: ``ahead`` or ``behind`` where the interval lies on one side of 1, else
+        ``tie``.
     """
     cells = ["network", "image_set", "input", "percent"]
-    means = own_drops(table).groupby([*cells, "method", "image"], sort=False)[value].mean()
+    means = own_drops(table).groupby([*cells, "method", "baseline", "image"], sort=False)[value].mean()
     others = [method for method in table["method"].unique() if method != "faig"]
 
     def ratio(*samples: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
@@ -62,12 +64,16 @@ def leads(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
 
     rows = []
     for keys, group in means.groupby(cells, sort=False):
-        wide = group.unstack("method")
-        samples = [wide[method].to_numpy() for method in ("faig", *others)]
-        low, high = interval(samples, ratio)
+        samples = [by_run(group.xs(method, level="method")) for method in ("faig", *others)]
+        low, high = crossed_interval(samples, ratio)
         outcome = "ahead" if low > 1 else "behind" if high < 1 else "tie"
-        rows.append((*keys, float(ratio(*samples)), low, high, outcome))
+        rows.append((*keys, float(ratio(*(sample.ravel() for sample in samples))), low, high, outcome))
     return pd.DataFrame(rows, columns=[*cells, "ratio", "low", "high", "outcome"])
+
+
+def by_run(values: pd.Series) -> npt.NDArray[np.float64]:
+    """Values by ``baseline`` and ``image``, levels of the index, as (runs that share nothing, images)."""
+    return values.unstack("image").to_numpy(dtype=np.float64)
 
 
 def recorded_cells(recorded: pd.DataFrame) -> pd.DataFrame:
@@ -123,14 +129,14 @@ def chance_shares(table: pd.DataFrame, percent: float = 1) -> pd.DataFrame:
 
     Returns:
         One row per ``network``, ``image_set`` and ``input``: ``share``, the mean drop over that of FAIG's filters;
-        ``change``, the mean change of PSNR in dB, with ``low`` and ``high`` (95 % bootstrap interval over images).
+        ``change``, the mean change of PSNR in dB, with ``low`` and ``high`` (95 % bootstrap interval, as above).
     """
     own = own_drops(table)
     own = own[own["percent"] == percent].assign(change=own["psnr"] - own["psnr_target"])
     cells = ["network", "image_set", "input"]
     drop = own.groupby([*cells, "method"], sort=False)["drop"].mean().unstack("method")
-    chance = own[own["method"] == "random"].groupby([*cells, "image"], sort=False)["change"].mean()
-    ends = chance.groupby(cells, sort=False).apply(lambda values: interval([values.to_numpy()], np.mean))
+    chance = own[own["method"] == "random"].groupby([*cells, "baseline", "image"], sort=False)["change"].mean()
+    ends = chance.groupby(cells, sort=False).apply(lambda values: crossed_interval([by_run(values)], np.mean))
     result = pd.DataFrame({"share": drop["random"] / drop["faig"], "change": chance.groupby(cells, sort=False).mean()})
     result["low"], result["high"] = ends.str[0], ends.str[1]
     return result.reset_index()

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from faiglib.attribution.parameter_path import ParameterPath, squared_error
 from faiglib.attribution.quadrature import quadrature
-from faiglib.companion.discovery import FUNCTIONS, KINDS, Rankings, discover
+from faiglib.companion.discovery import KINDS, Rankings, discover
 from faiglib.companion.workbench import Sample, Workbench
-from faiglib.images.degradations import quantise
+from faiglib.images.degradations import FUNCTIONS, quantise
 from faiglib.networks.zoo import Pair
 
 #: Groups of parameters that the slope of the loss is divided among.

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS, Rankings
+from faiglib.companion.discovery import Rankings
 from faiglib.companion.method.measure import GROUPS
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks.zoo import Pair
 
 

@@ -10,12 +10,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from faiglib.companion.discovery import FUNCTIONS, OWN_FUNCTION
+from faiglib.companion.discovery import OWN_FUNCTION
 from faiglib.companion.page.escaping import as_html
 from faiglib.companion.page.interactive import picture
 from faiglib.companion.page.style import finished, show
 from faiglib.companion.page.words import number
-from faiglib.images.degradations import INPUTS
+from faiglib.images.degradations import FUNCTIONS, INPUTS
 from faiglib.images.metrics import psnr
 
 #: Side of the part that is shown, in HR pixels, and how often a pixel is repeated, so that browsers do not smooth it.

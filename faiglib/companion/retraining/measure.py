@@ -13,10 +13,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS, Rankings, discover
+from faiglib.companion.discovery import Rankings, discover
 from faiglib.companion.profiles import Profile
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.scores import FilterSet
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.images.metrics import psnr
 from faiglib.images.restoration import restore
 from faiglib.networks.zoo import Pair

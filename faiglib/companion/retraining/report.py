@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import FUNCTIONS
 from faiglib.companion.page.words import typeset
 from faiglib.companion.profiles import PROFILES, Profile
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES
 
 

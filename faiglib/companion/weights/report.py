@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from faiglib.companion.page.words import listed, seeds_named, typeset
+from faiglib.companion.weights import milestones
 from faiglib.errors import WeightsError
 from faiglib.networks import TITLES, zoo
 from faiglib.system.documents import DocumentError, parse_csv, read_text
@@ -19,6 +20,9 @@ BUDGET = ("iterations", "batch", "patch", "peak_lr", "schedule")
 #: Least gain of a shipped target over its baseline on Set14, in dB: it has to do clearly what it is there for, and must
 #: not pay for that visibly on clean input.
 FLOOR = {"clean": -0.5, "blurry": 3.0, "noisy": 4.0}
+
+#: Depth in dB that the straight path between baseline and target may have on clean input where a recipe is chosen.
+BARRIER = 1.0
 
 
 def logs(folder: Path) -> dict[str, pd.DataFrame]:
@@ -112,6 +116,31 @@ def quality(folder: Path) -> pd.DataFrame:
                 rows.append((network, seed, image_set, images, kind, base, target, target - base))
     columns = ["network", "seed", "image_set", "images", "input", "baseline", "target", "gain"]
     return pd.DataFrame(rows, columns=columns)
+
+
+@typeset
+def floor() -> str:
+    """:data:`FLOOR` in words."""
+    return listed(f"{gain:+g} dB on {kind}" for kind, gain in FLOOR.items()) + " input"
+
+
+def pairs(folder: Path) -> pd.DataFrame:
+    """Every pair in a row: recipe of its target, gain on Set14, path and selectivity.
+
+    Returns:
+        ``network``, ``seed``, ``baseline_seed``, ``iterations``, ``batch``, ``peak_lr``, ``gain_clean``,
+        ``gain_blurry``, ``gain_noisy`` (dB over the baseline, whole images of Set14), and the columns of
+        :func:`faiglib.companion.weights.milestones.ends` (NaN for a pair without milestones).
+    """
+    recipes = budgets(folder)
+    recipes = recipes[(recipes["role"] == "target") & (recipes["seed"] != "paper")]
+    recipes = recipes[["network", "seed", "baseline_seed", "iterations", "batch", "peak_lr"]].astype({"seed": int})
+    on_set14 = quality(folder)
+    on_set14 = on_set14[on_set14["image_set"] == "set14"]
+    gains = on_set14.pivot(index=["network", "seed"], columns="input", values="gain")[list(JUDGED)].add_prefix("gain_")
+    table = recipes.merge(gains.reset_index(), how="left", on=["network", "seed"])
+    rows = milestones.rows(folder)
+    return table if rows.empty else table.merge(milestones.ends(rows), how="left", on=["network", "seed"])
 
 
 @typeset

@@ -1,0 +1,215 @@
+"""What training changes: a target's snapshots, each examined as a pair with the baseline it was trained from."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from faiglib.attribution import faig, filter_change, intinf, path_profile, random_scores
+from faiglib.attribution.elimination import eliminate
+from faiglib.errors import WeightsError
+from faiglib.filters.index import FilterIndex
+from faiglib.filters.scores import FilterScores, FilterSet
+from faiglib.filters.substitution import substitute
+from faiglib.images.degradations import FUNCTIONS
+from faiglib.images.metrics import gradient_error, psnr
+from faiglib.images.restoration import restore
+from faiglib.networks import build, zoo
+from faiglib.networks.weights import fit
+from faiglib.system.documents import DocumentError, parse_csv, read_text
+from faiglib.system.tensors import State, read_metadata
+from faiglib.training import snapshots
+from faiglib.training.recipe import Recipe
+from faiglib.training.runs import validation_crops
+
+#: Proportion of filters that are masked, in percent.
+PERCENT = 1.0
+#: Seed of the random filters.
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """What a pair is after some steps of its target's training, for one function.
+
+    Drops are those of the paper's masking tables (gray), after :data:`PERCENT` % of the filters were masked, as shares
+    of the drop when all are. Means over :func:`faiglib.training.runs.validation_crops`.
+
+    Attributes:
+        step: iterations of the target.
+        function: ``deblurring`` or ``denoising``.
+        psnr: dB on the function's own input.
+        psnr_clean: dB on clean input.
+        distance: ‖θ − θ̄‖ ÷ ‖θ̄‖ over all parameters.
+        barrier: dB, of the straight path on clean input, see :class:`faiglib.attribution.path_profile.PathProfile`.
+        barrier_level: dB, with the means of the channels put right.
+        own: drop on the function's own input when FAIG's filters are masked.
+        other: the same on the other input.
+        intinf: drop on the own input when IG's filters are masked.
+        filter_change: the same for |θ − θ̄|.
+        random: the same for random filters.
+        overlap: share of FAIG's filters that are among those of the finished target.
+    """
+
+    step: int
+    function: str
+    psnr: float
+    psnr_clean: float
+    distance: float
+    barrier: float
+    barrier_level: float
+    own: float
+    other: float
+    intinf: float
+    filter_change: float
+    random: float
+    overlap: float
+
+
+def of_run(folder: Path, recipe: Recipe, result: State, baseline: State) -> list[Milestone]:
+    """Examine the snapshots of a finished run, and its result.
+
+    Args:
+        folder: of the run.
+        recipe: of the run, a target's.
+        result: its weights.
+        baseline: the weights it started from.
+
+    Returns:
+        Two rows for every snapshot, ascending, and for the result; for the result alone where the run kept none.
+
+    Raises:
+        TrainingError: a snapshot is missing or is of another run.
+        WeightsError: the run's checkpoint cannot be read.
+    """
+    states = {}
+    if (folder / snapshots.FOLDER).is_dir():
+        identity = read_metadata(folder / "state.safetensors").get("identity", "")
+        states = snapshots.load(folder, identity, recipe.iterations)
+    return examine(recipe, states | {recipe.iterations: result}, baseline)
+
+
+def examine(recipe: Recipe, states: Mapping[int, State], baseline: State) -> list[Milestone]:
+    """Examine a target after some numbers of steps.
+
+    Args:
+        recipe: of its run.
+        states: {step: weights}, ascending; the last is what overlaps are with.
+        baseline: the weights it started from.
+    """
+    crops = validation_crops(recipe.scale)
+    start = fit(build(recipe.network, scale=recipe.scale), baseline, "the baseline")
+    last: dict[str, FilterSet] = {}
+    found = []
+    for step, state in reversed(list(states.items())):
+        target = fit(build(recipe.network, scale=recipe.scale), state, f"the weights of step {step}")
+        chosen = _chosen(target, start, crops)
+        last = last or {function: sets["faig"] for function, sets in chosen.items()}
+        profile = path_profile(target, start, zip(*(part.split(1) for part in crops["clean"]), strict=True))
+        common = {
+            "psnr_clean": _psnr(target, *crops["clean"]),
+            "distance": _distance(target, start),
+            "barrier": profile.barrier,
+            "barrier_level": profile.barrier_level,
+        }
+        for function in reversed(list(FUNCTIONS)):
+            own, other = FUNCTIONS[function]
+            drops = _drops(target, start, chosen[function], crops[own][0])
+            faigs = chosen[function]["faig"]
+            row = Milestone(
+                step,
+                function,
+                psnr=_psnr(target, *crops[own]),
+                own=drops.pop("faig"),
+                other=_drops(target, start, {"faig": faigs}, crops[other][0])["faig"],
+                overlap=faigs.overlap(last[function]),
+                **common,
+                **drops,
+            )
+            found.append(row)
+    return found[::-1]
+
+
+def _chosen(
+    target: nn.Module, baseline: nn.Module, crops: Mapping[str, tuple[Tensor, Tensor]]
+) -> dict[str, dict[str, FilterSet]]:
+    """The filters that each method ranks highest, {function: {method: filters}}."""
+    index = FilterIndex.of(target)
+    images = {kind: [part.split(1) for part in pair] for kind, pair in crops.items()}
+    own = {}
+    rivals: dict[str, dict[str, FilterScores]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what no filter holds is the same at every step
+        for function, (kind, _) in FUNCTIONS.items():
+            own[kind] = faig(target, baseline, zip(*images[kind], strict=True))
+            rivals[function] = {
+                "intinf": intinf(target, zip(images["clean"][0], images[kind][0], strict=True)),
+                "filter_change": filter_change(target, baseline),
+                "random": random_scores(index, SEED + len(rivals)),
+            }
+    for function, (kind, other) in FUNCTIONS.items():
+        rivals[function]["faig"] = eliminate(own[kind], own[other])
+    return {
+        function: {name: scores.top(PERCENT) for name, scores in by_method.items()}
+        for function, by_method in rivals.items()
+    }
+
+
+def _drops(target: nn.Module, baseline: nn.Module, sets: Mapping[str, FilterSet], inputs: Tensor) -> dict[str, float]:
+    """Mean drop when each of some sets is masked, as a share of the mean drop when all are; NaN where that is 0."""
+    whole = restore(target, inputs)
+
+    def drop(filters: FilterSet) -> float:
+        return float(gradient_error(restore(substitute(target, baseline, filters), inputs), whole).mean())
+
+    index = FilterIndex.of(target)
+    most = drop(FilterSet(index, torch.arange(index.total)))
+    return {name: drop(filters) / most if most > 0 else float("nan") for name, filters in sets.items()}
+
+
+def _psnr(network: nn.Module, inputs: Tensor, truth: Tensor) -> float:
+    return float(psnr(restore(network, inputs), truth).mean())
+
+
+@torch.no_grad()
+def _distance(target: nn.Module, baseline: nn.Module) -> float:
+    first, second = (
+        torch.cat([parameter.double().flatten() for parameter in network.parameters()])
+        for network in (target, baseline)
+    )
+    return float((first - second).norm() / second.norm())
+
+
+def path_of(models: Path, network: str, seed: int) -> Path:
+    """Where the milestones of a published target are, in a folder of weights."""
+    return models / "milestones" / f"{zoo.name_of(network, 'target', seed)}.csv"
+
+
+def as_csv(rows: list[Milestone]) -> str:
+    """The rows as CSV with a line of names."""
+    lines = [",".join(field.name for field in fields(Milestone))]
+    for row in rows:
+        values = asdict(row).values()
+        lines.append(",".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in values))
+    return "\n".join(lines) + "\n"
+
+
+def read(path: Path) -> list[Milestone]:
+    """The rows of a file that :func:`as_csv` made.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    kinds = {"int": int, "str": str, "float": float}
+    try:
+        rows = parse_csv(read_text(path), {field.name: kinds[str(field.type)] for field in fields(Milestone)})
+        if strange := {row["function"] for row in rows} - set(FUNCTIONS):
+            raise DocumentError(f"no function is called {min(strange)[:60]!r}")
+    except (OSError, DocumentError) as error:
+        raise WeightsError(f"the milestones {path} cannot be read: {error}") from None
+    return [Milestone(**row) for row in rows]
