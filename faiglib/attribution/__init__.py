@@ -2,7 +2,7 @@
 
 from faiglib.attribution.averaging import per_image
 from faiglib.attribution.chance import random_scores
-from faiglib.attribution.elimination import eliminate
+from faiglib.attribution.elimination import eliminate, eliminate_each
 from faiglib.attribution.input_path import intinf
 from faiglib.attribution.parameter_path import PathIntegral, faig, path_integral
 from faiglib.attribution.path_profile import PathProfile, path_profile
@@ -15,6 +15,7 @@ __all__ = [
     "PathProfile",
     "Quadrature",
     "eliminate",
+    "eliminate_each",
     "faig",
     "filter_change",
     "intinf",

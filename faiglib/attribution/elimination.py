@@ -1,14 +1,20 @@
-"""What matters for one degradation and not for the other (paper, eq. 7)."""
+"""What matters for one degradation and not for the others (paper, eq. 7)."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Literal, TypeVar, get_args
 
+import torch
 from torch import Tensor
 
+from faiglib.errors import FilterError
 from faiglib.filters.scores import FilterScores
 
 Scores = TypeVar("Scores", FilterScores, Tensor)
+
+#: What is taken of the scores on several other degradations.
+Minus = Literal["mean", "largest"]
 
 
 def eliminate(own: Scores, other: Scores) -> Scores:
@@ -22,3 +28,33 @@ def eliminate(own: Scores, other: Scores) -> Scores:
         FilterError: they belong to other networks.
     """
     return own - other
+
+
+def eliminate_each(scores: Mapping[str, FilterScores], minus: Minus = "mean") -> dict[str, FilterScores]:
+    """Scores on each of any number of degradations, less those on all others.
+
+    With two, this is eq. 7 of the paper both ways; with one, nothing is subtracted. To subtract the scores on clean
+    inputs, let these be one of the degradations.
+
+    Args:
+        scores: FAIG by name of the degradation, nothing eliminated.
+        minus: what of the others' scores is subtracted, filter by filter.
+
+    Raises:
+        FilterError: they belong to other networks, or there are none.
+        ValueError: ``minus`` is neither ``mean`` nor ``largest``.
+    """
+    if minus not in get_args(Minus):
+        raise ValueError(f"minus must be one of {', '.join(get_args(Minus))}, not {minus!r}")
+    if not scores:
+        raise FilterError("there are no scores of which others could be subtracted")
+    found = {}
+    for name, own in scores.items():
+        others = [other.values for one, other in scores.items() if one != name]
+        if not others:
+            return dict(scores)
+        both = torch.stack(others)
+        subtracted = both.mean(0) if minus == "mean" else both.amax(0)
+        index = next(other.index for one, other in scores.items() if one != name)
+        found[name] = eliminate(own, FilterScores(index, subtracted))
+    return found

@@ -8,14 +8,16 @@ its K×K weights.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor, nn
 
 from faiglib.attribution.averaging import mean_over_images
+from faiglib.attribution.coverage import Coverage
+from faiglib.attribution.elimination import Minus, eliminate_each
 from faiglib.attribution.gradients import Gradients, Loss, Precision
 from faiglib.attribution.quadrature import Quadrature, Rule, quadrature
 from faiglib.errors import NetworkError
@@ -25,7 +27,6 @@ from faiglib.system.passes import analysed, as_image, differentiating
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-from faiglib.attribution.coverage import Coverage
 
 #: On average over several images the fidelity of the released 100 left nodes, at a sixth of the cost. Top 1 % in
 #: common with a Gauss-Legendre reference of 96 nodes, mean of both functions, SRResNet (seed 0), mean scores of ten
@@ -196,11 +197,23 @@ def path_integral(
     return PathIntegral(contributions, *ends)
 
 
-@differentiating
+@overload
+def faig(
+    target: nn.Module, baseline: nn.Module, images: Iterable[tuple[Tensor, Tensor]], **options: Any
+) -> FilterScores: ...
+
+
+@overload
+def faig(
+    target: nn.Module, baseline: nn.Module, images: Mapping[str, Iterable[tuple[Tensor, Tensor]]], **options: Any
+) -> dict[str, FilterScores]: ...
+
+
+@differentiating  # type: ignore[misc]  # the overloads stand for all of its options
 def faig(
     target: nn.Module,
     baseline: nn.Module,
-    images: Iterable[tuple[Tensor, Tensor]],
+    images: Iterable[tuple[Tensor, Tensor]] | Mapping[str, Iterable[tuple[Tensor, Tensor]]],
     *,
     rule: Rule | str = DEFAULT_RULE,
     nodes: int = DEFAULT_NODES,
@@ -209,18 +222,22 @@ def faig(
     memory_limit: int | None = None,
     precision: Precision | str = "32-true",
     units: Units = "filters",
+    minus: Minus = "mean",
     fabric: Fabric | None = None,
     progress: str | None = None,
-) -> FilterScores:
-    """FAIG of every filter (paper, eq. 6), averaged over images; one degradation, nothing eliminated.
+) -> FilterScores | dict[str, FilterScores]:
+    """FAIG of every filter (paper, eq. 6), averaged over images.
 
-    Works on any module with ``Conv2d`` weights, or with other ``units``. Subtract the scores of the other degradation
-    for eq. 7: ``faig(..., blurry) - faig(..., noisy)`` ranks the deblurring filters, the reverse the denoising ones.
+    Works on any module with ``Conv2d`` weights, or with other ``units``. Of one degradation, nothing is eliminated:
+    ``faig(..., blurry) - faig(..., noisy)`` is eq. 7 and ranks the deblurring filters, the reverse the denoising ones.
+    Of several by name, ``faig(..., {"blur": blurry, "noise": noisy, "jpeg": compressed})``, the scores of each are
+    returned less those of the others, by name.
 
     Args:
         target: the network that handles the degradation, θ.
         baseline: the same architecture without that ability, θ̄.
-        images: pairs of degraded input (1, C, h, w) and ground truth (1, C, H, W).
+        images: pairs of degraded input (1, C, h, w) and ground truth (1, C, H, W), of one degradation or of several by
+            name.
         rule: quadrature rule; ``"left"`` with ``nodes=100`` is the released code.
         nodes: gradient evaluations per image.
         loss: function of the network that is attributed, a sum over pixels, by default eq. 3.
@@ -230,6 +247,8 @@ def faig(
         precision: ``32-true`` or ``bf16-mixed``, see there.
         units: what is ranked: ``filters`` of Conv2d; ``channels``, outputs of convolutions and rows of Linear; or
             ``all``, filters of all kinds of convolutions and rows of Linear.
+        minus: what is subtracted of several degradations, see
+            :func:`faiglib.attribution.elimination.eliminate_each`.
         fabric: launched; the images are shared out over its ranks, and every rank gets the scores of all of them, with
             the bits of a single process.
         progress: label of a progress bar over images; none without it.
@@ -237,8 +256,27 @@ def faig(
     Raises:
         NetworkError: the networks differ, have no convolution, or fail.
         ImageError: an input is a batch, or does not fit its ground truth.
-        FilterError: a score is not finite, or there are no images.
+        FilterError: a score is not finite, or there are no images, or no degradations.
     """
+    if isinstance(images, Mapping):
+        each = {
+            name: faig(
+                target,
+                baseline,
+                pairs,
+                rule=rule,
+                nodes=nodes,
+                loss=loss,
+                device=device,
+                memory_limit=memory_limit,
+                precision=precision,
+                units=units,
+                fabric=fabric,
+                progress=progress and f"{progress}: {name}",
+            )
+            for name, pairs in images.items()
+        }
+        return eliminate_each(each, minus)
     path = ParameterPath(target, baseline, device, memory_limit, precision, units)
     if path.is_a_point:
         warnings.warn(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
+from faiglib.attribution.elimination import Minus
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.quadrature import RULES
 from faiglib.command import attribution, folders
@@ -38,9 +39,18 @@ def attribute(
     baseline: BaselineOption,
     target: TargetOption,
     gt: Annotated[Path, typer.Option(help="Folder of ground-truth images.")],
-    blur: Annotated[Path, typer.Option(help="Folder of blurry network inputs, same names.")],
-    noise: Annotated[Path, typer.Option(help="Folder of noisy network inputs, same names.")],
     out: Annotated[Path, typer.Option(help="Folder for rankings and scores.")],
+    input_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", help="NAME=FOLDER of network inputs of one degradation, same names; any number of them."
+        ),
+    ] = None,
+    blur: Annotated[Path | None, typer.Option(help="Short for --input blur=FOLDER.")] = None,
+    noise: Annotated[Path | None, typer.Option(help="Short for --input noise=FOLDER.")] = None,
+    minus: Annotated[
+        str, typer.Option(help="What is subtracted of the scores on the other inputs.", **one_of(get_args(Minus)))
+    ] = "mean",
     rule: Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))] = DEFAULT_RULE,
     nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
     units: UnitsOption = "filters",
@@ -50,36 +60,40 @@ def attribute(
     memory: MemoryOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw an unfinished run of other work away.")] = False,
 ) -> None:
-    """Rank all filters by FAIG for deblurring and for denoising.
+    """Rank all filters by FAIG for each of some degradations.
 
-    Writes blur_index.txt and noise_index.txt (all filter ids, best first, one per line, numbered as released) and
-    the scores behind them as blur_scores.safetensors and noise_scores.safetensors. An interrupted run goes on where
-    it stopped; one of other work in the same folder is refused. The released code is --rule left --nodes 100.
+    Writes for every input NAME_index.txt (all filter ids, best first, one per line, numbered as released) and the
+    scores behind it as NAME_scores.safetensors: those of this input less those of the others. An interrupted run goes
+    on where it stopped; one of other work in the same folder is refused. The released code is --blur FOLDER --noise
+    FOLDER --rule left --nodes 100.
     """
+    short = [f"{name}={folder}" for name, folder in (("blur", blur), ("noise", noise)) if folder is not None]
+    folders_of_inputs = attribution.named_folders([*short, *(input_ or [])])
     target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
-    triples = attribution.triples(gt, blur, noise, scale)
+    scenes = attribution.scenes_of(gt, folders_of_inputs, scale)
     fabric = several(choose_device(device), devices)
-    deblurring, denoising = attribution.attribute(
+    found = attribution.attribute(
         target_net,
         baseline_net,
-        triples,
+        scenes,
         out,
         rule=rule,
         nodes=nodes,
         memory_limit=bytes_of(memory),
         units=cast(Units, units),
+        minus=cast(Minus, minus),
         fabric=fabric,
         overwrite=overwrite,
         say=say if fabric.is_global_zero else lambda _: None,
     )
     if not fabric.is_global_zero:
         return
-    deblurring.save(out / "blur_scores.safetensors")
-    denoising.save(out / "noise_scores.safetensors")
-    write_ranking(out / "blur_index.txt", deblurring.ranking())
-    write_ranking(out / "noise_index.txt", denoising.ranking())
+    for name, scores in found.items():
+        scores.save(out / f"{name}_scores.safetensors")
+        write_ranking(out / f"{name}_index.txt", scores.ranking())
     attribution.forget(out)
-    say(f"Ranked {deblurring.index.total:,} {IN_WORDS[deblurring.index.units]} on {len(triples)} images; see {out}.")
+    index = next(iter(found.values())).index
+    say(f"Ranked {index.total:,} {IN_WORDS[index.units]} on {len(scenes)} images; see {out}.")
 
 
 def mask(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,10 @@ from tqdm import tqdm
 from faiglib._version import __version__
 from faiglib.attribution.averaging import in_image_order
 from faiglib.attribution.coverage import Coverage
-from faiglib.attribution.elimination import eliminate
+from faiglib.attribution.elimination import Minus, eliminate_each
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.quadrature import Quadrature, quadrature
+from faiglib.command.folders import alone_in, naming
 from faiglib.errors import DatasetError, FaiglibError, ImageError, WeightsError
 from faiglib.filters.index import Units
 from faiglib.filters.scores import FilterScores
@@ -30,58 +33,92 @@ from faiglib.system.tensors import read_tensors, save_weights
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-from faiglib.command.folders import alone_in, naming
 
 PARTIAL = "partial.safetensors"
+#: What the folder of ground truth is called among the inputs.
+GROUND_TRUTH = "gt"
 
 
 @dataclass(frozen=True)
-class Triple:
-    """Files of one scene: ground truth, and its blurry and noisy network inputs."""
+class Scene:
+    """Files of one scene: ground truth, and its network inputs by name of the degradation."""
 
     ground_truth: Path
-    blurry: Path
-    noisy: Path
+    inputs: dict[str, Path]
 
 
-def triples(gt: Path, blur: Path, noise: Path, scale: int) -> list[Triple]:
-    """Match three folders by file name and check every size.
+def named_folders(named: Iterable[str]) -> dict[str, Path]:
+    """Folders of inputs by name, from ``NAME=FOLDER``.
 
     Raises:
-        DatasetError: a folder is missing or empty, the names differ, or the blurry images are the noisy ones.
-        ImageError: a file is not an image, or an input is not the ground truth's size divided by the scale.
+        FaiglibError: one is of another form, or a name is there twice.
     """
-    found = [Triple(one["gt"], one["blur"], one["noise"]) for one in match_by_name(gt=gt, blur=blur, noise=noise)]
+    found: dict[str, Path] = {}
+    for one in named:
+        name, sign, folder = one.partition("=")
+        if not (sign and folder and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name)) or name == GROUND_TRUTH:
+            raise FaiglibError(
+                f"{one[:100]!r} is no input: NAME=FOLDER was expected, the name of letters, digits, -, + and _ and not "
+                f"{GROUND_TRUTH}"
+            )
+        if name in found:
+            raise FaiglibError(f"two inputs are called {name}")
+        found[name] = Path(folder)
+    return found
+
+
+def scenes_of(gt: Path, inputs: Mapping[str, Path], scale: int) -> list[Scene]:
+    """Match folders by file name and check every size.
+
+    Args:
+        gt: folder of ground truth.
+        inputs: folders of network inputs by name.
+        scale: of the network.
+
+    Raises:
+        DatasetError: a folder is missing or empty, the names differ, or the images of two inputs are the same.
+        ImageError: a file is not an image, or an input is not the ground truth's size divided by the scale.
+        FaiglibError: there are no inputs.
+    """
+    if not inputs:
+        raise FaiglibError("there is no folder of inputs to attribute; name one with --input NAME=FOLDER")
+    matched = match_by_name(**{GROUND_TRUTH: gt}, **inputs)
+    found = [Scene(files.pop(GROUND_TRUTH), files) for files in matched]
     with tqdm(found, desc="checking images", unit="image", leave=False) as bar:
-        for triple in bar:
-            height, width = read_image(triple.ground_truth).shape[-2:]
-            for path in (triple.blurry, triple.noisy):
+        for scene in bar:
+            height, width = read_image(scene.ground_truth).shape[-2:]
+            for path in scene.inputs.values():
                 low = tuple(read_image(path).shape[-2:])
                 if (low[0] * scale, low[1] * scale) != (height, width):
                     raise ImageError(
                         f"image {path} has {low[1]}x{low[0]} pixels, which is not 1/{scale} of the {width}x{height} of "
-                        f"{triple.ground_truth}"
+                        f"{scene.ground_truth}"
                     )
-    if all(sha256_file(one.blurry) == sha256_file(one.noisy) for one in found):
-        raise DatasetError(f"the images in {blur} and in {noise} are the same, so that nothing tells blur from noise")
+    for first, second in itertools.combinations(inputs, 2):
+        if all(sha256_file(one.inputs[first]) == sha256_file(one.inputs[second]) for one in found):
+            raise DatasetError(
+                f"the images in {inputs[first]} and in {inputs[second]} are the same, so that nothing tells {first} "
+                f"from {second}"
+            )
     return found
 
 
 def attribute(
     target: nn.Module,
     baseline: nn.Module,
-    scenes: Sequence[Triple],
+    scenes: Sequence[Scene],
     out: Path,
     *,
     rule: str = DEFAULT_RULE,
     nodes: int = DEFAULT_NODES,
     memory_limit: int | None = None,
     units: Units = "filters",
+    minus: Minus = "mean",
     fabric: Fabric | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda _: None,
-) -> tuple[FilterScores, FilterScores]:
-    """FAIG over matched files, resumable: deblurring and denoising scores (paper, eq. 7).
+) -> dict[str, FilterScores]:
+    """FAIG over matched files, resumable: the scores of each degradation less those of the others (paper, eq. 7).
 
     The sums so far are kept in ``out`` after every image. A run of the same networks, files and rule, on the same kind
     of device, goes on from them and ends in the same bits, with whatever number of processes. The sums of another one
@@ -90,12 +127,13 @@ def attribute(
     Args:
         target: θ.
         baseline: θ̄.
-        scenes: from :func:`triples`.
+        scenes: from :func:`scenes_of`.
         out: folder for the sums.
         rule: quadrature rule.
         nodes: gradient evaluations per image and degradation.
         memory_limit: see :func:`faiglib.attribution.parameter_path`.
         units: what is ranked, see :class:`faiglib.filters.index.FilterIndex`.
+        minus: what is subtracted, see :func:`faiglib.attribution.elimination.eliminate_each`.
         fabric: launched; it says where to compute, and the images are shared out over its ranks. The CPU without it.
         overwrite: throw the unfinished sums of another run in ``out`` away.
         say: told what the filters hold of the path integrals and how well these converged, a sentence a degradation.
@@ -113,30 +151,43 @@ def attribute(
     identity = fingerprint(
         {
             "networks": [dict(network.state_dict()) for network in (target, baseline)],
-            "files": [[sha256_file(file) for file in vars(scene).values()] for scene in scenes],
+            "files": [
+                [sha256_file(scene.ground_truth), *(sha256_file(file) for file in scene.inputs.values())]
+                for scene in scenes
+            ],
+            "inputs": list(scenes[0].inputs),
             "rule": [rule, nodes, units],
             "made_by": [__version__, torch.__version__, place.type],
         }
     )
     first = fabric is None or fabric.is_global_zero
     with alone_in(out) if first else nullcontext():
-        return _attribute(path, points, scenes, out / PARTIAL, identity, fabric, overwrite, say)
+        sums = _sums(path, points, scenes, out / PARTIAL, identity, fabric, overwrite)
+    for name, values in sums.items():
+        say(f"Input {name}: {_coverage_in_words(path, values)}.")
+    total = path.index.total
+    return eliminate_each(
+        {name: FilterScores(path.index, values[:total] / len(scenes)) for name, values in sums.items()}, minus
+    )
 
 
-def _attribute(
+def _sums(
     path: ParameterPath,
     points: Quadrature,
-    scenes: Sequence[Triple],
+    scenes: Sequence[Scene],
     partial: Path,
     identity: str,
     fabric: Fabric | None,
     overwrite: bool,
-    say: Callable[[str], None],
-) -> tuple[FilterScores, FilterScores]:
-    """The work of :func:`attribute`, once the folder is this run's alone."""
+) -> dict[str, Tensor]:
+    """The work of :func:`attribute`, once the folder is this run's alone: sums over images by name of the input.
+
+    Each of scores, absolute contributions of other parameters, signed sum of all, change of the loss between the ends.
+    """
     first = fabric is None or fabric.is_global_zero
-    # Scores, absolute contributions of other parameters, signed sum of all, change of the loss between the ends.
-    done, sums = _sums_so_far(partial, identity, path.index.total + len(path.others) + 2, overwrite)
+    done, sums = _sums_so_far(
+        partial, identity, path.index.total + len(path.others) + 2, [*scenes[0].inputs], overwrite
+    )
     if fabric is not None:
         fabric.barrier()  # nobody writes before everybody has read
 
@@ -148,8 +199,7 @@ def _attribute(
         scene = scenes[done + number]
         ground_truth = read_image(scene.ground_truth, warn=False)
         found = []
-        for kind in sums:
-            file: Path = getattr(scene, kind)
+        for file in scene.inputs.values():
             with naming(file):
                 image = read_image(file, warn=False)
                 values = image_scores(path, image, ground_truth, points, with_others=True)
@@ -162,14 +212,10 @@ def _attribute(
     results = in_image_order(len(scenes) - done, scores, fabric)
     with tqdm(results, desc="FAIG", unit="image", initial=done, total=len(scenes), disable=not first) as bar:
         for number, pair in enumerate(bar, start=done + 1):
-            for kind, values in zip(sums, pair, strict=True):
-                sums[kind] += values
+            for name, values in zip(sums, pair, strict=True):
+                sums[name] += values
             keep(number)
-    for kind, values in sums.items():
-        say(f"{kind.capitalize()} input: {_coverage_in_words(path, values)}.")
-    total = path.index.total
-    blurry, noisy = (FilterScores(path.index, sums[kind][:total] / len(scenes)) for kind in ("blurry", "noisy"))
-    return eliminate(blurry, noisy), eliminate(noisy, blurry)
+    return sums
 
 
 def _coverage_in_words(path: ParameterPath, values: Tensor) -> str:
@@ -188,7 +234,9 @@ def forget(out: Path) -> None:
     (out / PARTIAL).unlink(missing_ok=True)
 
 
-def _sums_so_far(path: Path, identity: str, size: int, overwrite: bool) -> tuple[int, dict[str, Tensor]]:
+def _sums_so_far(
+    path: Path, identity: str, size: int, names: Sequence[str], overwrite: bool
+) -> tuple[int, dict[str, Tensor]]:
     """Number of images done and their sums, from an interrupted run of the same work; zeros where there is none.
 
     Raises:
@@ -196,7 +244,7 @@ def _sums_so_far(path: Path, identity: str, size: int, overwrite: bool) -> tuple
     """
     try:
         tensors, metadata = read_tensors(path)
-        done, sums = int(metadata["done"]), {kind: tensors[kind] for kind in ("blurry", "noisy")}
+        done, sums = int(metadata["done"]), {name: tensors[name] for name in names}
         if metadata["identity"] == identity and {tuple(one.shape) for one in sums.values()} == {(size,)}:
             return done, sums
         if done and not overwrite:
@@ -206,4 +254,4 @@ def _sums_so_far(path: Path, identity: str, size: int, overwrite: bool) -> tuple
             )
     except (WeightsError, KeyError, TypeError, ValueError):
         pass
-    return 0, {kind: torch.zeros(size, dtype=torch.float64) for kind in ("blurry", "noisy")}
+    return 0, {name: torch.zeros(size, dtype=torch.float64) for name in names}

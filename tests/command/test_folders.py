@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 
 from faiglib.attribution.parameter_path import faig
 from faiglib.command import attribution, folders
-from faiglib.command.attribution import PARTIAL, Triple
-from faiglib.errors import DatasetError, FaiglibError, ImageError, StoreError
+from faiglib.command.attribution import PARTIAL, Scene
+from faiglib.errors import DatasetError, FaiglibError, FilterError, ImageError, StoreError
 from faiglib.images.datasets import from_folder
 from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.images.registry import registered_files
@@ -30,13 +31,17 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+def matched(folder: Path) -> list[Scene]:
+    return attribution.scenes_of(folder / "gt", {kind: folder / kind for kind in ("blur", "noise")}, 2)
+
+
 @pytest.fixture
-def scenes(tmp_path) -> list[Triple]:
+def scenes(tmp_path) -> list[Scene]:
     for number, (name, (height, width)) in enumerate(SIZES.items()):
         write(tmp_path / "gt" / f"{name}.png", height, width, 3 * number)
         write(tmp_path / "blur" / f"{name}.bmp", height // 2, width // 2, 3 * number + 1)
         write(tmp_path / "noise" / f"{name}.png", height // 2, width // 2, 3 * number + 2)
-    return attribution.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
+    return matched(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +70,15 @@ def scored(monkeypatch) -> Callable[..., list[Tensor]]:
 
 
 def values(result) -> list[bytes]:
-    return [scores.values.numpy().tobytes() for scores in result]
+    return [scores.values.numpy().tobytes() for scores in result.values()]
 
 
-def test_triples_are_matched_by_name(scenes, tmp_path):
+def test_scenes_are_matched_by_name(scenes, tmp_path):
     assert scenes == [
-        Triple(tmp_path / "gt" / f"{name}.png", tmp_path / "blur" / f"{name}.bmp", tmp_path / "noise" / f"{name}.png")
+        Scene(
+            tmp_path / "gt" / f"{name}.png",
+            {"blur": tmp_path / "blur" / f"{name}.bmp", "noise": tmp_path / "noise" / f"{name}.png"},
+        )
         for name in ("a", "a-b", "c")
     ]
 
@@ -81,7 +89,7 @@ def test_an_input_of_another_size_is_named(scenes, tmp_path, kind, height, width
     (tmp_path / kind / "c.bmp").unlink(missing_ok=True)
     path = write(tmp_path / kind / "c.png", height, width, 0)
     with pytest.raises(ImageError) as info:
-        attribution.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
+        matched(tmp_path)
     assert str(info.value) == (
         f"image {path} has {width}x{height} pixels, which is not 1/2 of the 28x22 of {tmp_path / 'gt' / 'c.png'}"
     )
@@ -92,7 +100,7 @@ def test_an_odd_ground_truth_has_no_input(tmp_path):
     for kind in ("blur", "noise"):
         write(tmp_path / kind / "a.png", 10, 10, 1)
     with pytest.raises(ImageError, match="which is not 1/2 of the 20x21"):
-        attribution.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
+        matched(tmp_path)
 
 
 def test_every_conversion_is_reported_once(scenes, tmp_path, pair, recwarn):
@@ -101,7 +109,7 @@ def test_every_conversion_is_reported_once(scenes, tmp_path, pair, recwarn):
         for path in (tmp_path / folder).glob("a.*"):
             path.unlink()
         Image.fromarray(np.full((height, width), 7, dtype=np.uint8)).save(tmp_path / folder / "a.png")
-    found = attribution.triples(tmp_path / "gt", tmp_path / "blur", tmp_path / "noise", 2)
+    found = matched(tmp_path)
     attribution.attribute(*pair, found, tmp_path / "out", nodes=1)
     messages = [str(warning.message) for warning in recwarn]
     assert sorted(messages) == [
@@ -114,12 +122,59 @@ def test_every_conversion_is_reported_once(scenes, tmp_path, pair, recwarn):
 def test_scores_are_those_of_faig(scenes, tmp_path, pair, rule, nodes):
     found = attribution.attribute(*pair, scenes, tmp_path / "out", rule=rule, nodes=nodes)
     alone = {
-        kind: faig(*pair, [(read(getattr(s, kind)), read(s.ground_truth)) for s in scenes], rule=rule, nodes=nodes)
-        for kind in ("blurry", "noisy")
+        kind: faig(*pair, [(read(s.inputs[kind]), read(s.ground_truth)) for s in scenes], rule=rule, nodes=nodes)
+        for kind in ("blur", "noise")
     }
     assert values(found) == values(
-        [alone["blurry"] - alone["noisy"], alone["noisy"] - alone["blurry"]],
+        {"blur": alone["blur"] - alone["noise"], "noise": alone["noise"] - alone["blur"]},
     )
+
+
+def test_any_number_of_inputs_is_attributed(scenes, tmp_path, pair):
+    for number, (name, (height, width)) in enumerate(SIZES.items()):
+        write(tmp_path / "jpeg" / f"{name}.png", height // 2, width // 2, 100 + number)
+    inputs = {kind: tmp_path / kind for kind in ("blur", "noise", "jpeg")}
+    three = attribution.scenes_of(tmp_path / "gt", inputs, 2)
+    pairs = {kind: [(read(s.inputs[kind]), read(s.ground_truth)) for s in three] for kind in inputs}
+    alone = {kind: faig(*pair, pairs[kind], nodes=2).values for kind in inputs}
+    mean = attribution.attribute(*pair, three, tmp_path / "mean", nodes=2)
+    largest = attribution.attribute(*pair, three, tmp_path / "largest", nodes=2, minus="largest")
+    for kind in inputs:
+        others = [alone[other] for other in inputs if other != kind]
+        assert torch.equal(mean[kind].values, alone[kind] - (others[0] + others[1]) / 2)
+        assert torch.equal(largest[kind].values, alone[kind] - torch.maximum(*others))
+    assert values(faig(*pair, pairs, nodes=2)) == values(mean)
+    only = attribution.scenes_of(tmp_path / "gt", {"jpeg": inputs["jpeg"]}, 2)
+    one = attribution.attribute(*pair, only, tmp_path / "one", nodes=2)
+    assert torch.equal(one["jpeg"].values, alone["jpeg"]), "nothing is subtracted"
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        (["jpeg"], "'jpeg' is no input: NAME=FOLDER was expected"),
+        (["=x"], "'=x' is no input"),
+        (["a="], "'a=' is no input"),
+        (["../a=x"], "is no input"),
+        (["gt=x"], "and not gt"),
+        (["a=x", "b=y", "a=z"], "two inputs are called a"),
+    ],
+)
+def test_inputs_are_named_once_and_plainly(named, reason):
+    with pytest.raises(FaiglibError, match=reason) as info:
+        attribution.named_folders(named)
+    assert "\n" not in str(info.value)
+
+
+def test_inputs_that_are_missing_or_the_same(scenes, tmp_path):
+    with pytest.raises(FaiglibError, match="no folder of inputs"):
+        attribution.scenes_of(tmp_path / "gt", {}, 2)
+    shutil.copytree(tmp_path / "noise", tmp_path / "again")
+    inputs = {kind: tmp_path / kind for kind in ("blur", "noise", "again")}
+    with pytest.raises(DatasetError, match="are the same, so that nothing tells noise from again"):
+        attribution.scenes_of(tmp_path / "gt", inputs, 2)
+    with pytest.raises(FilterError, match="no scores"):
+        faig(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), {})
 
 
 @pytest.mark.parametrize("done", range(6))
@@ -179,7 +234,7 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
     with pytest.raises(KeyboardInterrupt):
         run()
     height, width = SIZES["a"]
-    write(scenes[0].blurry, height // 2, width // 2, 999)
+    write(scenes[0].inputs["blur"], height // 2, width // 2, 999)
     inputs = scored()
     found = run(overwrite=True)
     assert len(inputs) == 6
@@ -198,7 +253,7 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
 def test_sums_that_cannot_be_read_are_made_anew(scenes, tmp_path, pair, scored, content):
     expected = attribution.attribute(*pair, scenes, tmp_path / "out", nodes=2)
     if content is None:
-        expected[0].save(tmp_path / "out" / PARTIAL)
+        expected["blur"].save(tmp_path / "out" / PARTIAL)
     else:
         (tmp_path / "out" / PARTIAL).write_bytes(content)
     inputs = scored()
