@@ -17,10 +17,10 @@ from faiglib.command.options import (
     DevicesOption,
     InputOption,
     MemoryOption,
-    NetworkOption,
     OutputOption,
-    ScaleOption,
     TargetOption,
+    ToldNetworkOption,
+    ToldScaleOption,
     UnitsOption,
     bytes_of,
     one_of,
@@ -30,12 +30,11 @@ from faiglib.command.options import (
 from faiglib.filters.index import IN_WORDS, FilterIndex, Units
 from faiglib.filters.scores import read_ranking, top_of, write_ranking
 from faiglib.filters.substitution import substitute
-from faiglib.networks.weights import load_network
+from faiglib.networks.foreign import load, load_pair
 from faiglib.system.devices import choose_device
 
 
 def attribute(
-    network: NetworkOption,
     baseline: BaselineOption,
     target: TargetOption,
     gt: Annotated[Path, typer.Option(help="Folder of ground-truth images.")],
@@ -54,7 +53,8 @@ def attribute(
     rule: Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))] = DEFAULT_RULE,
     nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
     units: UnitsOption = "filters",
-    scale: ScaleOption = 2,
+    network: ToldNetworkOption = None,
+    scale: ToldScaleOption = None,
     device: DeviceOption = "auto",
     devices: DevicesOption = 1,
     memory: MemoryOption = None,
@@ -69,8 +69,8 @@ def attribute(
     """
     short = [f"{name}={folder}" for name, folder in (("blur", blur), ("noise", noise)) if folder is not None]
     folders_of_inputs = attribution.named_folders([*short, *(input_ or [])])
-    target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
-    scenes = attribution.scenes_of(gt, folders_of_inputs, scale)
+    target_net, baseline_net, factor = load_pair(target, baseline, network, scale)
+    scenes = attribution.scenes_of(gt, folders_of_inputs, factor)
     fabric = several(choose_device(device), devices)
     found = attribution.attribute(
         target_net,
@@ -97,7 +97,6 @@ def attribute(
 
 
 def mask(
-    network: NetworkOption,
     baseline: BaselineOption,
     target: TargetOption,
     filters: Annotated[Path, typer.Option(help="Ranking, such as blur_index.txt.")],
@@ -105,7 +104,8 @@ def mask(
     output: OutputOption,
     percent: Annotated[float, typer.Option(help="Proportion of filters to replace, 0 to 100.")] = 1.0,
     units: UnitsOption = "filters",
-    scale: ScaleOption = 2,
+    network: ToldNetworkOption = None,
+    scale: ToldScaleOption = None,
     device: DeviceOption = "auto",
     memory: MemoryOption = None,
 ) -> None:
@@ -114,7 +114,7 @@ def mask(
     The best-ranked filters of the target become those of the baseline; what they did is no longer done.
     """
     place = choose_device(device)
-    target_net, baseline_net = (load_network(path, network, scale=scale) for path in (target, baseline))
+    target_net, baseline_net, _ = load_pair(target, baseline, network, scale)
     index = FilterIndex.of(target_net, cast(Units, units))
     chosen = top_of(index, read_ranking(filters, index), percent)
     masked = substitute(target_net, baseline_net, chosen).to(place)
@@ -123,16 +123,16 @@ def mask(
 
 
 def restore(
-    network: NetworkOption,
     weights: Annotated[Path, typer.Option(help="Weights (.safetensors or released .pth).")],
     input_: InputOption,
     output: OutputOption,
-    scale: ScaleOption = 2,
+    network: ToldNetworkOption = None,
+    scale: ToldScaleOption = None,
     device: DeviceOption = "auto",
     memory: MemoryOption = None,
 ) -> None:
     """Restore and upsample the images of a folder."""
     place = choose_device(device)
-    restorer = load_network(weights, network, scale=scale).to(place)
+    restorer = load(weights, network, scale).network.to(place)
     restored = folders.restore(restorer, input_, output, place, bytes_of(memory))
     say(f"Wrote {restored} images to {output}.")

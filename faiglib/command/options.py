@@ -61,6 +61,13 @@ UnitsOption = Annotated[
         **one_of(get_args(Units)),
     ),
 ]
+ToldNetworkOption = Annotated[
+    str | None,
+    typer.Option("--network", help="Architecture of the weights; by default told from them.", **one_of(NETWORKS)),
+]
+ToldScaleOption = Annotated[
+    int | None, typer.Option(help="Super-resolution factor; by default told from the weights, or 2 with --network.")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 DevicesOption = Annotated[int, typer.Option(min=1, help="Processes; more than one on a CPU uses gloo.")]
 ScaleOption = Annotated[int, typer.Option(help="Super-resolution factor: 2, 3 or 4.")]

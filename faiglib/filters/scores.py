@@ -149,8 +149,10 @@ class FilterScores:
             units = metadata.get("units", "filters")
             if units not in get_args(Units):
                 raise ValueError(f"units of the unknown kind {units[:60]!r}")
-            rows = parse_json(metadata["layers"], list[list[str | int]])
-            index = FilterIndex(tuple(_layer_of(row) for row in rows), cast(Units, units))
+            layers = tuple(_layer_of(row) for row in parse_json(metadata["layers"], list[list[str | int]]))
+            if units == "filters" and any(len(layer.kernel) != 2 or layer.kind != "filters" for layer in layers):
+                raise ValueError("a layer that is no convolution of images")
+            index = FilterIndex(layers, cast(Units, units))
             values = tensors["scores"]
             if not values.is_floating_point():
                 raise ValueError(f"scores of type {values.dtype}")

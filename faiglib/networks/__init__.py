@@ -8,7 +8,7 @@ from functools import cache, partial
 from threading import RLock
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from faiglib.errors import NetworkError
 from faiglib.networks.common import SCALES
@@ -66,20 +66,21 @@ def build(name: str, *, seed: int | None = None, **options: int) -> nn.Module:
 
 
 @cache
-def _known_shapes() -> dict[str, dict[str, tuple[int, ...]]]:
-    """Shapes of the parameters of every one-branch network at every scale, by what to call it."""
+def _known_shapes() -> dict[tuple[str, int], dict[str, tuple[int, ...]]]:
+    """Shapes of the parameters of every one-branch network at every scale."""
     found = {}
     with torch.device("meta"):
         for name, make in NETWORKS.items():
             for scale in SCALES:
                 state = make(scale=scale).state_dict()
-                found[f"{name} at scale {scale}"] = {key: tuple(value.shape) for key, value in state.items()}
+                found[name, scale] = {key: tuple(value.shape) for key, value in state.items()}
     return found
 
 
-def looks_like(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+def recognised(state: Mapping[str, Tensor]) -> tuple[str, int] | None:
     """Name and scale of the one-branch network whose parameters have these names and shapes, if there is one."""
-    return next((name for name, known in _known_shapes().items() if known == dict(shapes)), None)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    return next((found for found, known in _known_shapes().items() if known == shapes), None)
 
 
 @contextmanager

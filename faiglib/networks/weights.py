@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from faiglib.errors import WeightsError
-from faiglib.networks import build, looks_like
+from faiglib.networks import build, recognised
 from faiglib.system.tensors import load_weights
 
 
@@ -26,8 +26,8 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], source: str) -> nn.Modu
     expected = network.state_dict()
 
     def misfit(what: str) -> WeightsError:
-        known = looks_like({name: tuple(tensor.shape) for name, tensor in state.items()})
-        hint = f"; they look like weights of {known}" if known else ""
+        known = recognised(state)
+        hint = "; they look like weights of {} at scale {}".format(*known) if known else ""
         return WeightsError(f"{source} does not fit {type(network).__name__}: {what}{hint}")
 
     for name, tensor in expected.items():

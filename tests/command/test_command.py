@@ -870,7 +870,7 @@ def test_the_photographs_of_scikit_image_need_no_server(call):
     [
         (["nonsense"], "No such command 'nonsense'."),
         (["--nonsense"], "No such option: --nonsense"),
-        (["attribute"], "Missing option '--network'."),
+        (["attribute"], "Missing option '--baseline'."),
         (["restore", "--network", "resnet50"], "Invalid value for '--network': 'resnet50' is not one of "),
         (["attribute", "--rule", "simpson"], "Invalid value for '--rule': 'simpson' is not one of left, right, "),
         (["attribute", "--nodes", "0"], "Invalid value for '--nodes': "),

@@ -201,7 +201,7 @@ CORE = [
 BOOK = ["book/tools", "notebooks", "faiglib/companion"]
 DEVELOPMENT = ["tests", "noxfile.py", "benchmarks"]
 #: Modules that are only looked at where they are there, or that come with what they are used with.
-OPTIONAL = {"lightning", "requests", "sphinx", "packaging", "click"}
+OPTIONAL = {"lightning", "requests", "sphinx", "packaging", "click", "spandrel"}
 
 
 def imported(places: list[str]) -> set[str]:

@@ -1,0 +1,148 @@
+"""Networks told from their weights: own ones, and others by a stand-in for spandrel."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from faiglib.errors import NetworkError, WeightsError
+from faiglib.networks import NETWORKS, TITLES, build
+from faiglib.networks.foreign import load, load_pair
+from faiglib.system.tensors import save_weights
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Weights of a network that nobody here knows."""
+    network = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2))
+    save_weights(tmp_path / "other.safetensors", network.state_dict(), {})
+    return tmp_path / "other.safetensors", network
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Let the import of a module fail."""
+
+    def hide(name: str, missing: str) -> None:
+        genuine = builtins.__import__
+
+        def importing(wanted, *rest, **options):
+            if wanted == name:
+                raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+            return genuine(wanted, *rest, **options)
+
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.setattr(builtins, "__import__", importing)
+
+    return hide
+
+
+class Descriptor:
+    """What spandrel's loader returns for one image."""
+
+    def __init__(self, model: nn.Module, scale: int = 2, name: str = "Sequential") -> None:
+        self.model, self.scale = model, scale
+        self.architecture = types.SimpleNamespace(name=name)
+
+
+@pytest.fixture
+def spandrel(monkeypatch):
+    """A module of that name, whose loader does what it is told to."""
+    module = types.ModuleType("spandrel")
+    module.ImageModelDescriptor = Descriptor
+    module.answer = lambda state: pytest.fail("asked for weights of this library")
+
+    class ModelLoader:
+        def __init__(self, device: str) -> None:
+            assert device == "cpu"
+
+        def load_from_state_dict(self, state: dict) -> object:
+            return module.answer(state)
+
+    module.ModelLoader = ModelLoader
+    monkeypatch.setitem(sys.modules, "spandrel", module)
+    return module
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_own_networks_are_told_from_their_weights(spandrel, tmp_path, name, scale):
+    network = build(name, seed=1, scale=scale)
+    save_weights(tmp_path / "a.safetensors", network.state_dict(), {})
+    found = load(tmp_path / "a.safetensors")
+    assert (found.title, found.scale, found.network.training) == (TITLES[name], scale, False)
+    image = torch.rand(1, 3, 6, 6)
+    with torch.no_grad():
+        assert torch.equal(found.network(image), network(image))
+    with pytest.raises(NetworkError, match=rf"is of {TITLES[name]} ×{scale}, not of a network of scale 5"):
+        load(tmp_path / "a.safetensors", scale=5)
+
+
+def test_a_name_decides_and_means_scale_two(tmp_path):
+    save_weights(tmp_path / "a.safetensors", build("srresnet_s", scale=3).state_dict(), {})
+    with pytest.raises(WeightsError, match="they look like weights of srresnet_s at scale 3"):
+        load(tmp_path / "a.safetensors", "srresnet_s")
+    assert load(tmp_path / "a.safetensors", "srresnet_s", 3).scale == 3
+
+
+def test_others_are_told_by_spandrel(spandrel, other):
+    path, network = other
+    asked = []
+
+    def answer(state):
+        asked.append(set(state))
+        return Descriptor(network.half().train())
+
+    spandrel.answer = answer
+    found = load(path)
+    assert asked == [{"0.weight", "0.bias"}]
+    assert found.in_words == "Sequential ×2"
+    assert not found.network.training
+    assert {parameter.dtype for parameter in found.network.parameters()} == {torch.float32}
+
+
+def test_without_spandrel_a_sentence_says_how_to_get_it(without, other):
+    without("spandrel", "spandrel")
+    with pytest.raises(WeightsError, match=r"are of no network that faiglib has; .* pip install 'faiglib\[spandrel\]'"):
+        load(other[0])
+
+
+def test_what_spandrel_lacks_is_named(without, other):
+    without("spandrel", "torchvision.ops")
+    with pytest.raises(WeightsError, match="cannot be imported without torchvision"):
+        load(other[0])
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Unsupported model\nor so"), KeyError("body.0"), AssertionError()])
+def test_what_spandrel_does_not_know_is_one_sentence(spandrel, other, error):
+    def answer(state):
+        raise error
+
+    spandrel.answer = answer
+    with pytest.raises(WeightsError, match=r"spandrel cannot tell what they are of: .+") as info:
+        load(other[0])
+    assert "\n" not in str(info.value)
+
+
+def test_what_takes_a_mask_as_well_is_refused(spandrel, other):
+    spandrel.answer = lambda state: types.SimpleNamespace(architecture=types.SimpleNamespace(name="LaMa"))
+    with pytest.raises(WeightsError, match="spandrel calls them LaMa, which does not restore one image"):
+        load(other[0])
+
+
+def test_a_pair_is_of_one_architecture_and_scale(spandrel, other, tmp_path):
+    for name, scale in (("srresnet_s", 2), ("srresnet_s", 3)):
+        save_weights(tmp_path / f"{scale}.safetensors", build(name, seed=scale, scale=scale).state_dict(), {})
+    target, baseline, scale = load_pair(tmp_path / "2.safetensors", tmp_path / "2.safetensors")
+    assert scale == 2
+    assert target is not baseline
+    with pytest.raises(NetworkError, match=r"is of SRResNet-S ×2, the baseline .*3\.safetensors of SRResNet-S ×3"):
+        load_pair(tmp_path / "2.safetensors", tmp_path / "3.safetensors")
+    spandrel.answer = lambda state: Descriptor(other[1])
+    with pytest.raises(NetworkError, match=r"is of Sequential ×2, the baseline .* of SRResNet-S ×2"):
+        load_pair(other[0], tmp_path / "2.safetensors")
