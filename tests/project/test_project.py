@@ -89,6 +89,11 @@ def test_every_pinned_package_runs_on_the_first_release_of_every_supported_pytho
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=str)
 def test_every_dependency_has_a_pin_that_it_allows(requirement):
+    """One that no session installs is its own pin, as spandrel is, which wants torchvision."""
+    if requirement.name == "spandrel":
+        assert [one.operator for one in requirement.specifier] == ["=="]
+        assert canonicalize_name(requirement.name) not in pins()
+        return
     assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)], prereleases=True)
 
 
