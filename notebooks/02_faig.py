@@ -19,6 +19,7 @@ models_dir = None
 from IPython.display import HTML, display
 
 from faiglib.attribution import path_integral
+from faiglib.attribution.path_profile import SOUND
 from faiglib.companion.method import measure, report, show
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget
@@ -121,6 +122,30 @@ tables.plain(
 #
 # The integral is computed from finitely many gradients. With the {glue:text}`delta_nodes:d` nodes of this run, the sum of
 # all contributions for the blurry input misses the true difference of the losses by {glue:text}`delta_percent:.3f` %.
+#
+# ## Is the path sound?
+#
+# The integral can say of the ends only what the way between them allows. If the networks half-way restore nothing, not
+# even a clean image, filters that matter there need not matter at either end. The figure shows the PSNR on clean input
+# along the path of every pair; the *barrier* is its largest depth below the straight line between its ends, as in studies
+# of linear mode connectivity {cite}`frankle2020linear`. A path counts as *sound* up to {glue:text}`sound_limit:.0f` dB, as one of *shifted brightness* if
+# putting the mean of each colour channel right brings it there, and else as *broken*. `faiglib attribute` says the same of
+# your own pair before it starts.
+
+# %% mystnb={"image": {"alt": "PSNR on clean input along the straight path from target to baseline, for every pair of networks."}, "figure": {"caption": "PSNR on clean input along the straight path of every pair; crops of scikit-image's photographs.", "name": "fig-path-profiles"}}
+profiles = measure.profiles(bench)
+glue(sound_limit=SOUND)
+show.profiles(profiles)
+# %%
+soundness = report.soundness(profiles)
+glue(soundness=report.soundness_in_words(soundness))
+tables.plain(
+    soundness.rename(columns={"barrier": "barrier (dB)", "barrier_level": "barrier, means put right (dB)"}),
+    {"barrier (dB)": "{:.2f}", "barrier, means put right (dB)": "{:.2f}"},
+)
+
+# %% [markdown]
+# {glue:text}`soundness:s`
 #
 # ## The filters that were found
 

@@ -18,7 +18,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 
 from faiglib.companion import claims, criteria, discovery, paper, record, verdicts
-from faiglib.companion.masking import captions, measure, report, show
+from faiglib.companion.masking import captions, measure, paths, report, show
 from faiglib.companion.page import interactive, story, style, tables, words
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
@@ -113,6 +113,19 @@ show.selectivity_table(shown, means_in_words(bench, shown_set, *evaluated))
 # effect of replacing weights without their biases. A network whose output is all its own, as the SRCNN-style one, is more
 # exposed to it than SRResNet, which adds its output to the enlarged input. Its part of the loss has nothing to do with blur
 # or noise, and the gradient maps of the drop do not see it. {glue:text}`brightness_part:s`
+#
+# ## Does the path tell it beforehand?
+#
+# Chapter 2 measures how deep the straight path between target and baseline falls. If filters are less specific where the
+# path is deep, its profile would tell before any attribution how far to trust it. Every point is a pair, on
+# {glue:text}`shown_set:s`; a selective pair is high for its own input and near zero for the other.
+
+# %% mystnb={"image": {"alt": "Share of the drop lost on own and other input against the barrier of the straight path, for every pair."}, "figure": {"caption": "What masking 1 % of FAIG's filters takes from either input, as a share of the drop when all are masked, against the barrier of the pair's straight path on clean input.", "name": "fig-barrier"}}
+pairs = paths.by_pair(drops, bench.barriers, shown_set)
+glue(barrier_words=paths.in_words(pairs))
+show.barrier_and_selectivity(pairs)
+# %% [markdown]
+# {glue:text}`barrier_words:s`
 #
 # ## From 0 to 100 %
 #

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,16 @@ from torch import Tensor, nn
 from faiglib.attribution.averaging import mean_over_images
 from faiglib.attribution.gradients import require_same_shape
 from faiglib.attribution.parameter_path import ParameterPath, squared_error
-from faiglib.system.passes import as_image
+from faiglib.system.passes import as_image, forward
 
 #: Points on the path, both ends among them.
 DEFAULT_POINTS = 11
+
+#: Largest barrier in dB of a path that counts as sound: half of what fine-tuning gains at least where it is of use, so
+#: that no network on the way is nearer to a broken one than to its ends. Declared before selectivity was related to it.
+SOUND = 1.0
+
+Soundness = Literal["sound", "shifted brightness", "broken"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,28 @@ class PathProfile:
     def barrier_level(self) -> float:
         """The barrier in dB with the means of the channels put right."""
         return self._depth(self.psnr_level)
+
+    @property
+    def verdict(self) -> Soundness:
+        """``sound`` up to a barrier of :data:`SOUND`; beyond, whether putting the channels' means right mends it."""
+        if self.barrier <= SOUND:
+            return "sound"
+        return "shifted brightness" if self.barrier_level <= SOUND else "broken"
+
+    def in_words(self) -> str:
+        """What the path is like, and what that means for attributions along it."""
+        depth = f"its PSNR falls {self.barrier:.1f} dB below the line between its ends"
+        if self.verdict == "sound":
+            return f"the straight path between the networks is sound: {depth} at most"
+        if self.verdict == "shifted brightness":
+            return (
+                f"the straight path between the networks shifts the brightness: {depth}, {self.barrier_level:.1f} dB "
+                "with the means of the channels put right; judge masked networks by what does not see brightness"
+            )
+        return (
+            f"the straight path between the networks is broken: {depth}, {self.barrier_level:.1f} dB with the means of "
+            "the channels put right; filters found along it, and masked networks, may say little of either end"
+        )
 
     def _depth(self, values: tuple[float, ...]) -> float:
         line = [values[0] + alpha * (values[-1] - values[0]) for alpha in self.alphas]
@@ -85,7 +114,7 @@ def path_profile(
     def values(pair: tuple[Tensor, Tensor]) -> Tensor:
         """Loss, PSNR and PSNR with the means put right: (3 · points,)."""
         inputs, truth = (as_image(image, path.parameters[0]) for image in pair)
-        return torch.stack([_judged(path.move_to(alpha)(inputs), truth) for alpha in alphas]).T.flatten().cpu()
+        return torch.stack([_judged(forward(path.move_to(alpha), inputs), truth) for alpha in alphas]).T.flatten().cpu()
 
     means = mean_over_images(images, values, progress).view(3, points)
     return PathProfile(alphas, *(tuple(row.tolist()) for row in means))

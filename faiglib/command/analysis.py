@@ -72,6 +72,9 @@ def attribute(
     target_net, baseline_net, factor = load_pair(target, baseline, network, scale)
     scenes = attribution.scenes_of(gt, folders_of_inputs, factor)
     fabric = several(choose_device(device), devices)
+    if fabric.is_global_zero:
+        profile = attribution.profile_of(target_net, baseline_net, scenes, factor)
+        say(f"On clean input {profile.in_words()}.")
     found = attribution.attribute(
         target_net,
         baseline_net,

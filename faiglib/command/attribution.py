@@ -20,12 +20,14 @@ from faiglib.attribution.averaging import in_image_order
 from faiglib.attribution.coverage import Coverage
 from faiglib.attribution.elimination import Minus, eliminate_each
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
+from faiglib.attribution.path_profile import PathProfile, path_profile
 from faiglib.attribution.quadrature import Quadrature, quadrature
 from faiglib.command.folders import alone_in, naming
 from faiglib.errors import DatasetError, FaiglibError, ImageError, WeightsError
 from faiglib.filters.index import Units
 from faiglib.filters.scores import FilterScores
-from faiglib.images.files import read_image
+from faiglib.images.degradations import downsample, quantise
+from faiglib.images.files import center_crop, read_image
 from faiglib.images.folders import match_by_name
 from faiglib.system.files import sha256_file
 from faiglib.system.store import fingerprint
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 PARTIAL = "partial.safetensors"
+#: Scenes on which the path is examined before anything is attributed, and the side of their central crops.
+PROFILED = 5
+PROFILED_CROP = 96
 #: What the folder of ground truth is called among the inputs.
 GROUND_TRUTH = "gt"
 
@@ -227,6 +232,27 @@ def _coverage_in_words(path: ParameterPath, values: Tensor) -> str:
     signed, change = values[-2:].tolist()
     gap = f"{abs(signed - change) / abs(change):.1%}" if change else "an unknown share"
     return f"{held.in_words()}; the integral misses the change of the loss by {gap} (completeness)"
+
+
+def profile_of(target: nn.Module, baseline: nn.Module, scenes: Sequence[Scene], scale: int) -> PathProfile:
+    """The path between two networks on central crops of some scenes' ground truth, made smaller and nothing else.
+
+    Args:
+        target: θ.
+        baseline: θ̄.
+        scenes: from :func:`scenes_of`; :data:`PROFILED` of them at most are used.
+        scale: of the networks.
+
+    Raises:
+        FaiglibError: the networks fail on them.
+    """
+    pairs = []
+    for scene in scenes[:PROFILED]:
+        image = read_image(scene.ground_truth, warn=False)
+        side = min(PROFILED_CROP, *image.shape[-2:])
+        truth = center_crop(image, side - side % scale)
+        pairs.append((quantise(downsample(truth, scale)), truth))
+    return path_profile(target, baseline, pairs)
 
 
 def forget(out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -155,6 +156,15 @@ class Workbench:
             found = zoo.pair_entries(self.models, network, seed)["baseline"]
             baselines.setdefault(TITLES[network], set()).add(found.seed)
         return {title: len(seeds) for title, seeds in baselines.items()}
+
+    @property
+    def barriers(self) -> dict[tuple[str, int], float]:
+        """Depth in dB of each pair's straight path on clean input, as the manifest has it; NaN where it has none."""
+        found = {}
+        for network, seed in self.pair_names:
+            known = zoo.pair_entries(self.models, network, seed)["target"].barrier
+            found[network, seed] = known["psnr"] if known else math.nan
+        return found
 
     def named(self, network: str, seed: int) -> str:
         """A pair in words: its network as printed, and its seed where several of that network are used."""

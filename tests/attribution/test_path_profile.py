@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from faiglib.attribution import path_profile
-from faiglib.errors import FilterError, ImageError
+from faiglib.attribution import PathProfile, path_profile
+from faiglib.errors import FilterError, ImageError, NetworkError
 
 
 def network(weight: float, bias: float = 0.0) -> nn.Module:
@@ -88,3 +90,38 @@ def test_the_networks_stay_as_they_are(images):
     path_profile(*ends, images)
     for one, kept in zip(ends, before, strict=True):
         assert all(torch.equal(*both) for both in zip(one.parameters(), kept, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("psnr", "level", "verdict", "words"),
+    [
+        ((32.0, 31.5, 33.0), (32.0, 31.6, 33.0), "sound", r"is sound: its PSNR falls 1\.0 dB below"),
+        (
+            (32.0, 31.4, 33.0),
+            (32.0, 31.6, 33.0),
+            "shifted brightness",
+            r"1\.1 dB below .*, 0\.9 dB with",
+        ),
+        (
+            (36.0, 19.5, 35.0),
+            (36.0, 22.5, 35.0),
+            "broken",
+            r"is broken: its PSNR falls 16\.0 dB .* 13\.0 dB",
+        ),
+        ((32.0, 34.0, 33.0), (32.0, 34.0, 33.0), "sound", r"falls 0\.0 dB below"),
+    ],
+)
+def test_the_verdict_follows_the_barrier(psnr, level, verdict, words):
+    profile = PathProfile((0.0, 0.5, 1.0), (1.0, 1.0, 1.0), psnr, level)
+    assert profile.verdict == verdict
+    assert re.search(words, profile.in_words())
+
+
+def test_a_network_that_fails_is_told_in_a_sentence(images):
+    class Failing(nn.Sequential):
+        def forward(self, x):
+            raise RuntimeError("no such size\nat all")
+
+    pair = [Failing(nn.Conv2d(3, 3, 1)) for _ in range(2)]
+    with pytest.raises(NetworkError, match="Failing fails on an input of shape"):
+        path_profile(*pair, images)

@@ -14,12 +14,14 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from faiglib.attribution import path_profile
 from faiglib.attribution.parameter_path import faig
 from faiglib.command import attribution, folders
 from faiglib.command.attribution import PARTIAL, Scene
 from faiglib.errors import DatasetError, FaiglibError, FilterError, ImageError, StoreError
 from faiglib.images.datasets import from_folder
 from faiglib.images.degradations import Degradation, noise_generator
+from faiglib.images.files import center_crop
 from faiglib.images.registry import registered_files
 from tests.helpers.pictures import read, write
 
@@ -175,6 +177,15 @@ def test_inputs_that_are_missing_or_the_same(scenes, tmp_path):
         attribution.scenes_of(tmp_path / "gt", inputs, 2)
     with pytest.raises(FilterError, match="no scores"):
         faig(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), {})
+
+
+def test_the_path_is_examined_on_ground_truth_made_smaller(scenes, pair):
+    found = attribution.profile_of(*pair, scenes, 2)
+    clean = []
+    for scene in scenes:
+        truth = center_crop(read(scene.ground_truth), min(read(scene.ground_truth).shape[-2:]))
+        clean.append((Degradation()(truth), truth))
+    assert found == path_profile(*pair, clean)
 
 
 @pytest.mark.parametrize("done", range(6))

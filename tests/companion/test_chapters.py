@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,16 @@ import pandas as pd
 import pytest
 import torch
 
-from faiglib.attribution import faig, intinf
+from faiglib.attribution import faig, intinf, path_profile
 from faiglib.companion import masked, paper, profiles
 from faiglib.companion.discovery import attributions, discover
 from faiglib.companion.masking import measure as masking_measure
+from faiglib.companion.masking import paths
 from faiglib.companion.masking import report as masking_report
+from faiglib.companion.masking import show as masking_show
 from faiglib.companion.method import measure as method_measure
 from faiglib.companion.method import report as method_report
+from faiglib.companion.method import show as method_show
 from faiglib.companion.page.budget import budget
 from faiglib.companion.workbench import open_workbench
 from faiglib.errors import FaiglibError, ImageError, NetworkError, WeightsError
@@ -381,3 +385,45 @@ def test_selectivity_says_what_is_lost_beside_the_shift_of_brightness():
     assert table["psnr_level"].to_numpy() == pytest.approx(-10 * math.log10(error))
     expected = f"SRCNN-style {28 - whole:.2f} dB, {28 + 10 * math.log10(error):.2f} dB of which remain when"
     assert expected in masking_report.brightness_part(table)
+
+
+def test_every_pair_has_a_profile_and_a_verdict(bench):
+    profiles = method_measure.profiles(bench)
+    assert list(profiles["alpha"]) == pytest.approx([number / 10 for number in range(11)])
+    samples = bench.samples("skimage", None, 96)
+    pair = bench.pair("srresnet", 0)
+    expected = path_profile(pair.target, pair.baseline, [(one.inputs["clean"], one.ground_truth) for one in samples])
+    assert tuple(profiles["psnr"]) == expected.psnr
+    (row,) = method_report.soundness(profiles).to_dict("records")
+    assert (row["barrier"], row["path"]) == (expected.barrier, expected.verdict)
+    assert len(method_show.profiles(profiles).axes) == 1
+
+
+def test_the_deepest_path_is_named():
+    rows = [("srresnet", 0, 0.7, 0.7, "sound"), ("srcnn_style", 1, 2.5, 0.8, "shifted brightness")]
+    table = pd.DataFrame(rows, columns=["network", "seed", "barrier", "barrier_level", "path"])
+    words = method_report.soundness_in_words(table)
+    assert words.startswith("The paths of 2 pairs by these limits: 1 sound and 1 shifted brightness.")
+    assert "(SRCNN-style, seed 1) falls 2.50 dB below the line between its ends, 0.80 dB with the means" in words
+
+
+def test_barriers_are_held_against_what_either_input_loses():
+    rows = []
+    for seed in range(6):
+        for function, kind, drop in itertools.product(("deblurring", "denoising"), ("blurry", "noisy"), (1.0, 3.0)):
+            own = (function, kind) in (("deblurring", "blurry"), ("denoising", "noisy"))
+            named = {"network": "srresnet", "seed": seed, "image_set": "set14", "method": "faig", "percent": 1.0}
+            lost = drop * (0.9 if own else 0.01 * seed)
+            rows.append(named | {"filters": function, "input": kind, "drop": lost, "drop_all": drop})
+    pairs = paths.by_pair(pd.DataFrame(rows), {("srresnet", seed): 0.3 * seed for seed in range(6)}, "set14")
+    assert pairs["own"].tolist() == pytest.approx([0.9] * 12)
+    assert pairs["other"].tolist() == pytest.approx([0.01 * seed for seed in range(6) for _ in "ab"])
+    words = paths.in_words(pairs)
+    assert words.startswith("Over 6 pairs, the rank correlation of the barrier with what the other input loses is")
+    assert words.count("ρ = 1.00") == 2
+    assert words.count("a deeper path goes with more spill") == 2
+    reverse = paths.in_words(pairs.assign(barrier=-pairs["barrier"]))
+    assert "ρ = −1.00" in reverse
+    assert "less spill" in reverse
+    assert "nothing to correlate" in paths.in_words(pairs[pairs["seed"] < 3])
+    assert len(masking_show.barrier_and_selectivity(pairs).axes) == 2

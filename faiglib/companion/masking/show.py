@@ -225,3 +225,22 @@ def _rows(rows: Mapping[str, Mapping[str, Tensor]], ground_truth: Tensor) -> dic
             for title, image in images.items()
         } | {"ground truth": Shot(ground_truth)}
     return made
+
+
+@with_source
+def barrier_and_selectivity(pairs: pd.DataFrame) -> Figure:
+    """What either input loses against the depth of the path, a panel per function and a point per pair.
+
+    Args:
+        pairs: from :func:`faiglib.companion.masking.paths.by_pair`.
+    """
+    figure, axes = in_pairs(2, 4.6, 3.2, sharex=True, sharey=True)
+    signs = dict(zip(pairs["network"].unique(), "osD^v", strict=False))
+    for axis, (function, rows) in zip(axes, pairs.groupby("filters", sort=False), strict=True):
+        for network, own in rows.groupby("network", sort=False):
+            for side, colour in (("own", FUNCTION_COLOURS[function]), ("other", GRAY)):
+                label = f"{TITLES[network]}, {side} input"
+                axis.scatter(own["barrier"], own[side], marker=signs[network], color=colour, s=28, label=label)
+        axis.set(title=f"{function} filters", xlabel="barrier (dB)", ylabel="share of the drop")
+        axis.legend(frameon=False, fontsize=8)
+    return finished(figure)

@@ -6,9 +6,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from faiglib.attribution import path_profile
 from faiglib.attribution.parameter_path import ParameterPath, squared_error
 from faiglib.attribution.quadrature import quadrature
-from faiglib.companion.discovery import KINDS, Rankings, discover
+from faiglib.companion.discovery import KINDS, Rankings, discover, pairs_of
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.images.degradations import FUNCTIONS, quantise
 from faiglib.networks.zoo import Pair
@@ -96,3 +97,24 @@ def frames(pair: Pair, sample: Sample, alphas: tuple[float, ...]) -> dict[str, d
 def method_rankings(bench: Workbench, pair: Pair) -> Rankings:
     """Rankings that the chapter uses: discovered on Set14 where it is on the machine, else on scikit-image's photos."""
     return discover(bench, pair, bench.test_set)
+
+
+def profiles(bench: Workbench, crop: int = 96) -> pd.DataFrame:
+    """The straight path of every trained pair on clean crops of scikit-image's photographs.
+
+    Args:
+        bench: where things are.
+        crop: side of the crops in HR pixels, as in the manifest of the weights.
+
+    Returns:
+        One row per ``network``, ``seed`` and ``alpha``: ``loss``, ``psnr`` and ``psnr_level`` as of
+        :class:`faiglib.attribution.path_profile.PathProfile`.
+    """
+
+    def compute(pair: Pair, image_set: str) -> pd.DataFrame:
+        samples = bench.samples(image_set, None, crop)
+        found = path_profile(pair.target, pair.baseline, pairs_of(samples, "clean"))
+        columns = {"alpha": found.alphas, "loss": found.loss, "psnr": found.psnr, "psnr_level": found.psnr_level}
+        return pd.DataFrame(columns)
+
+    return bench.table_per_pair("method/profiles", ["skimage"], compute, crop=crop)

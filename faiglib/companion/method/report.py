@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pandas as pd
 import torch
 from torch import Tensor
 
+from faiglib.attribution import PathProfile
+from faiglib.attribution.path_profile import Soundness
 from faiglib.companion import paper
 from faiglib.companion.discovery import Rankings
 from faiglib.companion.method.measure import GROUPS
+from faiglib.companion.page.words import counted, listed, typeset
 from faiglib.images.degradations import FUNCTIONS
+from faiglib.networks import TITLES
 from faiglib.networks.zoo import Pair
 
 
@@ -102,3 +108,30 @@ def concentration(rankings: Rankings, points: int = 200) -> pd.DataFrame:
             count = max(1, min(total, round(total * step / 100)))
             rows.append({"filters": function, "percent": 100 * count / total, "share": float(cumulative[count - 1])})
     return pd.DataFrame(rows).drop_duplicates()
+
+
+def soundness(profiles: pd.DataFrame) -> pd.DataFrame:
+    """What the straight path of every pair is like, from :func:`faiglib.companion.method.measure.profiles`.
+
+    Returns:
+        One row per ``network`` and ``seed``: ``barrier`` and ``barrier_level`` in dB, and ``path``, the verdict.
+    """
+    rows = []
+    for (network, seed), points in profiles.groupby(["network", "seed"], sort=False):
+        profile = PathProfile(*(tuple(points[name]) for name in ("alpha", "loss", "psnr", "psnr_level")))
+        rows.append((network, seed, profile.barrier, profile.barrier_level, profile.verdict))
+    return pd.DataFrame(rows, columns=["network", "seed", "barrier", "barrier_level", "path"])
+
+
+@typeset
+def soundness_in_words(table: pd.DataFrame) -> str:
+    """How many of the paths of :func:`soundness` are of which kind."""
+    counts = table["path"].value_counts()
+    told = [f"{counts[kind]} {kind}" for kind in get_args(Soundness) if kind in counts]
+    worst = table.loc[table["barrier"].idxmax()]
+    where = f"{TITLES[worst['network']]}, seed {worst['seed']}"
+    return (
+        f"The paths of {counted(len(table), 'pair')} by these limits: {listed(told)}. The deepest ({where}) falls "
+        f"{worst['barrier']:.2f} dB below the line between its ends, {worst['barrier_level']:.2f} dB with the means of "
+        "the channels put right."
+    )

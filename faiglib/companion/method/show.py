@@ -14,7 +14,8 @@ from torch import Tensor
 from faiglib.companion import paper
 from faiglib.companion.page.gallery import Gallery, gallery
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, INPUT_COLOURS, ORANGE, PINK, finished
+from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, INPUT_COLOURS, ORANGE, PINK, finished, in_pairs
+from faiglib.networks import TITLES
 
 
 @with_source
@@ -129,4 +130,20 @@ def agreement(table: pd.DataFrame, percent: float, title: str) -> Figure:
         )
         axis.set(xlabel="", ylabel="", title=f"{function} filters, top {percent:g} %")
     figure.suptitle(title, fontsize=11)
+    return finished(figure)
+
+
+@with_source
+def profiles(table: pd.DataFrame) -> Figure:
+    """PSNR along the straight path, a panel per network and a line per pair; dashed with the means put right."""
+    networks = list(table["network"].unique())
+    figure, axes = in_pairs(len(networks), 4.6, 3.0, sharex=True)
+    for axis, network in zip(axes, networks, strict=True):
+        own = table[table["network"] == network]
+        for number, (_, line) in enumerate(own.groupby("seed", sort=False)):
+            labels = ("PSNR", "means put right") if number == 0 else (None, None)
+            axis.plot(line["alpha"], line["psnr"], color=BLUE, lw=1.4, label=labels[0])
+            axis.plot(line["alpha"], line["psnr_level"], color=ORANGE, lw=1.4, ls="--", label=labels[1])
+        axis.set(title=TITLES[network], xlabel="α   (0: target θ, 1: baseline θ̄)", ylabel="PSNR (dB)")
+    axes[0].legend(frameon=False, fontsize=8)
     return finished(figure)
