@@ -1,14 +1,15 @@
-"""Commands that analyse a pair: attribute, mask, restore."""
+"""Commands that analyse a pair: attribute, mask, interpolate, predict, restore."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
 
 from faiglib.attribution.elimination import Minus
-from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
+from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath
 from faiglib.attribution.quadrature import RULES
 from faiglib.command import attribution, folders
 from faiglib.command.options import (
@@ -27,11 +28,16 @@ from faiglib.command.options import (
     say,
     several,
 )
+from faiglib.errors import FaiglibError
 from faiglib.filters.index import IN_WORDS, FilterIndex, Units
 from faiglib.filters.scores import read_ranking, top_of, write_ranking
 from faiglib.filters.substitution import substitute
 from faiglib.networks.foreign import load, load_pair
 from faiglib.system.devices import choose_device
+from faiglib.system.files import write_text_atomic
+
+FiltersOption = Annotated[Path, typer.Option(help="Ranking, such as blur_index.txt.")]
+PercentOption = Annotated[float, typer.Option(help="Proportion of filters that are meant, 0 to 100.")]
 
 
 def attribute(
@@ -68,7 +74,7 @@ def attribute(
     FOLDER --rule left --nodes 100.
     """
     short = [f"{name}={folder}" for name, folder in (("blur", blur), ("noise", noise)) if folder is not None]
-    folders_of_inputs = attribution.named_folders([*short, *(input_ or [])])
+    folders_of_inputs = attribution.named_paths([*short, *(input_ or [])])
     target_net, baseline_net, factor = load_pair(target, baseline, network, scale)
     scenes = attribution.scenes_of(gt, folders_of_inputs, factor)
     fabric = several(choose_device(device), devices)
@@ -102,10 +108,10 @@ def attribute(
 def mask(
     baseline: BaselineOption,
     target: TargetOption,
-    filters: Annotated[Path, typer.Option(help="Ranking, such as blur_index.txt.")],
+    filters: FiltersOption,
     input_: InputOption,
     output: OutputOption,
-    percent: Annotated[float, typer.Option(help="Proportion of filters to replace, 0 to 100.")] = 1.0,
+    percent: PercentOption = 1.0,
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
@@ -123,6 +129,69 @@ def mask(
     masked = substitute(target_net, baseline_net, chosen).to(place)
     say(f"Replaced {len(chosen):,} of {index.total:,} {IN_WORDS[index.units]}.")
     say(f"Wrote {folders.restore(masked, input_, output, place, bytes_of(memory))} images to {output}.")
+
+
+def interpolate(
+    baseline: BaselineOption,
+    target: TargetOption,
+    filters: FiltersOption,
+    strength: Annotated[
+        float, typer.Option("--lambda", help="0 is the baseline's filters, 1 the target's; more goes beyond.")
+    ],
+    input_: InputOption,
+    output: OutputOption,
+    percent: PercentOption = 1.0,
+    units: UnitsOption = "filters",
+    network: ToldNetworkOption = None,
+    scale: ToldScaleOption = None,
+    device: DeviceOption = "auto",
+    memory: MemoryOption = None,
+) -> None:
+    """Restore images with filters between the two networks.
+
+    Turns one ability down or up, and leaves the others alone. --lambda 0 is what mask does.
+    """
+    if not math.isfinite(strength):
+        raise FaiglibError(f"--lambda is a number, not {strength}")
+    place = choose_device(device)
+    target_net, baseline_net, _ = load_pair(target, baseline, network, scale)
+    index = FilterIndex.of(target_net, cast(Units, units))
+    chosen = top_of(index, read_ranking(filters, index), percent)
+    between = substitute(target_net, baseline_net, chosen, 1 - strength).to(place)
+    say(f"Moved {len(chosen):,} of {index.total:,} {IN_WORDS[index.units]} to λ = {strength:g}.")
+    say(f"Wrote {folders.restore(between, input_, output, place, bytes_of(memory))} images to {output}.")
+
+
+def predict(
+    baseline: BaselineOption,
+    target: TargetOption,
+    filters: Annotated[
+        list[str], typer.Option(help="NAME=FILE of a degradation's ranking, such as blur=blur_index.txt; one or more.")
+    ],
+    input_: InputOption,
+    out: Annotated[Path, typer.Option(help="The CSV file to write: a row per image, a column per degradation.")],
+    percent: PercentOption = 1.0,
+    nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image.")] = 4,
+    units: UnitsOption = "filters",
+    network: ToldNetworkOption = None,
+    scale: ToldScaleOption = None,
+    device: DeviceOption = "auto",
+    memory: MemoryOption = None,
+) -> None:
+    """Score how degraded each image looks.
+
+    The score is the overlap of its own filters with those found for a degradation (paper, section 4.4). Nothing but the image is needed: the target's own output stands in for the ground truth. Scores go from 0 to 1;
+    thresholds are chosen on images whose degradation is known.
+    """
+    target_net, baseline_net, _ = load_pair(target, baseline, network, scale)
+    path = ParameterPath(target_net, baseline_net, choose_device(device), bytes_of(memory), units=cast(Units, units))
+    found = {
+        name: top_of(path.index, read_ranking(file, path.index), percent)
+        for name, file in attribution.named_paths(filters, "FILE").items()
+    }
+    rows = attribution.overlaps(path, found, input_, percent, nodes)
+    write_text_atomic(out, rows)
+    say(f"Wrote the scores of {rows.count(chr(10)) - 1} images to {out}.")
 
 
 def restore(

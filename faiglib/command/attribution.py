@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import json
 import re
@@ -19,16 +21,17 @@ from faiglib._version import __version__
 from faiglib.attribution.averaging import in_image_order
 from faiglib.attribution.coverage import Coverage
 from faiglib.attribution.elimination import Minus, eliminate_each
+from faiglib.attribution.overlap import filters_of_image, overlap_scores
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
 from faiglib.attribution.path_profile import PathProfile, path_profile
 from faiglib.attribution.quadrature import Quadrature, quadrature
 from faiglib.command.folders import alone_in, naming
 from faiglib.errors import DatasetError, FaiglibError, ImageError, WeightsError
 from faiglib.filters.index import Units
-from faiglib.filters.scores import FilterScores
+from faiglib.filters.scores import FilterScores, FilterSet
 from faiglib.images.degradations import downsample, quantise
 from faiglib.images.files import center_crop, read_image
-from faiglib.images.folders import match_by_name
+from faiglib.images.folders import images_by_stem, match_by_name
 from faiglib.system.files import sha256_file
 from faiglib.system.store import fingerprint
 from faiglib.system.tensors import read_tensors, save_weights
@@ -52,23 +55,27 @@ class Scene:
     inputs: dict[str, Path]
 
 
-def named_folders(named: Iterable[str]) -> dict[str, Path]:
-    """Folders of inputs by name, from ``NAME=FOLDER``.
+def named_paths(named: Iterable[str], what: str = "FOLDER") -> dict[str, Path]:
+    """Folders or files by name, from ``NAME=FOLDER``.
+
+    Args:
+        named: as on the command line.
+        what: comes after the sign, in words.
 
     Raises:
         FaiglibError: one is of another form, or a name is there twice.
     """
     found: dict[str, Path] = {}
     for one in named:
-        name, sign, folder = one.partition("=")
-        if not (sign and folder and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name)) or name == GROUND_TRUTH:
+        name, sign, path = one.partition("=")
+        if not (sign and path and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]*", name)) or name == GROUND_TRUTH:
             raise FaiglibError(
-                f"{one[:100]!r} is no input: NAME=FOLDER was expected, the name of letters, digits, -, + and _ and not "
+                f"{one[:100]!r} is not of the form NAME={what}, with a name of letters, digits, -, + and _ that is not "
                 f"{GROUND_TRUTH}"
             )
         if name in found:
-            raise FaiglibError(f"two inputs are called {name}")
-        found[name] = Path(folder)
+            raise FaiglibError(f"{name} is named twice")
+        found[name] = Path(path)
     return found
 
 
@@ -253,6 +260,33 @@ def profile_of(target: nn.Module, baseline: nn.Module, scenes: Sequence[Scene], 
         truth = center_crop(image, side - side % scale)
         pairs.append((quantise(downsample(truth, scale)), truth))
     return path_profile(target, baseline, pairs)
+
+
+def overlaps(path: ParameterPath, found: Mapping[str, FilterSet], source: Path, percent: float, nodes: int) -> str:
+    """Overlap scores (paper, section 4.4) of every image of a folder, blind, as CSV.
+
+    Args:
+        path: from target to baseline.
+        found: filters by degradation.
+        source: folder of degraded images.
+        percent: size of an image's own set.
+        nodes: gradient evaluations per image.
+
+    Returns:
+        A line of names, ``image`` and one per degradation, and a line per image.
+
+    Raises:
+        FaiglibError: an image or the networks cannot be used, or a set is empty.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", *found])
+    with tqdm(images_by_stem(source).items(), desc="predict", unit="image") as bar:
+        for stem, file in bar:
+            with naming(file):
+                own = filters_of_image(path, read_image(file), percent=percent, nodes=nodes)
+                writer.writerow([stem, *(f"{score:.6g}" for score in overlap_scores(own, found).values())])
+    return text.getvalue()
 
 
 def forget(out: Path) -> None:

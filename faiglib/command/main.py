@@ -50,6 +50,8 @@ def common(
 
 app.command()(analysis.attribute)
 app.command()(analysis.mask)
+app.command()(analysis.interpolate)
+app.command()(analysis.predict)
 app.command()(analysis.restore)
 app.command()(data.degrade)
 app.command()(training.train)

@@ -28,13 +28,15 @@ from PIL import Image
 from torch import Tensor
 
 import faiglib
-from faiglib.attribution.parameter_path import faig
+from faiglib.attribution.overlap import filters_of_image
+from faiglib.attribution.parameter_path import ParameterPath, faig
 from faiglib.command import attribution, folders, main
 from faiglib.command import options as command_options
 from faiglib.command import training as command_training
 from faiglib.errors import WeightsError
 from faiglib.filters.index import FilterIndex
-from faiglib.filters.scores import FilterScores
+from faiglib.filters.scores import FilterScores, top_of
+from faiglib.filters.substitution import substitute
 from faiglib.images import datasets, downloads, registry
 from faiglib.images.chain import Chain, Downsample, GaussianBlur, GaussianNoise, Jpeg, MotionBlur
 from faiglib.images.degradations import Degradation, noise_generator
@@ -46,7 +48,10 @@ from tests.helpers.pictures import read, write
 TOTAL = 151_936
 """Filters of SRResNet at scale 2."""
 
-COMMANDS = ("attribute", "mask", "restore", "degrade", "train", "race", "publish", "import-weights", "fetch", "info")
+COMMANDS = (
+    *("attribute", "mask", "interpolate", "predict", "restore", "degrade"),
+    *("train", "race", "publish", "import-weights", "fetch", "info"),
+)
 ENVIRONMENT = {
     **os.environ,
     "OMP_NUM_THREADS": "1",
@@ -370,6 +375,50 @@ def test_channels_are_ranked_and_masked(call, fails, material, tmp_path):
     masked = call("mask", *arguments({**options, "units": "channels", "percent": 100}))
     assert f"Replaced {index.total:,} of {index.total:,} channels." in masked.out
     assert f"does not name each of the network's {TOTAL} filters" in fails("mask", *arguments(options))
+
+
+def test_filters_are_interpolated(call, fails, material, attributed, tmp_path):
+    options = {
+        "baseline": material.baseline,
+        "target": material.target,
+        "filters": attributed / "noise_index.txt",
+        "input": material.noise,
+        "percent": 5,
+    }
+    line = ["interpolate", *arguments({**options, "output": tmp_path / "out", "lambda": 0.25})]
+    outcome = call(*line)
+    assert outcome.status == 0
+    assert f"Moved {TOTAL * 5 // 100:,} of {TOTAL:,} filters to λ = 0.25." in outcome.out
+    target, baseline = material.networks()
+    index = FilterIndex.of(target)
+    ids = torch.tensor([int(line) for line in (attributed / "noise_index.txt").read_text().split()])
+    expected = substitute(target, baseline, top_of(index, ids, 5), 0.75)
+    image = read(material.noise / "a.png")
+    with torch.no_grad():
+        restored = (255 * expected(image).clamp(0, 1)).round() / 255
+    assert torch.equal(read(tmp_path / "out" / "a.png"), restored)
+    assert "--lambda is a number, not nan" in fails(*line[:-1], "nan")
+
+
+def test_degradations_are_predicted(call, fails, material, attributed, tmp_path):
+    options = {
+        "baseline": material.baseline,
+        "target": material.target,
+        "input": material.noise,
+        "out": tmp_path / "scores.csv",
+        "filters": tuple(f"{name}={attributed / name}_index.txt" for name in ("noise", "blur")),
+    }
+    outcome = call("predict", *arguments(options))
+    assert outcome.out == f"Wrote the scores of 3 images to {tmp_path / 'scores.csv'}.\n"
+    head, *rows = [line.split(",") for line in (tmp_path / "scores.csv").read_text().splitlines()]
+    assert head == ["image", "noise", "blur"]
+    assert [name for name, *_ in rows] == ["a", "b", "c"]
+    path = ParameterPath(*material.networks())
+    own = filters_of_image(path, read(material.noise / "a.png"))
+    for name, score in zip(head[1:], rows[0][1:], strict=True):
+        ids = torch.tensor([int(line) for line in (attributed / f"{name}_index.txt").read_text().split()])
+        assert float(score) == pytest.approx(own.overlap(top_of(path.index, ids, 1)), abs=1e-6)
+    assert "is not of the form NAME=FILE" in fails("predict", *arguments({**options, "filters": "blur_index.txt"}))
 
 
 def test_attribution_as_released(call, material, tmp_path):

@@ -154,17 +154,17 @@ def test_any_number_of_inputs_is_attributed(scenes, tmp_path, pair):
 @pytest.mark.parametrize(
     ("named", "reason"),
     [
-        (["jpeg"], "'jpeg' is no input: NAME=FOLDER was expected"),
-        (["=x"], "'=x' is no input"),
-        (["a="], "'a=' is no input"),
-        (["../a=x"], "is no input"),
-        (["gt=x"], "and not gt"),
-        (["a=x", "b=y", "a=z"], "two inputs are called a"),
+        (["jpeg"], "'jpeg' is not of the form NAME=FOLDER"),
+        (["=x"], "'=x' is not of the form"),
+        (["a="], "'a=' is not of the form"),
+        (["../a=x"], "is not of the form"),
+        (["gt=x"], "that is not gt"),
+        (["a=x", "b=y", "a=z"], "a is named twice"),
     ],
 )
 def test_inputs_are_named_once_and_plainly(named, reason):
     with pytest.raises(FaiglibError, match=reason) as info:
-        attribution.named_folders(named)
+        attribution.named_paths(named)
     assert "\n" not in str(info.value)
 
 
