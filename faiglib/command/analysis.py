@@ -180,8 +180,9 @@ def predict(
 ) -> None:
     """Score how degraded each image looks.
 
-    The score is the overlap of its own filters with those found for a degradation (paper, section 4.4). Nothing but the image is needed: the target's own output stands in for the ground truth. Scores go from 0 to 1;
-    thresholds are chosen on images whose degradation is known.
+    The score is the overlap of its own filters with those found for a degradation (paper, section 4.4), from 0 to 1.
+    Nothing but the image is needed: the target's own output stands in for the ground truth. Thresholds are chosen on
+    images whose degradation is known.
     """
     target_net, baseline_net, _ = load_pair(target, baseline, network, scale)
     path = ParameterPath(target_net, baseline_net, choose_device(device), bytes_of(memory), units=cast(Units, units))
