@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, cast, get_args
 
@@ -11,7 +12,7 @@ import typer
 from faiglib.attribution.elimination import Minus
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath
 from faiglib.attribution.quadrature import RULES
-from faiglib.command import attribution, folders
+from faiglib.command import attribution, folders, scenes
 from faiglib.command.options import (
     BaselineOption,
     DeviceOption,
@@ -30,7 +31,7 @@ from faiglib.command.options import (
 )
 from faiglib.errors import FaiglibError
 from faiglib.filters.index import IN_WORDS, FilterIndex, Units
-from faiglib.filters.scores import read_ranking, top_of, write_ranking
+from faiglib.filters.scores import FilterScores, read_ranking, top_of, write_ranking
 from faiglib.filters.substitution import substitute
 from faiglib.networks.foreign import load, load_pair
 from faiglib.system.devices import choose_device
@@ -73,18 +74,17 @@ def attribute(
     on where it stopped; one of other work in the same folder is refused. The released code is --blur FOLDER --noise
     FOLDER --rule left --nodes 100.
     """
-    short = [f"{name}={folder}" for name, folder in (("blur", blur), ("noise", noise)) if folder is not None]
-    folders_of_inputs = attribution.named_paths([*short, *(input_ or [])])
+    inputs = scenes.named_paths(_with_short_forms(input_ or [], blur=blur, noise=noise))
     target_net, baseline_net, factor = load_pair(target, baseline, network, scale)
-    scenes = attribution.scenes_of(gt, folders_of_inputs, factor)
+    matched = scenes.scenes_of(gt, inputs, factor)
     fabric = several(choose_device(device), devices)
     if fabric.is_global_zero:
-        profile = attribution.profile_of(target_net, baseline_net, scenes, factor)
+        profile = scenes.profile_of(target_net, baseline_net, matched, factor)
         say(f"On clean input {profile.in_words()}.")
     found = attribution.attribute(
         target_net,
         baseline_net,
-        scenes,
+        matched,
         out,
         rule=rule,
         nodes=nodes,
@@ -95,14 +95,23 @@ def attribute(
         overwrite=overwrite,
         say=say if fabric.is_global_zero else lambda _: None,
     )
-    if not fabric.is_global_zero:
-        return
+    if fabric.is_global_zero:
+        _write(out, found)
+        index = next(iter(found.values())).index
+        say(f"Ranked {index.total:,} {IN_WORDS[index.units]} on {len(matched)} images; see {out}.")
+
+
+def _with_short_forms(named: list[str], **short: Path | None) -> list[str]:
+    """NAME=FOLDER of the options that are short for it, then the others."""
+    return [*(f"{name}={folder}" for name, folder in short.items() if folder is not None), *named]
+
+
+def _write(out: Path, found: Mapping[str, FilterScores]) -> None:
+    """Write scores and rankings, and forget the sums that they were made of."""
     for name, scores in found.items():
         scores.save(out / f"{name}_scores.safetensors")
         write_ranking(out / f"{name}_index.txt", scores.ranking())
     attribution.forget(out)
-    index = next(iter(found.values())).index
-    say(f"Ranked {index.total:,} {IN_WORDS[index.units]} on {len(scenes)} images; see {out}.")
 
 
 def mask(
@@ -188,9 +197,9 @@ def predict(
     path = ParameterPath(target_net, baseline_net, choose_device(device), bytes_of(memory), units=cast(Units, units))
     found = {
         name: top_of(path.index, read_ranking(file, path.index), percent)
-        for name, file in attribution.named_paths(filters, "FILE").items()
+        for name, file in scenes.named_paths(filters, "FILE").items()
     }
-    rows = attribution.overlaps(path, found, input_, percent, nodes)
+    rows = scenes.overlaps(path, found, input_, percent, nodes)
     write_text_atomic(out, rows)
     say(f"Wrote the scores of {rows.count(chr(10)) - 1} images to {out}.")
 

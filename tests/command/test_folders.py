@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from faiglib.attribution import path_profile
 from faiglib.attribution.parameter_path import faig
 from faiglib.command import attribution, folders
-from faiglib.command.attribution import PARTIAL, Scene
+from faiglib.command import scenes as command_scenes
+from faiglib.command.attribution import PARTIAL
+from faiglib.command.scenes import Scene
 from faiglib.errors import DatasetError, FaiglibError, FilterError, ImageError, StoreError
 from faiglib.images.datasets import from_folder
 from faiglib.images.degradations import Degradation, noise_generator
@@ -34,7 +36,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def matched(folder: Path) -> list[Scene]:
-    return attribution.scenes_of(folder / "gt", {kind: folder / kind for kind in ("blur", "noise")}, 2)
+    return command_scenes.scenes_of(folder / "gt", {kind: folder / kind for kind in ("blur", "noise")}, 2)
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_any_number_of_inputs_is_attributed(scenes, tmp_path, pair):
     for number, (name, (height, width)) in enumerate(SIZES.items()):
         write(tmp_path / "jpeg" / f"{name}.png", height // 2, width // 2, 100 + number)
     inputs = {kind: tmp_path / kind for kind in ("blur", "noise", "jpeg")}
-    three = attribution.scenes_of(tmp_path / "gt", inputs, 2)
+    three = command_scenes.scenes_of(tmp_path / "gt", inputs, 2)
     pairs = {kind: [(read(s.inputs[kind]), read(s.ground_truth)) for s in three] for kind in inputs}
     alone = {kind: faig(*pair, pairs[kind], nodes=2).values for kind in inputs}
     mean = attribution.attribute(*pair, three, tmp_path / "mean", nodes=2)
@@ -146,7 +148,7 @@ def test_any_number_of_inputs_is_attributed(scenes, tmp_path, pair):
         assert torch.equal(mean[kind].values, alone[kind] - (others[0] + others[1]) / 2)
         assert torch.equal(largest[kind].values, alone[kind] - torch.maximum(*others))
     assert values(faig(*pair, pairs, nodes=2)) == values(mean)
-    only = attribution.scenes_of(tmp_path / "gt", {"jpeg": inputs["jpeg"]}, 2)
+    only = command_scenes.scenes_of(tmp_path / "gt", {"jpeg": inputs["jpeg"]}, 2)
     one = attribution.attribute(*pair, only, tmp_path / "one", nodes=2)
     assert torch.equal(one["jpeg"].values, alone["jpeg"]), "nothing is subtracted"
 
@@ -164,23 +166,23 @@ def test_any_number_of_inputs_is_attributed(scenes, tmp_path, pair):
 )
 def test_inputs_are_named_once_and_plainly(named, reason):
     with pytest.raises(FaiglibError, match=reason) as info:
-        attribution.named_paths(named)
+        command_scenes.named_paths(named)
     assert "\n" not in str(info.value)
 
 
 def test_inputs_that_are_missing_or_the_same(scenes, tmp_path):
     with pytest.raises(FaiglibError, match="no folder of inputs"):
-        attribution.scenes_of(tmp_path / "gt", {}, 2)
+        command_scenes.scenes_of(tmp_path / "gt", {}, 2)
     shutil.copytree(tmp_path / "noise", tmp_path / "again")
     inputs = {kind: tmp_path / kind for kind in ("blur", "noise", "again")}
     with pytest.raises(DatasetError, match="are the same, so that nothing tells noise from again"):
-        attribution.scenes_of(tmp_path / "gt", inputs, 2)
+        command_scenes.scenes_of(tmp_path / "gt", inputs, 2)
     with pytest.raises(FilterError, match="no scores"):
         faig(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), {})
 
 
 def test_the_path_is_examined_on_ground_truth_made_smaller(scenes, pair):
-    found = attribution.profile_of(*pair, scenes, 2)
+    found = command_scenes.profile_of(*pair, scenes, 2)
     clean = []
     for scene in scenes:
         truth = center_crop(read(scene.ground_truth), min(read(scene.ground_truth).shape[-2:]))
