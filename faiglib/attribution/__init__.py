@@ -2,9 +2,10 @@
 
 from faiglib.attribution.averaging import per_image
 from faiglib.attribution.chance import random_scores
+from faiglib.attribution.completeness import PathIntegral, path_integral
 from faiglib.attribution.elimination import eliminate, eliminate_each
 from faiglib.attribution.input_path import intinf
-from faiglib.attribution.parameter_path import PathIntegral, faig, path_integral
+from faiglib.attribution.parameter_path import faig
 from faiglib.attribution.path_profile import PathProfile, path_profile
 from faiglib.attribution.quadrature import RULES, Quadrature, quadrature
 from faiglib.attribution.weight_change import filter_change

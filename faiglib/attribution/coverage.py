@@ -50,4 +50,4 @@ class Coverage:
     def warn(self) -> None:
         """Warn if parameters that belong to no filter hold more than :data:`LEFT_OUT`."""
         if self.left_out > LEFT_OUT:
-            warnings.warn(self.in_words(), UserWarning, stacklevel=4)
+            warnings.warn(self.in_words(), UserWarning, stacklevel=6)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -41,27 +40,6 @@ DEFAULT_NODES = 16
 def squared_error(output: Tensor, ground_truth: Tensor) -> Tensor:
     """‖output − ground truth‖², the sum over all pixels and channels (paper, eq. 3)."""
     return (output - ground_truth).square().sum()
-
-
-@dataclass(frozen=True)
-class PathIntegral:
-    """The integrated gradient of one image, before any absolute value.
-
-    Attributes:
-        contributions: {parameter: ∫ ∂L/∂γ dα · (θ̄ − θ)}, biases included, each of the parameter's shape.
-        loss_at_target: L(θ, x).
-        loss_at_baseline: L(θ̄, x).
-    """
-
-    contributions: dict[str, Tensor]
-    loss_at_target: float
-    loss_at_baseline: float
-
-    @property
-    def convergence_delta(self) -> float:
-        """Sum of all contributions minus the difference of the losses; tends to 0 as nodes are added."""
-        total = sum(float(value.double().sum()) for value in self.contributions.values())
-        return total - (self.loss_at_baseline - self.loss_at_target)
 
 
 class ParameterPath:
@@ -167,36 +145,6 @@ def integrate(
     return total
 
 
-@differentiating
-def path_integral(
-    target: nn.Module,
-    baseline: nn.Module,
-    inputs: Tensor,
-    ground_truth: Tensor,
-    *,
-    rule: Rule | str = DEFAULT_RULE,
-    nodes: int = DEFAULT_NODES,
-    loss: Loss = squared_error,
-) -> PathIntegral:
-    """Integrated gradients of one image over all parameters, with what is needed to judge their convergence.
-
-    Args:
-        target: θ.
-        baseline: θ̄, of the same architecture.
-        inputs: degraded image (1, 3, h, w) in [0, 1].
-        ground_truth: (1, 3, H, W).
-        rule: of quadrature, see :func:`faiglib.attribution.quadrature.quadrature`.
-        nodes: gradient evaluations.
-        loss: function of the network whose change along the path is attributed.
-    """
-    path = ParameterPath(target, baseline)
-    inputs, ground_truth = (as_image(image, path.parameters[0]) for image in (inputs, ground_truth))
-    integral = integrate(path, inputs, ground_truth, quadrature(rule, nodes), loss)
-    contributions = {name: total * step for name, total, step in zip(path.names, integral, path.direction, strict=True)}
-    ends = [path.loss(alpha, inputs, ground_truth, loss) for alpha in (0.0, 1.0)]
-    return PathIntegral(contributions, *ends)
-
-
 @overload
 def faig(
     target: nn.Module, baseline: nn.Module, images: Iterable[tuple[Tensor, Tensor]], **options: Any
@@ -228,16 +176,13 @@ def faig(
 ) -> FilterScores | dict[str, FilterScores]:
     """FAIG of every filter (paper, eq. 6), averaged over images.
 
-    Works on any module with ``Conv2d`` weights, or with other ``units``. Of one degradation, nothing is eliminated:
-    ``faig(..., blurry) - faig(..., noisy)`` is eq. 7 and ranks the deblurring filters, the reverse the denoising ones.
-    Of several by name, ``faig(..., {"blur": blurry, "noise": noisy, "jpeg": compressed})``, the scores of each are
-    returned less those of the others, by name.
+    Of one degradation, nothing is eliminated: ``faig(..., blurry) - faig(..., noisy)`` is eq. 7. Of several by name,
+    ``faig(..., {"blur": blurry, "noise": noisy})``, the scores of each are returned less those of the others.
 
     Args:
         target: the network that handles the degradation, θ.
         baseline: the same architecture without that ability, θ̄.
-        images: pairs of degraded input (1, C, h, w) and ground truth (1, C, H, W), of one degradation or of several by
-            name.
+        images: pairs of degraded input (1, C, h, w) and ground truth (1, C, H, W).
         rule: quadrature rule; ``"left"`` with ``nodes=100`` is the released code.
         nodes: gradient evaluations per image.
         loss: function of the network that is attributed, a sum over pixels, by default eq. 3.
@@ -245,10 +190,8 @@ def faig(
         memory_limit: bytes for the activations of one gradient; larger images are cut into tiles, see
             :class:`faiglib.attribution.gradients.Gradients`.
         precision: ``32-true`` or ``bf16-mixed``, see there.
-        units: what is ranked: ``filters`` of Conv2d; ``channels``, outputs of convolutions and rows of Linear; or
-            ``all``, filters of all kinds of convolutions and rows of Linear.
-        minus: what is subtracted of several degradations, see
-            :func:`faiglib.attribution.elimination.eliminate_each`.
+        units: what is ranked, see :class:`faiglib.filters.index.FilterIndex`.
+        minus: what is subtracted, see :func:`faiglib.attribution.elimination.eliminate_each`.
         fabric: launched; the images are shared out over its ranks, and every rank gets the scores of all of them, with
             the bits of a single process.
         progress: label of a progress bar over images; none without it.
@@ -258,36 +201,29 @@ def faig(
         ImageError: an input is a batch, or does not fit its ground truth.
         FilterError: a score is not finite, or there are no images, or no degradations.
     """
-    if isinstance(images, Mapping):
-        each = {
-            name: faig(
-                target,
-                baseline,
-                pairs,
-                rule=rule,
-                nodes=nodes,
-                loss=loss,
-                device=device,
-                memory_limit=memory_limit,
-                precision=precision,
-                units=units,
-                fabric=fabric,
-                progress=progress and f"{progress}: {name}",
-            )
-            for name, pairs in images.items()
-        }
-        return eliminate_each(each, minus)
-    path = ParameterPath(target, baseline, device, memory_limit, precision, units)
+    path, points = ParameterPath(target, baseline, device, memory_limit, precision, units), quadrature(rule, nodes)
     if path.is_a_point:
         warnings.warn(
             "target and baseline have the same parameters, so that every score is 0", UserWarning, stacklevel=3
         )
-    points = quadrature(rule, nodes)
+
+    def scores(pairs: Iterable[tuple[Tensor, Tensor]], label: str | None) -> FilterScores:
+        mean = mean_over_images(
+            pairs, lambda pair: image_scores(path, *pair, points, loss, with_others=True), label, fabric
+        )
+        return _with_coverage(path, mean)
+
+    if isinstance(images, Mapping):
+        found = {name: scores(pairs, progress and f"{progress}: {name}") for name, pairs in images.items()}
+        return eliminate_each(found, minus)
+    return scores(images, progress)
+
+
+def _with_coverage(path: ParameterPath, mean: Tensor) -> FilterScores:
+    """The scores among the means of :func:`image_scores` with others, and a warning if much lies outside."""
     total = path.index.total
-    mean = mean_over_images(
-        images, lambda pair: image_scores(path, *pair, points, loss, with_others=True), progress, fabric
-    )
-    Coverage(float(mean[:total].sum()), dict(zip(path.others, mean[total:-1].tolist(), strict=True)), units).warn()
+    outside = dict(zip(path.others, mean[total:-1].tolist(), strict=True))
+    Coverage(float(mean[:total].sum()), outside, path.index.units).warn()
     return FilterScores(path.index, mean[:total])
 
 

@@ -79,18 +79,7 @@ def attribute(
     path, points = ParameterPath(target, baseline, place, memory_limit, units=units), quadrature(rule, nodes)
     if path.is_a_point:
         raise FaiglibError("baseline and target hold the same weights: there is nothing between them to attribute")
-    identity = fingerprint(
-        {
-            "networks": [dict(network.state_dict()) for network in (target, baseline)],
-            "files": [
-                [sha256_file(scene.ground_truth), *(sha256_file(file) for file in scene.inputs.values())]
-                for scene in scenes
-            ],
-            "inputs": list(scenes[0].inputs),
-            "rule": [rule, nodes, units],
-            "made_by": [__version__, torch.__version__, place.type],
-        }
-    )
+    identity = _identity((target, baseline), scenes, [rule, nodes, units], place)
     first = fabric is None or fabric.is_global_zero
     with alone_in(out) if first else nullcontext():
         sums = _sums(path, points, scenes, out / PARTIAL, identity, fabric, overwrite)
@@ -99,6 +88,21 @@ def attribute(
     total = path.index.total
     return eliminate_each(
         {name: FilterScores(path.index, values[:total] / len(scenes)) for name, values in sums.items()}, minus
+    )
+
+
+def _identity(
+    networks: Sequence[nn.Module], scenes: Sequence[Scene], rule: Sequence[object], place: torch.device
+) -> str:
+    """Digest of all that the sums of a run depend on."""
+    return fingerprint(
+        {
+            "networks": [dict(network.state_dict()) for network in networks],
+            "files": [[sha256_file(file) for file in (one.ground_truth, *one.inputs.values())] for one in scenes],
+            "inputs": list(scenes[0].inputs),
+            "rule": list(rule),
+            "made_by": [__version__, torch.__version__, place.type],
+        }
     )
 
 
