@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,6 +12,7 @@ from faiglib.companion import discovery, paper
 from faiglib.companion.masking import show as masking_show
 from faiglib.companion.method import show as method_show
 from faiglib.companion.page import style, tables
+from faiglib.companion.page.style import apart
 
 
 def cells(measured=None):
@@ -106,3 +108,25 @@ def test_pictures_are_shown_as_they_are():
     assert picture.shape == (5, 7, 3)
     assert torch.equal(torch.from_numpy(picture).permute(2, 0, 1), image[0])
     assert method_show.inputs({"a": image, "b": image}).html.count("<img ") == 2
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([0.0, 5.0], [0.0, 5.0]),
+        ([1.0, 1.0], [0.5, 1.5]),
+        ([1.2, 1.0, 4.0], [1.6, 0.6, 4.0]),
+        ([1.0, 1.1, 1.9, 9.0], [1 / 3, 4 / 3, 7 / 3, 9.0]),
+        ([0.0, 0.9, 1.8], [-0.1, 0.9, 1.9]),
+    ],
+)
+def test_labels_stand_apart_and_near_their_places(places, expected):
+    """Groups of labels that touch have the mean of their places in their middle, as least squares would put them."""
+    assert apart(places, 1.0) == pytest.approx(expected)
+
+
+def test_labels_keep_their_order_and_distance():
+    wanted = list(np.random.default_rng(0).normal(0, 3, 20))
+    found = apart(wanted, 0.5)
+    assert sorted(range(20), key=lambda n: wanted[n]) == sorted(range(20), key=lambda n: found[n])
+    assert np.diff(sorted(found)).min() >= 0.5 - 1e-12

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
@@ -84,3 +86,27 @@ def finished(figure: Figure, tight: bool = True) -> Figure:
         figure.tight_layout()
     plt.close(figure)
     return figure
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Places of labels as near to where they belong as they can be without standing closer than a gap.
+
+    Args:
+        places: where they belong, in any order.
+        gap: least distance.
+    """
+    order = sorted(range(len(places)), key=lambda number: places[number])
+    groups: list[list[float]] = []  # sum of wanted places, less what their neighbours take, and how many
+    for number in order:
+        groups.append([places[number], 1])
+        while len(groups) > 1:
+            (first, count), (second, more) = groups[-2:]
+            if second / more - first / count >= gap * (count + more) / 2:
+                break
+            groups[-2:] = [[first + second, count + more]]
+    found = [0.0] * len(places)
+    free = iter(order)
+    for total, count in groups:
+        for step in range(int(count)):
+            found[next(free)] = total / count + gap * (step - (count - 1) / 2)
+    return found

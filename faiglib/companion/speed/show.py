@@ -14,13 +14,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, finished, in_pairs
+from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, apart, finished, in_pairs
 from faiglib.companion.page.words import percent
 from faiglib.companion.speed.report import GOAL_SHARE
 from faiglib.networks import TITLES
 
 #: Smaller shares are drawn here: less than one of the filters compared.
 _LEAST_MISSED = 3e-4
+#: Least distance of labels at the ends of lines, in decades: their height on an axis of about three.
+LABEL_GAP = 0.11
 
 _PRECISIONS = {"32-true": ("float32", BLUE), "bf16-mixed": ("bfloat16", ORANGE)}
 
@@ -67,8 +69,11 @@ def averaging(table: pd.DataFrame) -> Figure:
     networks = list(table["network"].unique())
     figure, axes = plt.subplots(1, len(networks), figsize=(4.6 * len(networks) + 1.6, 3.6), squeeze=False, sharey=True)
     for axis, network in zip(axes[0], networks, strict=True):
-        schemes = table[table["network"] == network].groupby("scheme", sort=False)
-        for scheme, rows in schemes:
+        own = table[table["network"] == network]
+        ends = own[own["images"] == own.groupby("scheme")["images"].transform("max")].set_index("scheme")["overlap"]
+        heights = np.log10((1 - ends).clip(lower=_LEAST_MISSED))
+        labels = dict(zip(ends.index, 10 ** np.array(apart(list(heights), LABEL_GAP)), strict=True))
+        for scheme, rows in own.groupby("scheme", sort=False):
             rule, nodes = str(scheme).split(",")[0].split()
             style = {"left": ("black", "-"), "midpoint": (BLUE, "-"), "gauss-legendre": (ORANGE, "-")}[rule]
             colour, line = (PINK, ":") if "bf16" in str(scheme) else style
@@ -77,7 +82,7 @@ def averaging(table: pd.DataFrame) -> Figure:
             axis.plot(rows["images"], missed, line, color=colour, alpha=shade, marker="o", ms=3)
             axis.annotate(
                 nodes,
-                (rows["images"].iloc[-1], missed.iloc[-1]),
+                (rows["images"].iloc[-1], labels[scheme]),
                 xytext=(4, 0),
                 textcoords="offset points",
                 fontsize=7,
