@@ -21,8 +21,8 @@ from faiglib.networks import TITLES
 
 #: Smaller shares are drawn here: less than one of the filters compared.
 _LEAST_MISSED = 3e-4
-#: Least distance of labels at the ends of lines, in decades: their height on an axis of about three.
-LABEL_GAP = 0.11
+#: Least distance of labels at the ends of lines, in decades: their height on an axis of about one and a half.
+LABEL_GAP = 0.055
 
 _PRECISIONS = {"32-true": ("float32", BLUE), "bf16-mixed": ("bfloat16", ORANGE)}
 
