@@ -117,8 +117,9 @@ def _chips(part: Part | None, record: Part | None = None) -> str:
     chips = "".join(f"<span>{chip(grade, ', '.join(of))}</span>" for grade, of in names.items() if of)
     if chips:
         return chips
-    then = f'<small class="why">recorded, not run here:</small>{_chips(record)}' if record and record.grades else ""
-    return f'<span>{chip("not tested")}<small class="why">{as_html(part.why)}</small></span>{then}'
+    if record and record.grades:
+        return f'<small class="why">{as_html(part.why)}; recorded:</small>{_chips(record)}'
+    return f'<span>{chip("not tested")} <small class="why">{as_html(part.why)}</small></span>'
 
 
 def _term(title: str, criterion: str, part: Part | None) -> str:
