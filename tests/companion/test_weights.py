@@ -94,7 +94,7 @@ def test_every_shipped_pair_reaches_the_floor():
 
 def test_the_shipped_folder_is_small_and_whole():
     files = [path for path in SHIPPED.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 35e6
+    assert sum(path.stat().st_size for path in files) < 40e6
     listed = {entry.file for entry in zoo.entries(SHIPPED)}
     assert {path.name for path in files if path.suffix == ".safetensors"} == listed
     assert {f"{Path(name).stem}.csv" for name in listed} == {path.name for path in (SHIPPED / "logs").iterdir()}
