@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
+from torch import nn
 
 from faiglib.attribution.elimination import Minus
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath
@@ -132,12 +133,9 @@ def mask(
     The best-ranked filters of the target become those of the baseline; what they did is no longer done.
     """
     place = choose_device(device)
-    target_net, baseline_net, _ = load_pair(target, baseline, network, scale)
-    index = FilterIndex.of(target_net, cast(Units, units))
-    chosen = top_of(index, read_ranking(filters, index), percent)
-    masked = substitute(target_net, baseline_net, chosen).to(place)
-    say(f"Replaced {len(chosen):,} of {index.total:,} {IN_WORDS[index.units]}.")
-    say(f"Wrote {folders.restore(masked, input_, output, place, bytes_of(memory))} images to {output}.")
+    masked, chosen = _moved(target, baseline, filters, percent, units, network, scale, 1.0)
+    say(f"Replaced {chosen}.")
+    say(f"Wrote {folders.restore(masked.to(place), input_, output, place, bytes_of(memory))} images to {output}.")
 
 
 def interpolate(
@@ -163,12 +161,27 @@ def interpolate(
     if not math.isfinite(strength):
         raise FaiglibError(f"--lambda is a number, not {strength}")
     place = choose_device(device)
+    between, chosen = _moved(target, baseline, filters, percent, units, network, scale, 1 - strength)
+    say(f"Moved {chosen} to λ = {strength:g}.")
+    say(f"Wrote {folders.restore(between.to(place), input_, output, place, bytes_of(memory))} images to {output}.")
+
+
+def _moved(
+    target: Path,
+    baseline: Path,
+    filters: Path,
+    percent: float,
+    units: str,
+    network: str | None,
+    scale: int | None,
+    strength: float,
+) -> tuple[nn.Module, str]:
+    """The target with the best of a ranking moved towards the baseline, and how many these are in words."""
     target_net, baseline_net, _ = load_pair(target, baseline, network, scale)
     index = FilterIndex.of(target_net, cast(Units, units))
     chosen = top_of(index, read_ranking(filters, index), percent)
-    between = substitute(target_net, baseline_net, chosen, 1 - strength).to(place)
-    say(f"Moved {len(chosen):,} of {index.total:,} {IN_WORDS[index.units]} to λ = {strength:g}.")
-    say(f"Wrote {folders.restore(between, input_, output, place, bytes_of(memory))} images to {output}.")
+    told = f"{len(chosen):,} of {index.total:,} {IN_WORDS[index.units]}"
+    return substitute(target_net, baseline_net, chosen, strength), told
 
 
 def predict(
