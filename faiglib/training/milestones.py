@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from faiglib.attribution import faig, filter_change, intinf, path_profile, random_scores
 from faiglib.attribution.elimination import eliminate
@@ -106,7 +107,7 @@ def examine(recipe: Recipe, states: Mapping[int, State], baseline: State) -> lis
     start = fit(build(recipe.network, scale=recipe.scale), baseline, "the baseline")
     last: dict[str, FilterSet] = {}
     found = []
-    for step, state in reversed(list(states.items())):
+    for step, state in tqdm(reversed(list(states.items())), "milestones", len(states), leave=False, unit="step"):
         target = fit(build(recipe.network, scale=recipe.scale), state, f"the weights of step {step}")
         chosen = _chosen(target, start, crops)
         last = last or {function: sets["faig"] for function, sets in chosen.items()}
