@@ -178,7 +178,7 @@ def gallery(
     Args:
         bench: where things are.
         pair: target and trained baseline.
-        function: key of :data:`faiglib.companion.discovery.FUNCTIONS`.
+        function: key of :data:`faiglib.images.degradations.FUNCTIONS`.
         image: file name without ending.
         crop: side of the central crop in HR pixels.
         image_set: that holds the image.
