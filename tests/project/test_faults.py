@@ -40,13 +40,12 @@ from tqdm import tqdm
 from bookmaker import driver, execute, html
 from bookmaker.layout import Layout
 from faiglib import networks
-from faiglib.command import analysis, main
+from faiglib.command import main
 from faiglib.companion.cache import Cache
 from faiglib.errors import DatasetError, StoreError, WeightsError
 from faiglib.images import datasets, registry
 from faiglib.images.degradations import Degradation, noise_generator
 from faiglib.networks import zoo
-from faiglib.networks.weights import fit
 from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import load_weights, save_weights
 from faiglib.training.checkpoint import sessions
@@ -190,12 +189,8 @@ def test_a_training_killed_anywhere_ends_with_the_same_bits(tmp_path):
         assert began in ([0], [0, began[-1]]), where
 
 
-def load_tiny(path: Path, name: str, *, scale: int) -> nn.Module:
-    return fit(Tiny(scale), load_weights(path), f"weight file {path}").eval()
-
-
 def attribute(out: Path, material: Path) -> None:
-    analysis.load_network = load_tiny
+    networks.NETWORKS["srresnet"] = Tiny
     names = ("baseline", "target", "gt", "blur", "noise")
     options = [part for name in names for part in (f"--{name}", str(next(material.glob(f"{name}*"))))]
     main.main(["attribute", "--network", "srresnet", *options, "--out", str(out), "--nodes", "1", "--device", "cpu"])
@@ -221,7 +216,7 @@ def material(tmp_path) -> Path:
 
 
 def test_an_attribution_killed_anywhere_ends_with_the_same_files(tmp_path, material, monkeypatch, capsys):
-    monkeypatch.setattr(analysis, "load_network", load_tiny)
+    monkeypatch.setitem(networks.NETWORKS, "srresnet", Tiny)
     attribute(tmp_path / "undisturbed", material)
     expected = content(tmp_path / "undisturbed")
     assert len(expected) == 4
