@@ -27,7 +27,7 @@ def test_chapter_executes_and_shows_its_tables_and_figures(name, tmp_path, monke
     notebook = nbformat.read(layout.executed / f"{name}.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     kinds = [set(output.get("data", {})) for output in outputs]
-    assert sum("image/png" in kind for kind in kinds) == 4
+    assert sum("image/png" in kind for kind in kinds) == 5
     tables = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
     assert any("∫ slope dα" in table for table in tables)
     assert sum('class="gallery"' in table for table in tables) == 2

@@ -109,4 +109,5 @@ def pairs_table(pairs: pd.DataFrame) -> Styler:
         | dict.fromkeys(heads.values(), "{:.2f}")
         | dict.fromkeys(gains.values(), "{:+.2f}")
     )
-    return plain(table, forms | {"iterations": "{:,}", "peak_lr": "{:.0e}", "distance": "{:.2f}"})
+    caption = "Every pair; gains are over its baseline on Set14, losses shares of the drop when all filters are masked."
+    return plain(table, forms | {"iterations": "{:,}", "peak_lr": "{:.0e}", "distance": "{:.2f}"}, caption)
