@@ -242,5 +242,5 @@ def barrier_and_selectivity(pairs: pd.DataFrame) -> Figure:
                 label = f"{TITLES[network]}, {side} input"
                 axis.scatter(own["barrier"], own[side], marker=signs[network], color=colour, s=28, label=label)
         axis.set(title=f"{function} filters", xlabel="barrier (dB)", ylabel="share of the drop")
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return finished(figure)
