@@ -22,7 +22,6 @@ from faiglib.companion.page.glue import glue
 from faiglib.companion.page.words import number, percent
 from faiglib.companion.weights import milestones, report, show
 from faiglib.companion.workbench import open_workbench
-from faiglib.networks import TITLES
 
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
@@ -92,16 +91,15 @@ show.pairs_table(report.pairs(bench.models))
 # these snapshots is examined as if it were the result: its filters are found anew, and masked. The points are not results
 # of shorter trainings, for the learning rate of a run falls to zero at its end only. Rivals are IG, |θ − θ̄| and chance.
 
-# %%
+# %% mystnb={"image": {"alt": "PSNR, distance, barrier, shares of the drop, rivals and overlap against the training seen, mean and range over pairs."}, "figure": {"caption": "What changes while targets are trained: mean and range over the pairs of a network, against the pixels seen as a share of the paper's.", "name": "fig-milestones"}}
 rows = milestones.rows(bench.models)
 changes = milestones.trends(rows)
-for network in milestones.followed(rows):
-    display(Markdown(f"**{TITLES[network]}**"))
-    display(show.milestone_curves(rows, network))
+glue(budget_headline=milestones.headline(changes))
+show.milestone_curves(rows, milestones.followed(rows))
+# %%
 if not changes.empty:
     display(show.trends_table(changes))
     display(Markdown("\n".join(f"- {milestones.expectation(changes, claim)}" for claim in "bcd")))
-glue(budget_headline=milestones.headline(changes))
 
 # %%
 on_set14 = quality[quality["image_set"] == "set14"].groupby("input")["gain"]

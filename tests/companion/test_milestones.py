@@ -88,7 +88,7 @@ def test_every_shipped_pair_has_its_end_in_the_table():
 
 def test_tables_and_figures_show_them():
     rows = table()
-    assert len(show.milestone_curves(rows, "srresnet_s").axes) == len(milestones.FOLLOWED)
+    assert len(show.milestone_curves(rows, ["srresnet_s"]).axes) == len(milestones.FOLLOWED)
     shown = show.trends_table(milestones.trends(rows)).data
     own = shown[(shown["quantity"] == "share of the drop, own input") & (shown["filters"] == "deblurring")]
     assert own["trend"].tolist() == ["rises"]

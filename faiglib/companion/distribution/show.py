@@ -11,7 +11,7 @@ from pandas.io.formats.style import Styler
 
 from faiglib.companion import paper
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, finished
+from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, finished, in_pairs
 from faiglib.companion.page.tables import plain
 from faiglib.networks import TITLES
 
@@ -146,8 +146,8 @@ def depth_curves(table: pd.DataFrame) -> Figure:
     """Share of the set found up to a place in the network, a line per seed; the diagonal is an even spread."""
     chosen = table[table["method"] == "faig"]
     networks = list(chosen["network"].unique())
-    figure, axes = plt.subplots(1, len(networks), figsize=(4.6 * len(networks), 4.1), squeeze=False)
-    for axis, network in zip(axes[0], networks, strict=True):
+    figure, axes = in_pairs(len(networks), 4.6, 4.1)
+    for axis, network in zip(axes, networks, strict=True):
         rows = chosen[chosen["network"] == network]
         axis.plot([0, 100], [0, 100], color=GRAY, ls="--", lw=1, label="even spread")
         for function, colour in FUNCTION_COLOURS.items():
@@ -178,8 +178,8 @@ def depth_curves(table: pd.DataFrame) -> Figure:
 def centroids(table: pd.DataFrame) -> Figure:
     """Mean depth of the sets of the four methods with its interval, against that of an even spread."""
     networks, methods = list(table["network"].unique()), list(paper.METHODS)
-    figure, axes = plt.subplots(1, len(networks), figsize=(5.2 * len(networks), 2.9), squeeze=False)
-    for axis, network in zip(axes[0], networks, strict=True):
+    figure, axes = in_pairs(len(networks), 5.2, 2.9)
+    for axis, network in zip(axes, networks, strict=True):
         rows = table[(table["network"] == network) & (table["filters"] != "difference")]
         axis.axvline(rows["uniform"].iloc[0], color=GRAY, ls="--", lw=1, label="even spread")
         for shift, (function, colour) in zip((-0.13, 0.13), FUNCTION_COLOURS.items(), strict=True):

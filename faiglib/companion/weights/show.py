@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -42,21 +42,22 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 @with_source
-def milestone_curves(rows: pd.DataFrame, network: str) -> Figure:
-    """What changes while the targets of a network are trained, a panel a quantity: mean and range over its pairs.
+def milestone_curves(rows: pd.DataFrame, networks: Sequence[str]) -> Figure:
+    """What changes while the targets of some networks are trained, a panel a quantity: mean and range over pairs.
 
     Args:
         rows: from :func:`faiglib.companion.weights.milestones.rows`.
-        network: registry name.
+        networks: registry names, one below the other.
     """
-    own = rows[rows["network"] == network]
-    figure, axes = in_pairs(len(FOLLOWED), 4.4, 2.7, sharex=True)
-    for axis, (name, (title, _, _)) in zip(axes, FOLLOWED.items(), strict=True):
+    panels = [(network, name) for network in networks for name in FOLLOWED]
+    figure, axes = in_pairs(len(panels), 4.4, 2.7, sharex=True)
+    for axis, (network, name) in zip(axes, panels, strict=True):
+        own = rows[rows["network"] == network]
         for function, colour in FUNCTION_COLOURS.items():
             line = own[own["function"] == function].groupby("share")[name].agg(["mean", "min", "max"])
             axis.plot(line.index, line["mean"], marker="o", ms=3, color=colour, label=function)
             axis.fill_between(line.index, line["min"], line["max"], color=colour, alpha=0.15, lw=0)
-        axis.set_title(title, fontsize=9)
+        axis.set_title(f"{TITLES[network]}: {FOLLOWED[name][0]}", fontsize=9)
         axis.set_xscale("log")
     for axis in axes[-2:]:
         axis.set_xlabel("training seen, of the paper’s pixels")
