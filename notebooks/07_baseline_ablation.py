@@ -24,6 +24,7 @@ from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES
 
 style.style()
@@ -62,11 +63,10 @@ display(HTML(budget(bench)))
 order = sorted(bench.first_pairs, key=lambda pair: list(TITLES).index(pair[0]))  # the paper's picture first
 names = {bench.named(*name): bench.pair(*name) for name in order}
 galleries = {
-    function: {name: measure.gallery(bench, one, function) for name, one in names.items()}
-    for function in discovery.FUNCTIONS
+    function: {name: measure.gallery(bench, one, function) for name, one in names.items()} for function in FUNCTIONS
 }
 first, *_ = names
-for function, (kind, _) in discovery.FUNCTIONS.items():
+for function, (kind, _) in FUNCTIONS.items():
     galleries[function][f"{first}, another photograph"] = measure.gallery(bench, names[first], function, "rocket")
     glue(**{f"caption_{function}": report.gallery_caption(list(names), kind, function)})
 

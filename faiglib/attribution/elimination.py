@@ -48,13 +48,14 @@ def eliminate_each(scores: Mapping[str, FilterScores], minus: Minus = "mean") ->
         raise ValueError(f"minus must be one of {', '.join(get_args(Minus))}, not {minus!r}")
     if not scores:
         raise FilterError("there are no scores of which others could be subtracted")
-    found = {}
-    for name, own in scores.items():
-        others = [other.values for one, other in scores.items() if one != name]
-        if not others:
-            return dict(scores)
-        both = torch.stack(others)
-        subtracted = both.mean(0) if minus == "mean" else both.amax(0)
-        index = next(other.index for one, other in scores.items() if one != name)
-        found[name] = eliminate(own, FilterScores(index, subtracted))
-    return found
+    if len(scores) == 1:
+        return dict(scores)
+    (index, *others) = dict.fromkeys(one.index for one in scores.values())
+    if others:
+        raise FilterError("the filter scores belong to networks with different convolutions")
+
+    def subtracted(name: str) -> FilterScores:
+        rest = torch.stack([other.values for one, other in scores.items() if one != name])
+        return FilterScores(index, rest.mean(0) if minus == "mean" else rest.amax(0))
+
+    return {name: eliminate(own, subtracted(name)) for name, own in scores.items()}

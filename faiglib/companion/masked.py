@@ -104,6 +104,11 @@ def _compared(sample: Sample, output: Tensor, own: Tensor) -> dict[str, float]:
     }
 
 
+def side(table: pd.DataFrame) -> pd.Series:
+    """Of each row ``own`` where its input is the one that its masked ``filters`` are there for, else ``other``."""
+    return (table["filters"] == table["input"].map(OWN_FUNCTION)).map({True: "own", False: "other"})
+
+
 def own_drops(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the paper's tables: deblurring filters masked for blurry input, denoising filters for noisy input."""
-    return table[table["filters"] == table["input"].map(OWN_FUNCTION)]
+    return table[side(table) == "own"]

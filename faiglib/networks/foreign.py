@@ -10,7 +10,7 @@ from torch import nn
 
 from faiglib.errors import NetworkError, WeightsError
 from faiglib.networks import TITLES, build, recognised
-from faiglib.networks.weights import fit
+from faiglib.networks.weights import fit, load_network
 from faiglib.system.tensors import State, load_weights
 
 
@@ -46,10 +46,9 @@ def load(path: Path, name: str | None = None, scale: int | None = None) -> Loade
         NetworkError: the network is unknown, or enlarges by another factor than ``scale``.
         WeightsError: the weights cannot be read, do not fit, or nobody knows what network they are of.
     """
-    state = load_weights(path)
     if name is not None:
-        made = build(name, scale=scale or 2)
-        return Loaded(fit(made, state, f"weight file {path}"), TITLES[name], scale or 2)
+        return Loaded(load_network(path, name, scale=scale or 2), TITLES[name], scale or 2)
+    state = load_weights(path)
     known = recognised(state)
     if known is not None:
         found = Loaded(fit(build(known[0], scale=known[1]), state, f"weight file {path}"), TITLES[known[0]], known[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib.attribution import faig, filter_change, intinf, path_profile, random_scores
-from faiglib.attribution.elimination import eliminate
 from faiglib.errors import WeightsError
 from faiglib.filters.index import FilterIndex
-from faiglib.filters.scores import FilterScores, FilterSet
+from faiglib.filters.scores import FilterSet
 from faiglib.filters.substitution import substitute
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.images.metrics import gradient_error, psnr
@@ -105,59 +104,69 @@ def examine(recipe: Recipe, states: Mapping[int, State], baseline: State) -> lis
     """
     crops = validation_crops(recipe.scale)
     start = fit(build(recipe.network, scale=recipe.scale), baseline, "the baseline")
-    last: dict[str, FilterSet] = {}
-    found = []
-    for step, state in tqdm(reversed(list(states.items())), "milestones", len(states), leave=False, unit="step"):
-        target = fit(build(recipe.network, scale=recipe.scale), state, f"the weights of step {step}")
-        chosen = _chosen(target, start, crops)
-        last = last or {function: sets["faig"] for function, sets in chosen.items()}
-        profile = path_profile(target, start, zip(*(part.split(1) for part in crops["clean"]), strict=True))
-        common = {
-            "psnr_clean": _psnr(target, *crops["clean"]),
-            "distance": _distance(target, start),
-            "barrier": profile.barrier,
-            "barrier_level": profile.barrier_level,
-        }
-        for function in reversed(list(FUNCTIONS)):
-            own, other = FUNCTIONS[function]
-            drops = _drops(target, start, chosen[function], crops[own][0])
-            faigs = chosen[function]["faig"]
-            row = Milestone(
-                step,
-                function,
-                psnr=_psnr(target, *crops[own]),
-                own=drops.pop("faig"),
-                other=_drops(target, start, {"faig": faigs}, crops[other][0])["faig"],
-                overlap=faigs.overlap(last[function]),
-                **common,
-                **drops,
-            )
-            found.append(row)
-    return found[::-1]
+    targets = {
+        step: fit(build(recipe.network, scale=recipe.scale), state, f"the weights of step {step}")
+        for step, state in states.items()
+    }
+    with tqdm(targets.items(), "milestones", leave=False, unit="step") as bar:
+        chosen = {step: _chosen(target, start, crops) for step, target in bar}
+    last = chosen[max(chosen)]
+    return [row for step, target in targets.items() for row in _rows(step, target, start, chosen[step], last, crops)]
+
+
+def _rows(
+    step: int,
+    target: nn.Module,
+    baseline: nn.Module,
+    chosen: Mapping[str, Mapping[str, FilterSet]],
+    last: Mapping[str, Mapping[str, FilterSet]],
+    crops: Mapping[str, tuple[Tensor, Tensor]],
+) -> Iterator[Milestone]:
+    """The milestones of one step; ``last`` are the filters of the finished target, as ``chosen`` of this one."""
+    profile = path_profile(target, baseline, zip(*(part.split(1) for part in crops["clean"]), strict=True))
+    faigs = {own: chosen[function]["faig"] for function, (own, _) in FUNCTIONS.items()}
+    drops = {
+        own: _drops(target, baseline, {**chosen[function], "spill": faigs[other]}, crops[own][0])
+        for function, (own, other) in FUNCTIONS.items()
+    }
+    for function, (own, other) in FUNCTIONS.items():
+        yield Milestone(
+            step,
+            function,
+            psnr=_psnr(target, *crops[own]),
+            psnr_clean=_psnr(target, *crops["clean"]),
+            distance=_distance(target, baseline),
+            barrier=profile.barrier,
+            barrier_level=profile.barrier_level,
+            own=drops[own]["faig"],
+            other=drops[other]["spill"],
+            intinf=drops[own]["intinf"],
+            filter_change=drops[own]["filter_change"],
+            random=drops[own]["random"],
+            overlap=faigs[own].overlap(last[function]["faig"]),
+        )
 
 
 def _chosen(
     target: nn.Module, baseline: nn.Module, crops: Mapping[str, tuple[Tensor, Tensor]]
 ) -> dict[str, dict[str, FilterSet]]:
     """The filters that each method ranks highest, {function: {method: filters}}."""
-    index = FilterIndex.of(target)
     images = {kind: [part.split(1) for part in pair] for kind, pair in crops.items()}
-    own = {}
-    rivals: dict[str, dict[str, FilterScores]] = {}
+    change = filter_change(target, baseline)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # what no filter holds is the same at every step
-        for function, (kind, _) in FUNCTIONS.items():
-            own[kind] = faig(target, baseline, zip(*images[kind], strict=True))
-            rivals[function] = {
-                "intinf": intinf(target, zip(images["clean"][0], images[kind][0], strict=True)),
-                "filter_change": filter_change(target, baseline),
-                "random": random_scores(index, SEED + len(rivals)),
+        found = faig(target, baseline, {own: zip(*images[own], strict=True) for own, _ in FUNCTIONS.values()})
+        scores = {
+            function: {
+                "faig": found[own],
+                "intinf": intinf(target, zip(images["clean"][0], images[own][0], strict=True)),
+                "filter_change": change,
+                "random": random_scores(change.index, SEED + number),
             }
-    for function, (kind, other) in FUNCTIONS.items():
-        rivals[function]["faig"] = eliminate(own[kind], own[other])
+            for number, (function, (own, _)) in enumerate(FUNCTIONS.items())
+        }
     return {
-        function: {name: scores.top(PERCENT) for name, scores in by_method.items()}
-        for function, by_method in rivals.items()
+        function: {name: one.top(PERCENT) for name, one in by_method.items()} for function, by_method in scores.items()
     }
 
 

@@ -38,8 +38,8 @@ def test_a_trend_is_the_mean_difference_with_students_interval():
     assert (own["before"], own["after"], own["change"]) == pytest.approx((0.5, 0.8, 0.3))
     assert (own["low"], own["high"]) == pytest.approx((low, high))
     assert own["smallest"] == pytest.approx(0.1 * (stats.t.ppf(0.975, 2) + stats.t.ppf(0.8, 2)) / 3**0.5)
-    assert milestones.trend(own) == "rises"
-    assert milestones.trend(found.loc[("denoising", "own")]) == "no trend"
+    assert milestones.trend(own["low"], own["high"]) == "rises"
+    assert milestones.trend(*found.loc[("denoising", "own"), ["low", "high"]]) == "no trend"
     assert set(found["pairs"]) == {3}
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from faiglib.companion.discovery import BASELINES, OWN_FUNCTION
+from faiglib.companion.discovery import BASELINES
+from faiglib.companion.masked import side
 from faiglib.companion.page.words import listed, seeds_named, typeset
 from faiglib.networks import TITLES
 
@@ -28,9 +29,8 @@ def own_and_other(table: pd.DataFrame, cells: list[str]) -> pd.DataFrame:
         PSNR against the target), ``shift_own``, ``shift_other`` (mean of the absolute brightness shift of an image,
         8-bit levels), ``signed_own`` (mean brightness shift), ``selectivity`` (``drop_own`` ÷ ``drop_other``).
     """
-    side = (table["filters"] == table["input"].map(OWN_FUNCTION)).map({True: "own", False: "other"})
     values = table.assign(
-        side=side,
+        side=side(table),
         lost=table["psnr_target"] - table["psnr"],
         shift=table["luminance_shift"].abs(),
         signed=table["luminance_shift"],

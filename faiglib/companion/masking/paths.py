@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 from scipy import stats
 
-from faiglib.companion.discovery import OWN_FUNCTION
+from faiglib.companion.masked import side
 from faiglib.companion.page.words import counted, number, typeset
 
 #: Pairs from which on a rank correlation is told.
@@ -30,9 +30,8 @@ def by_pair(
         on either input as a share of the mean drop when all filters are masked.
     """
     chosen = table[(table["method"] == "faig") & (table["percent"] == percent) & (table["image_set"] == image_set)]
-    side = (chosen["filters"] == chosen["input"].map(OWN_FUNCTION)).map({True: "own", False: "other"})
     keys = ["network", "seed", "filters"]
-    means = chosen.assign(side=side).groupby([*keys, "side"], sort=False)[["drop", "drop_all"]].mean()
+    means = chosen.assign(side=side(chosen)).groupby([*keys, "side"], sort=False)[["drop", "drop_all"]].mean()
     wide = (means["drop"] / means["drop_all"]).unstack("side").rename_axis(columns=None).reset_index()
     wide["barrier"] = [barriers[pair] for pair in zip(wide["network"], wide["seed"], strict=True)]
     return wide[[*keys, "barrier", "own", "other"]]

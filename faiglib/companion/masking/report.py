@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from faiglib.companion import paper
-from faiglib.companion.discovery import OWN_FUNCTION
-from faiglib.companion.masked import own_drops
+from faiglib.companion.masked import own_drops, side
 from faiglib.companion.page.words import typeset
 from faiglib.companion.statistics import crossed_interval
 from faiglib.images import registry
@@ -109,13 +108,12 @@ def removed_shares(table: pd.DataFrame, percent: float = 1) -> pd.DataFrame:
     """
     rows = selectivity(table)
     rows = rows[rows["percent"] == percent]
-    side = (rows["filters"] == rows["input"].map(OWN_FUNCTION)).map({True: "own", False: "other"})
     lost = {"drop": rows["drop"] / rows["drop_all"]}
     for name, quality in {"psnr": "psnr", "psnr_level": "psnr", "ssim": "ssim"}.items():
         target = rows[f"{quality}_target"]
         lost[name] = (target - rows[name]) / (target - rows[f"{quality}_baseline"])
     keys = ["network", "image_set", "filters"]
-    long = rows[keys].assign(side=side, **lost).melt([*keys, "side"], var_name="measure", value_name="share")
+    long = rows[keys].assign(side=side(rows), **lost).melt([*keys, "side"], var_name="measure", value_name="share")
     wide = long.pivot_table(index=[*keys, "measure"], columns="side", values="share", sort=False)
     return wide.rename_axis(columns=None).reset_index()
 
@@ -172,7 +170,7 @@ def brightness_part(selectivity_table: pd.DataFrame, percent: float = 1) -> str:
         percent: of masked filters.
     """
     rows = selectivity_table[selectivity_table["percent"] == percent]
-    rows = rows[rows["filters"] != rows["input"].map(OWN_FUNCTION)]
+    rows = rows[side(rows) == "other"]
     lost = rows.assign(whole=rows["psnr_target"] - rows["psnr"], rest=rows["psnr_target"] - rows["psnr_level"])
     means = lost.groupby("network", sort=False)[["whole", "rest"]].mean()
     told = "; ".join(

@@ -15,18 +15,24 @@ from faiglib.companion.page.words import counted
 from faiglib.networks import TITLES
 
 
+def _named(task: str, filters: str, method: str) -> dict[str, str]:
+    """The cells that say which re-training a row is of."""
+    return {
+        "learnt": task,
+        "filters that may move": "all" if filters == "all" else f"1 % {filters}",
+        "chosen by": "all filters (upper bound)" if method == "all" else paper.METHODS[method],
+    }
+
+
 @with_source
 def retraining_table(final: pd.DataFrame, network: str) -> Styler:
     """PSNR in dB after re-training 1 % of the filters, measured here and in the paper, a row per task and method."""
     chosen = final[final["network"] == network]
     rows = []
     for row in chosen.itertuples():
-        name = "all filters (upper bound)" if row.method == "all" else paper.METHODS[row.method]
         rows.append(
-            {
-                "learnt": row.task,
-                "filters that may move": "all" if row.filters == "all" else f"1 % {row.filters}",
-                "chosen by": name,
+            _named(row.task, row.filters, row.method)
+            | {
                 "PSNR here": spread(row.measured, row.spread),
                 "gain here": f"{row.gain:+.2f}",
                 "of upper bound": f"{row.recovered:.0%}",
@@ -47,11 +53,9 @@ def recorded_table(known: pd.DataFrame) -> Styler:
     """
     measured = known.set_index(["network", "task", "filters", "method"])["measured"]
     rows = [
-        {
-            "network": TITLES[one.network],
-            "learnt": one.task,
-            "filters that may move": "all" if one.filters == "all" else f"1 % {one.filters}",
-            "chosen by": "all filters (upper bound)" if one.method == "all" else paper.METHODS[one.method],
+        {"network": TITLES[one.network]}
+        | _named(one.task, one.filters, one.method)
+        | {
             "PSNR recorded": spread(measured[one.network, one.task, one.filters, one.method], float("nan")),
             "PSNR in the paper": spread(one.mean, one.std),
         }

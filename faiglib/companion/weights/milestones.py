@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from faiglib.companion.page.words import counted, listed, number, typeset
-from faiglib.companion.statistics import smallest_effect, t_interval
+from faiglib.companion.statistics import FEWEST_RUNS, smallest_effect, t_interval
 from faiglib.networks import TITLES, zoo
 from faiglib.training import milestones
 from faiglib.training.recipe import paper_recipe
@@ -26,8 +26,6 @@ FOLLOWED: Mapping[str, tuple[str, str, str]] = {
     "lead": ("FAIG’s drop ÷ best rival’s", "+.2f", "d"),
     "overlap": ("filters shared with the result", "+.0%", ""),
 }
-#: Pairs of one network that share nothing, from which on its trends are told.
-FEWEST = 3
 #: Part of a run that is the last tenfold of its training.
 TENTH = 0.1
 
@@ -90,7 +88,7 @@ def trends(table: pd.DataFrame) -> pd.DataFrame:
         One row per ``network``, ``function`` and ``quantity``: ``before`` and ``after`` (means over pairs at a tenth
         and at the end of the run), ``change`` (mean of the differences), ``low`` and ``high`` (its 95 % interval,
         Student's t over pairs), ``smallest`` (change that so many pairs would tell from none with a power of 80 %),
-        ``pairs``. Networks with fewer than :data:`FEWEST` such pairs have none.
+        ``pairs``. Networks with fewer than :data:`faiglib.companion.statistics.FEWEST_RUNS` such pairs have none.
     """
     if table.empty:
         return pd.DataFrame()
@@ -101,7 +99,7 @@ def trends(table: pd.DataFrame) -> pd.DataFrame:
         for function, own in runs.groupby("function", sort=False):
             first = own[np.isclose(own["done"], TENTH, rtol=0.05)].set_index("seed")
             last = own[own["done"] == 1].set_index("seed").loc[first.index]
-            if len(first) < FEWEST:
+            if len(first) < FEWEST_RUNS:
                 continue
             for name in FOLLOWED:
                 change = last[name] - first[name]
@@ -113,9 +111,8 @@ def trends(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns)
 
 
-def trend(row: Mapping[str, object]) -> str:
-    """A row of :func:`trends` in a word: ``rises``, ``falls`` or ``no trend``."""
-    low, high = float(str(row["low"])), float(str(row["high"]))
+def trend(low: float, high: float) -> str:
+    """What the interval of a change says, in a word: ``rises``, ``falls`` or ``no trend``."""
     return "rises" if low > 0 else "falls" if high < 0 else "no trend"
 
 
@@ -136,7 +133,7 @@ def expectation(changes: pd.DataFrame, claim: str) -> str:
     of_claim = changes[changes["quantity"].map(lambda name: FOLLOWED[name][2] == claim)]
     for row in of_claim.to_dict("records"):
         title, form, _ = FOLLOWED[row["quantity"]]
-        word = trend(row)
+        word = trend(row["low"], row["high"])
         by = f"{number(row['change'], form)} (95 % {number(row['low'], form)} to {number(row['high'], form)})"
         told.append(f"{title} for {row['function']} {word if word == 'no trend' else f'{word} by'} {by}")
     (first, *_) = of_claim.to_dict("records")
@@ -153,7 +150,7 @@ def headline(changes: pd.DataFrame) -> str:
     rising: list[str] = []
     falling: list[str] = []
     for row in changes.to_dict("records"):
-        where = {"rises": rising, "falls": falling}.get(trend(row))
+        where = {"rises": rising, "falls": falling}.get(trend(row["low"], row["high"]))
         if where is not None and FOLLOWED[row["quantity"]][2]:
             where.append(f"{FOLLOWED[row['quantity']][0]} ({row['function']})")
     told = [f"{listed(names)} {word}" for names, word in ((rising, "rose"), (falling, "fell")) if names]

@@ -82,7 +82,7 @@ def trends_table(trends: pd.DataFrame) -> Styler:
                 "change": number(row["change"], form),
                 "95 %": f"{number(row['low'], form)} to {number(row['high'], form)}",
                 "smallest that would show": number(row["smallest"], plainly),
-                "trend": trend(row),
+                "trend": trend(row["low"], row["high"]),
                 "network": row["network"],
                 "pairs": row["pairs"],
             }
