@@ -25,6 +25,9 @@ from faiglib.system.tensors import State, halved, load_weights, save_weights
 
 MANIFEST = "manifest.json"
 
+#: Roles of fine-tuned networks: on the paper's blur and noise, and on JPEG besides.
+TARGETS = ("target", "target_jpeg")
+
 
 def _registered(network: str) -> str:
     if network not in NETWORKS:
@@ -57,7 +60,7 @@ class Entry:
     Attributes:
         file: name in the folder.
         network: registry name.
-        role: ``baseline`` or ``target``.
+        role: ``baseline``, or one of :data:`TARGETS`.
         seed: of the training run.
         parent: file whose weights the run started from, or None. Targets of several seeds may share one.
         recipe: the fields of :class:`faiglib.training.recipe.Recipe`.
@@ -79,7 +82,7 @@ class Entry:
 
     file: FileName
     network: Network
-    role: Literal["baseline", "target"]
+    role: Literal["baseline", "target", "target_jpeg"]
     seed: Annotated[int, Field(ge=0)]
     parent: FileName | None
     recipe: Annotated[Flat, AfterValidator(_complete)]
@@ -183,7 +186,7 @@ def find(folder: Path, network: str, role: str, seed: int) -> Entry:
 
 
 def pairs_available(folder: Path) -> list[tuple[str, int]]:
-    """(network, seed) of every complete pair, in the manifest's order."""
+    """(network, seed) of every complete pair on the paper's degradations, in the manifest's order."""
     listed = entries(folder)
     baselines = {(entry.file, entry.network) for entry in listed if entry.role == "baseline"}
     return [
@@ -193,13 +196,13 @@ def pairs_available(folder: Path) -> list[tuple[str, int]]:
     ]
 
 
-def pair_entries(folder: Path, network: str, seed: int) -> dict[str, Entry]:
-    """Manifest entries of a pair by role: the target of that seed, and the baseline that it was trained from.
+def pair_entries(folder: Path, network: str, seed: int, role: str = "target") -> dict[str, Entry]:
+    """Manifest entries of a pair: the target of that seed and role, and the baseline that it was trained from.
 
     Raises:
         WeightsError: the manifest lists no such target, or not its baseline, or another baseline under that name.
     """
-    target = find(folder, network, "target", seed)
+    target = find(folder, network, role, seed)
     for entry in entries(folder):
         if (entry.file, entry.network, entry.role) == (target.parent, network, "baseline"):
             if target.parent_sha256 not in (None, entry.sha256):
@@ -225,20 +228,20 @@ def load_entry(folder: Path, entry: Entry) -> State:
     return load_weights(path)
 
 
-def load_pair(folder: Path, network: str, seed: int, device: torch.device | str = "cpu") -> Pair:
-    """Load the target of one seed and its baseline onto a device.
+def load_pair(folder: Path, network: str, seed: int, device: torch.device | str = "cpu", role: str = "target") -> Pair:
+    """Load the target of one seed and role, and its baseline, onto a device.
 
     Raises:
         WeightsError: see :func:`pair_entries` and :func:`load_entry`.
     """
-    found = pair_entries(folder, network, seed)
+    found = pair_entries(folder, network, seed, role)
     networks = {
-        role: fit(
+        part: fit(
             build(network, scale=entry.recipe["scale"]),
             load_entry(folder, entry),
             f"weight file {entry.file}",
         )
-        for role, entry in found.items()
+        for part, entry in found.items()
     }
     for module in networks.values():
         module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -15,10 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from faiglib.errors import TrainingError
+from faiglib.images.chain import Jpeg
 from faiglib.images.datasets import ImageSet
 from faiglib.images.degradations import KERNEL_SIZE, blur_valid, downsample, gaussian_window, quantise
 
 MARGIN = KERNEL_SIZE // 2
+#: Least and largest quality of JPEG that training meets.
+JPEG_QUALITY = (30, 90)
 
 
 def require_room(which: str, height: int, width: int, patch: int) -> None:
@@ -134,10 +137,10 @@ class PatchSource:
 
 @dataclass(frozen=True)
 class TrainingDegradation:
-    """Blur and noise, each applied to a sample with its own probability (paper, section 3).
+    """Blur and noise, each applied to a sample with its own probability (paper, section 3), and JPEG after them.
 
     Attributes:
-        blur_probability, noise_probability: independent, per sample.
+        blur_probability, noise_probability, jpeg_probability: independent, per sample.
         blur_sigma: HR pixels. noise_sigma: on the [0, 1] scale. scale: downsampling factor.
     """
 
@@ -146,6 +149,7 @@ class TrainingDegradation:
     blur_sigma: float
     noise_sigma: float
     scale: int
+    jpeg_probability: float = 0.0
 
     def __call__(self, padded: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Padded patches (N, 3, p + 20, p + 20) → inputs (N, 3, p/r, p/r) and ground truth (N, 3, p, p)."""
@@ -161,4 +165,12 @@ class TrainingDegradation:
             chosen = torch.rand(count, 1, 1, 1, generator=generator, device=device) < self.noise_probability
             noise = torch.randn(image.shape, generator=generator, device=device)
             image = torch.where(chosen, image + self.noise_sigma * noise, image)
-        return quantise(image), ground_truth
+        image = quantise(image)
+        if self.jpeg_probability:
+            chosen = torch.rand(count, generator=generator, device=device) < self.jpeg_probability
+            least, most = JPEG_QUALITY
+            qualities = torch.randint(least, most + 1, (count,), generator=generator, device=device)
+            for number in chosen.nonzero().flatten().tolist():
+                one = slice(number, number + 1)
+                image[one] = Jpeg(int(qualities[number]))(image[one], generator)
+        return image, ground_truth

@@ -83,12 +83,12 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
     full = load_weights(folder / "weights.safetensors")
     half = _as_halves_hold(full)
     network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")
-    parent = _parent_of(details["parent"], folder, models) if recipe.role == "target" else None
+    parent = _parent_of(details["parent"], folder, models) if recipe.role in zoo.TARGETS else None
     effect = rounding(recipe, full, parent)
     _require_harmless(effect, folder)
     cut = {one.name: limit for one in image_sets if limit is not None and limit < len(one)}
     quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
-    if parent is not None:
+    if parent is not None and recipe.role == "target":
         examined = milestones.of_run(folder, recipe, half, _as_halves_hold(parent))
         write_text_atomic(milestones.path_of(models, recipe.network, recipe.seed), milestones.as_csv(examined))
     write_text_atomic(models / "logs" / f"{zoo.name_of(recipe.network, recipe.role, recipe.seed)}.csv", log)
@@ -188,7 +188,7 @@ def rounding(recipe: Recipe, weights: State, parent: State | None) -> dict[str, 
         for target in targets
     ]
     effect = {"psnr": max(abs(quality[0][kind] - quality[1][kind]) for kind in crops)}
-    if parent is not None and recipe.role == "target":
+    if parent is not None:
         images = {
             kind: [(low[None], truth[None]) for low, truth in zip(*crops[kind], strict=True)]
             for kind in ("blurry", "noisy")

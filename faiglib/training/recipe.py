@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 from faiglib.errors import TrainingError
 from faiglib.images.degradations import BLUR_SIGMA, NOISE_SIGMA
-from faiglib.networks import build
+from faiglib.networks import build, zoo
 from faiglib.training.objectives import Objective, Restoration
 from faiglib.training.patches import TrainingDegradation
 
 Schedule = Literal["one-cycle", "two-cycles", "cosine-restarts"]
 
-#: Probabilities of blur and of noise by role (paper, section 3, and the re-training experiment).
-ROLES: dict[str, tuple[float, float]] = {
-    "baseline": (0.0, 0.0),
-    "target": (0.5, 0.5),
-    "deblurring": (1.0, 0.0),
-    "denoising": (0.0, 1.0),
+
+class Chances(NamedTuple):
+    """Probabilities of the degradations, independent, per sample."""
+
+    blur: float
+    noise: float
+    jpeg: float = 0.0
+
+
+#: What is learnt by role (paper, section 3, and the re-training experiment), and with JPEG as a third degradation.
+ROLES: dict[str, Chances] = {
+    "baseline": Chances(0.0, 0.0),
+    "target": Chances(0.5, 0.5),
+    "target_jpeg": Chances(0.5, 0.5, 0.5),
+    "deblurring": Chances(1.0, 0.0),
+    "denoising": Chances(0.0, 1.0),
 }
 FINAL_LR = 1e-7
 
@@ -97,18 +107,18 @@ class Recipe(RecipeBase):
     @property
     def degradation(self) -> TrainingDegradation:
         """What is done to the patches."""
-        blur, noise = ROLES[self.role]
-        return TrainingDegradation(blur, noise, self.blur_sigma, self.noise_sigma, self.scale)
+        blur, noise, jpeg = ROLES[self.role]
+        return TrainingDegradation(blur, noise, self.blur_sigma, self.noise_sigma, self.scale, jpeg)
 
     def objective(self) -> Objective:
         """L1 under the degradation of the role."""
         return Restoration(build(self.network, seed=self.seed, scale=self.scale), self.degradation)
 
 
-def paper_recipe(network: str, role: Literal["baseline", "target"], seed: int = 0) -> Recipe:
-    """The paper's own budget (section 5 of the supplement, released options)."""
+def paper_recipe(network: str, role: str, seed: int = 0) -> Recipe:
+    """The paper's own budget for a baseline or a target (section 5 of the supplement, released options)."""
     recipe = Recipe(network, role, seed, 1_000_000, 16, 64, 2e-4, "cosine-restarts")
-    return recipe if role == "baseline" else replace(recipe, iterations=100_000, peak_lr=5e-5)
+    return recipe if role not in zoo.TARGETS else replace(recipe, iterations=100_000, peak_lr=5e-5)
 
 
 def learning_rate(recipe: RecipeBase, step: int) -> float:

@@ -87,9 +87,9 @@ def plan_of(profile: str, network: str, role: str, seed: int, models: Path | Non
         WeightsError: there is no manifest, or none that can be read.
     """
     build(network)
-    parent = zoo.name_of(network, "baseline", seed) if role == "target" else None
-    if profile == "paper" and role in ("baseline", "target"):
-        return Plan(paper_recipe(network, role, seed), parent)  # type: ignore[arg-type]
+    parent = zoo.name_of(network, "baseline", seed) if role in zoo.TARGETS else None
+    if profile == "paper" and role in ("baseline", *zoo.TARGETS):
+        return Plan(paper_recipe(network, role, seed), parent)
     if profile == "quick":
         return Plan(Recipe(network, role, seed, **_QUICK), parent)  # type: ignore[arg-type]
     if profile == "standard":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import weakref
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
 
 from faiglib.errors import TrainingError
@@ -225,6 +228,28 @@ def test_blur_and_noise_come_independently_at_their_probabilities(large, blur, n
         table = np.array([[(is_blurred & is_noisy).sum(), (is_blurred & ~is_noisy).sum()],
                           [(~is_blurred & is_noisy).sum(), (~is_blurred & ~is_noisy).sum()]])  # fmt: skip
         assert stats.chi2_contingency(table).pvalue > 1e-3
+
+
+def pillow(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """One image (3, h, w) through a JPEG file."""
+    file = io.BytesIO()
+    levels = np.round(image.permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    Image.fromarray(levels).save(file, "JPEG", quality=quality, subsampling=2)
+    return tensor(np.array(Image.open(file)))[0]
+
+
+def test_jpeg_comes_last_at_its_probability_in_every_quality(large):
+    _, patches, _ = large
+    before = degradation(0.5, 0.5)(patches, torch.Generator().manual_seed(3))[0]
+    after = replace(degradation(0.5, 0.5), jpeg_probability=0.5)(patches, torch.Generator().manual_seed(3))[0]
+    qualities = []
+    for one, other in zip(before, after, strict=True):
+        if not torch.equal(one, other):
+            found = [q for q in range(30, 91) if torch.equal(pillow(one, q), other)]
+            assert found, "what came out is the JPEG of what went in"
+            qualities.append(found[0])
+    assert stats.binomtest(len(qualities), len(patches), 0.5).pvalue > 1e-3
+    assert stats.kstest(qualities, stats.uniform(30, 61).cdf).pvalue > 1e-3
 
 
 def test_noise_has_the_deviation_asked_for():

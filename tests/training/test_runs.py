@@ -72,16 +72,16 @@ def copied(trained, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("network", ["srresnet", "srcnn_style"])
-@pytest.mark.parametrize("role", ["baseline", "target"])
+@pytest.mark.parametrize("role", ["baseline", "target", "target_jpeg"])
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_profiles_without_a_manifest_plan_both_ends_of_the_path(profile, network, role):
     plan = plan_of(profile, network, role, 7)
     recipe = plan.recipe
     assert (recipe.network, recipe.role, recipe.seed, recipe.scale) == (network, role, 7, 2)
     assert plan.name == f"{network}-{role}-seed7"
-    assert plan.parent == {"baseline": None, "target": f"{network}-baseline-seed7"}[role]
+    assert plan.parent == (None if role == "baseline" else f"{network}-baseline-seed7")
     if profile == "paper":
-        assert recipe.iterations == {"baseline": 1_000_000, "target": 100_000}[role]
+        assert recipe.iterations == (1_000_000 if role == "baseline" else 100_000)
     else:
         assert recipe.iterations <= 20
 

@@ -137,7 +137,7 @@ def test_ema_decay_grows_to_that_of_the_recipe():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"role": "teacher"}, "unknown role 'teacher'; known: baseline, target, deblurring, denoising"),
+        ({"role": "teacher"}, "unknown role 'teacher'; known: baseline, target, target_jpeg, deblurring, denoising"),
         ({"schedule": "step"}, "unknown schedule 'step'"),
         ({"iterations": 0}, "iterations must be positive, not 0"),
         ({"batch": -1}, "batch must be positive, not -1"),

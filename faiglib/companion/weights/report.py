@@ -62,8 +62,8 @@ def budgets(folder: Path) -> pd.DataFrame:
                 "network": entry.network,
                 "role": entry.role,
                 "seed": str(entry.seed),
-                "baseline_seed": str(zoo.pair_entries(folder, entry.network, entry.seed)["baseline"].seed)
-                if entry.role == "target"
+                "baseline_seed": str(zoo.pair_entries(folder, entry.network, entry.seed, entry.role)["baseline"].seed)
+                if entry.role in zoo.TARGETS
                 else None,
                 **{name: recipe[name] for name in BUDGET},
                 "minutes": entry.seconds / 60,
