@@ -1,4 +1,4 @@
-"""The claims of the paper, what decides each, when that was set, and what a verdict is."""
+"""The claims of the paper and questions of this book, what decides each, when that was set, and what a verdict is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from faiglib.attribution.path_profile import SOUND
 from faiglib.companion import paper
 from faiglib.companion.baseline_ablation.report import BROKEN_SHIFT
 from faiglib.companion.distribution.report import CLUSTER, EVEN
@@ -45,18 +46,25 @@ PARTS: Mapping[str, str] = {
     "evener": "denoising filters more even than deblurring filters",
     "cluster": "denoising filters clustered at the end",
 }
+#: Matched controls that FAIG's filters are held against, and the share of them that may do as well: the usual 5 %.
+CONTROLS, RARE = 100, 0.05
+#: Share of what a learned mask reaches that FAIG should reach at least.
+NEAR_BOUND = 0.8
+#: Share of it below which FAIG cannot be said to come near.
+FAR_FROM_BOUND = 0.5
 #: Share of the paper's iterations below which training compares how fast networks learn, not how good they become.
 FULL_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper.
+    """A claim of the paper, or a question of this book.
 
     Attributes:
         short: in our words, for a row of a table.
         statement: the same in full.
-        paper: what counts as held and as partly held in the paper's own setup, in every network.
+        paper: what counts as held and as partly held in the paper's own setup, in every network; empty where the paper
+            does not ask.
         beyond: the same for what this book looks at besides.
         reason: for the limits.
         declared: when they were set.
@@ -121,6 +129,7 @@ NOT_THEIRS = "not the paper’s images"
 _OLD = "before any trained pair was looked at"
 _TRIALS = "with trial runs of the chapters known"
 _NOW = "on 26 November 2026, with the recorded run known"
+_FIRST = "on 27 November 2026, before anything of it was computed"
 
 CLAIMS: Mapping[str, Claim] = {
     "a": Claim(
@@ -239,5 +248,46 @@ CLAIMS: Mapping[str, Claim] = {
         "truth; the way to the target's output may not.",
         f"Effects {_TRIALS}; the distance {_NOW}.",
         "notebooks/08_interpolation",
+    ),
+}
+
+#: What this book asks beyond the paper; :attr:`Verdict.paper` of these has no grades.
+QUESTIONS: Mapping[str, Claim] = {
+    "k": Claim(
+        "The straight path is sound.",
+        "The networks on the straight line between target and baseline are about as good as its ends.",
+        "",
+        f"Held if the PSNR on clean input falls at most {SOUND:g} dB below the line between the ends for every pair of "
+        "a network; partly if for half of the pairs.",
+        "FAIG adds up gradients of the networks on the way. Where these are worse than both ends, it says what repairs "
+        "them, not what removes blur or noise.",
+        f"Limit on 26 November 2026, before it was held against how selective filters are; the question {_FIRST}.",
+        "notebooks/13_faithfulness",
+    ),
+    "l": Claim(
+        "FAIG's filters beat matched controls.",
+        "FAIG's filters cause a larger drop than other filters of the same layers that training changed as much.",
+        "",
+        f"{CONTROLS} controls for 1 % of the filters: for each chosen filter an unchosen one of the same layer and the "
+        f"same tenth of |θ − θ̄| in it. Held if, on the own input, at most {100 * RARE:.0f} % of the controls cause as "
+        "large a mean drop as FAIG's filters (a one-sided rank test), for both functions in every pair of a network; "
+        "partly if in half of these cases.",
+        "Filters at random lie in other layers and have changed less, so that they are easily beaten.",
+        f"{_FIRST.capitalize()}.",
+        "notebooks/13_faithfulness",
+    ),
+    "m": Claim(
+        "FAIG comes near to what a learned mask reaches.",
+        "Grafted onto the baseline, FAIG's filters bring back nearly as much of an ability as those of a mask that was "
+        "trained for it.",
+        "",
+        f"The share of the target's advantage that grafted filters bring back on the own input, PSNR with the means of "
+        f"the channels put right, averaged over the logarithm of their proportion from 0.1 to 100 %. Held if FAIG's is "
+        f"at least {100 * NEAR_BOUND:.0f} % of the learned mask's for both functions; partly if at least "
+        f"{100 * FAR_FROM_BOUND:.0f} %.",
+        "The mask is trained on the very aim, with many times FAIG's gradients, so that it is an upper bound in "
+        "practice. Four fifths of it by a method that trains nothing would be near.",
+        f"{_FIRST.capitalize()}.",
+        "notebooks/13_faithfulness",
     ),
 }

@@ -310,6 +310,15 @@ def test_every_claim_has_criteria_for_both_setups_a_reason_and_a_date():
         assert "2026" in claim.declared or "before" in claim.declared
 
 
+def test_questions_of_the_book_have_criteria_of_their_own():
+    assert list(criteria.QUESTIONS) == list("klm")
+    for question in criteria.QUESTIONS.values():
+        assert not question.paper
+        assert question.beyond
+        assert question.reason.endswith(".")
+        assert "2026" in question.declared
+
+
 def test_the_papers_own_chance_is_the_largest_of_its_cells():
     cells = {(one.table, one.input, one.percent, one.method): one.mean for one in paper.drops()}
     shares = [cells[(*key[:3], "random")] / mean for key, mean in cells.items() if key[2:] == (1, "faig")]
