@@ -37,7 +37,16 @@ Make = Callable[[], nn.Module]
 NUMERIC = {
     Path(__file__).parent / f"{room}/test_{name}.py"
     for room, names in {
-        "attribution": ("averaging", "input_path", "parameter_path", "path_profile", "quadrature", "weight_change"),
+        "attribution": (
+            "at_target",
+            "averaging",
+            "input_path",
+            "parameter_path",
+            "path_profile",
+            "quadrature",
+            "waypoints",
+            "weight_change",
+        ),
         "filters": ("substitution",),
         "images": ("blind_degradations", "degradations", "metrics"),
         "networks": ("dan", "dasr", "networks"),

@@ -47,6 +47,9 @@ class Profile:
         prediction_rule: quadrature rule of the path integral of a single image.
         prediction_nodes: its gradient evaluations.
         prediction_check_images: images on which more nodes are tried.
+        control_draws: matched controls that a set of filters is held against.
+        control_trainings: the same for re-training.
+        mask_steps: steps of each stage of a learned mask, and of a waypoint.
         seeds: how many of the shipped seeds are used; None is all.
         networks: of which; None is all.
     """
@@ -81,6 +84,9 @@ class Profile:
     prediction_rule: Rule
     prediction_nodes: int
     prediction_check_images: int
+    control_draws: int
+    control_trainings: int
+    mask_steps: int
     seeds: int | None
     networks: tuple[str, ...] | None
 
@@ -121,6 +127,9 @@ PROFILES: dict[str, Profile] = {
             prediction_rule="gauss-legendre",
             prediction_nodes=2,
             prediction_check_images=1,
+            control_draws=5,
+            control_trainings=1,
+            mask_steps=3,
             seeds=1,
             networks=("srcnn_style", "srresnet"),
         ),
@@ -155,6 +164,9 @@ PROFILES: dict[str, Profile] = {
             prediction_rule="gauss-legendre",
             prediction_nodes=3,
             prediction_check_images=2,
+            control_draws=100,
+            control_trainings=19,
+            mask_steps=50,
             seeds=None,
             networks=None,
         ),
@@ -189,6 +201,9 @@ PROFILES: dict[str, Profile] = {
             prediction_rule="left",
             prediction_nodes=100,
             prediction_check_images=2,
+            control_draws=100,
+            control_trainings=99,
+            mask_steps=1000,
             seeds=None,
             networks=None,
         ),

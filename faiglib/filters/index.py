@@ -56,10 +56,12 @@ class Layer:
 
     def gather(self, values: Tensor) -> Tensor:
         """Sum |values| over the weights of each unit: of the weight's shape → (out · in,) float64."""
-        sizes = values.double().abs()
-        if self._turned:
-            sizes = sizes.transpose(0, 1)
-        return sizes.flatten(1 if self.kind in ("rows", "columns") else 2).sum(dim=-1).flatten()
+        return self.add_up(values.double().abs())
+
+    def add_up(self, values: Tensor) -> Tensor:
+        """Sum values with their signs over the weights of each unit: of the weight's shape → (out · in,) float64."""
+        turned = values.double().transpose(0, 1) if self._turned else values.double()
+        return turned.flatten(1 if self.kind in ("rows", "columns") else 2).sum(dim=-1).flatten()
 
     def as_weight(self, units: Tensor) -> Tensor:
         """A value per unit, (out, in), as a tensor that is broadcast over the layer's weight."""
@@ -166,6 +168,10 @@ class FilterIndex:
     def gather(self, values: Mapping[str, Tensor]) -> Tensor:
         """Sum |values| over the weights of each unit: {name: of the weight's shape} → (total,) float64."""
         return torch.cat([layer.gather(values[layer.name]) for layer in self.layers])
+
+    def add_up(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Sum values with their signs over the weights of each unit: as :meth:`gather`."""
+        return torch.cat([layer.add_up(values[layer.name]) for layer in self.layers])
 
     def split(self, values: Tensor) -> Iterator[tuple[Layer, Tensor]]:
         """Cut (total,) values into one (out, in) piece per layer."""

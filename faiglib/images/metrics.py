@@ -32,6 +32,16 @@ def psnr(restored: Tensor, ground_truth: Tensor, border: int = 2) -> Tensor:
     return -10 * torch.log10(error)
 
 
+def levelled(restored: Tensor, ground_truth: Tensor) -> Tensor:
+    """The restored image with the mean of every channel put right, (N, C, H, W); what is left is no shift of colour.
+
+    Args:
+        restored: (N, C, H, W).
+        ground_truth: same shape.
+    """
+    return restored + (ground_truth - restored).mean(dim=(-2, -1), keepdim=True)
+
+
 def psnr_y(restored: Tensor, ground_truth: Tensor, border: int = 2) -> Tensor:
     """PSNR in dB on the Y channel of :func:`luma_bt601`, peak value 1; arguments and result as :func:`psnr`."""
     return psnr(luma_bt601(restored), luma_bt601(ground_truth), border)

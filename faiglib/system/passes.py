@@ -9,6 +9,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from faiglib.errors import FaiglibError, ImageError, NetworkError
 
@@ -16,12 +17,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def forward(network: nn.Module, inputs: Tensor) -> Tensor:
+def forward(network: nn.Module, inputs: Tensor, parameters: dict[str, Tensor] | None = None) -> Tensor:
     """The network's output, (N, C, H, W), whatever else may go wrong in it told in one sentence.
 
     Args:
         network: of any kind.
         inputs: (N, C, h, w).
+        parameters: in place of the network's own, by name, differentiable; None is its own.
 
     Raises:
         NetworkError: the network fails, or returns something else than one image.
@@ -29,7 +31,7 @@ def forward(network: nn.Module, inputs: Tensor) -> Tensor:
     """
     name = type(network).__name__
     try:
-        output = network(inputs)
+        output = network(inputs) if parameters is None else functional_call(network, parameters, (inputs,))
     except FaiglibError:
         raise
     except Exception as error:  # a user's network fails in every possible way

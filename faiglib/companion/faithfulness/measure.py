@@ -1,0 +1,236 @@
+"""What chosen filters take away, and what they bring: curves by method, and controls of the same layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from faiglib.attribution import filter_change, random_scores
+from faiglib.companion.discovery import KINDS, Rankings, discover
+from faiglib.companion.faithfulness.rankings import BOUND, METHODS, rankings
+from faiglib.companion.workbench import Sample, Workbench
+from faiglib.filters.controls import matched_controls
+from faiglib.filters.index import FilterIndex
+from faiglib.filters.scores import FilterSet
+from faiglib.filters.substitution import substitute
+from faiglib.images.degradations import FUNCTIONS
+from faiglib.images.metrics import gradient_error, levelled, psnr
+from faiglib.images.restoration import restore_all
+from faiglib.networks.zoo import Pair
+from faiglib.training.fabric import fabric_on
+from faiglib.training.recipe import Recipe
+from faiglib.training.trainer import train
+
+#: Proportions of filters in percent, evenly apart on a logarithmic scale but for rounding.
+PROPORTIONS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+#: Proportion of the filters that controls are drawn for.
+PERCENT = 1.0
+#: Peak learning rate of re-training, that of the chapter on it.
+PEAK_LR = 5e-4
+
+
+def curves(bench: Workbench) -> pd.DataFrame:
+    """Deletion (baseline's filters into the target) and insertion (target's into the baseline) by every method.
+
+    For the first pair of each network, on the workbench's test set; the images are those of the masking curves.
+
+    Returns:
+        One row per ``network``, ``seed``, ``method`` (of :data:`faiglib.companion.faithfulness.rankings.METHODS`; masks
+        of the bound each by itself), ``filters`` (function), ``way`` (``deletion`` or ``insertion``), ``percent``,
+        ``input`` and ``image``: ``psnr`` (dB, with the means of the channels put right) and ``drop`` (gradient-map MSE
+        ×10³ against the target's output), and of both ends ``psnr_target``, ``psnr_baseline`` and ``drop_baseline``.
+    """
+
+    def of(item: tuple[str, int]) -> pd.DataFrame:
+        pair = bench.pair(*item)
+        key = bench.key(pair, bench.test_set, profile=bench.profile)
+        table = bench.store.table("faithfulness/curves", key, partial(_curves, bench, pair))
+        return table.assign(network=pair.network, seed=pair.seed)
+
+    table = pd.concat(bench.in_parallel(of, bench.first_pairs), ignore_index=True)
+    return table[["network", "seed", *(name for name in table.columns if name not in ("network", "seed"))]]
+
+
+def _curves(bench: Workbench, pair: Pair) -> pd.DataFrame:
+    found = rankings(bench, pair, bench.test_set)
+    samples = bench.samples(bench.test_set, bench.profile.curve_images, bench.profile.evaluation_crop)
+    judge = _Judge(pair, samples)
+    rows = []
+    sets = list(_sets(found))
+    for way in ("deletion", "insertion"):
+        ends = (pair.target, pair.baseline) if way == "deletion" else (pair.baseline, pair.target)
+        known: dict[tuple[int, ...], list[dict[str, object]]] = {}
+        for method, function, percent, filters in tqdm(sets, f"{way}: {pair.title} seed {pair.seed}", unit="set"):
+            chosen = tuple(filters.ids.tolist())
+            if chosen not in known:
+                known[chosen] = judge.of(substitute(*ends, filters))
+            named = {"method": method, "filters": function, "way": way, "percent": percent}
+            rows += [named | row for row in known[chosen]]
+    return pd.DataFrame(rows)
+
+
+def _sets(found: Rankings) -> Iterator[tuple[str, str, float, FilterSet]]:
+    """Method, function, proportion and filters of every point of the curves."""
+    for method in (*(name for name in METHODS if name != "bound"), *BOUND):
+        for function in FUNCTIONS:
+            for percent in PROPORTIONS:
+                yield method, function, percent, found.top(method, function, percent)
+
+
+class _Judge:
+    """Compares the outputs of a network with ground truth and with the target's, on fixed images."""
+
+    def __init__(self, pair: Pair, samples: Sequence[Sample]) -> None:
+        self.cases = [(sample, kind) for sample in samples for kind in KINDS]
+        self.inputs = [sample.inputs[kind] for sample, kind in self.cases]
+        self.targets = restore_all(pair.target, self.inputs)
+        bases = restore_all(pair.baseline, self.inputs)
+        self.ends = [
+            {
+                "psnr_target": _quality(own, sample.ground_truth),
+                "psnr_baseline": _quality(base, sample.ground_truth),
+                "drop_baseline": float(gradient_error(base, own)),
+            }
+            for (sample, _), own, base in zip(self.cases, self.targets, bases, strict=True)
+        ]
+
+    def of(self, network: nn.Module) -> list[dict[str, object]]:
+        """A row per image and input."""
+        return [
+            {
+                "input": kind,
+                "image": sample.name,
+                "psnr": _quality(output, sample.ground_truth),
+                "drop": float(gradient_error(output, own)),
+                **ends,
+            }
+            for (sample, kind), output, own, ends in zip(
+                self.cases, restore_all(network, self.inputs), self.targets, self.ends, strict=True
+            )
+        ]
+
+
+def _quality(output: Tensor, truth: Tensor) -> float:
+    return float(psnr(levelled(output, truth), truth))
+
+
+def controls(bench: Workbench) -> pd.DataFrame:
+    """What masking FAIG's filters, matched controls and random filters costs their own input.
+
+    On the workbench's test set and the images of the masking curves, for every trained pair.
+
+    Returns:
+        One row per ``network``, ``seed``, ``baseline``, ``image_set``, ``filters`` (function), ``kind`` (``faig``,
+        ``matched`` or ``random``) and ``draw``: ``drop``, ×10³, mean over images.
+    """
+    profile = bench.profile
+
+    def compute(pair: Pair, image_set: str) -> pd.DataFrame:
+        samples = bench.samples(image_set, profile.curve_images, profile.evaluation_crop)
+        found = discover(bench, pair, image_set)
+        rows: list[dict[str, object]] = []
+        for function, (own, _) in FUNCTIONS.items():
+            inputs = [sample.inputs[own] for sample in samples]
+            whole = restore_all(pair.target, inputs)
+            drawn = list(_drawn(pair, found, function, profile.control_draws))
+            label = f"controls for {function}: {pair.title} seed {pair.seed}"
+            for kind, draw, filters in tqdm(drawn, label, unit="set"):
+                outputs = restore_all(substitute(pair.target, pair.baseline, filters), inputs)
+                drops = [float(gradient_error(*both)) for both in zip(outputs, whole, strict=True)]
+                rows.append({"filters": function, "kind": kind, "draw": draw, "drop": sum(drops) / len(drops)})
+        return pd.DataFrame(rows)
+
+    return bench.table_per_pair("faithfulness/controls", (bench.test_set,), compute)
+
+
+def _drawn(pair: Pair, found: Rankings, function: str, draws: int) -> Iterator[tuple[str, int, FilterSet]]:
+    """FAIG's filters and their controls: kind, number of the draw, filters."""
+    chosen = found.top("faig", function, PERCENT)
+    change = filter_change(pair.target, pair.baseline)
+    yield "faig", 0, chosen
+    for draw in range(draws):
+        yield "matched", draw, matched_controls(chosen, change, draw)
+        yield "random", draw, random_scores(chosen.index, draw).top(PERCENT)
+
+
+def trainings(bench: Workbench) -> pd.DataFrame:
+    """How much comes back when FAIG's filters of the baseline are re-trained, or matched controls.
+
+    For the first pair of the smallest network, with the budget and the patches of the chapter on re-training.
+
+    Returns:
+        One row per ``network``, ``seed``, ``filters`` (function, also what is trained), ``kind`` (``faig`` or
+        ``matched``) and ``draw``: ``gain`` over the untouched baseline in dB on the own input, mean over images.
+    """
+    pair = min((bench.pair(*one) for one in bench.first_pairs), key=lambda one: FilterIndex.of(one.target).total)
+    key = bench.key(pair, bench.test_set, profile=bench.profile, training=bench.training_set.digest)
+    table = bench.store.table("faithfulness/trainings", key, partial(_trainings, bench, pair))
+    return table.assign(network=pair.network, seed=pair.seed)
+
+
+def _trainings(bench: Workbench, pair: Pair) -> pd.DataFrame:
+    profile = bench.profile
+    found, change = discover(bench, pair, bench.test_set), filter_change(pair.target, pair.baseline)
+    images = bench.training_images(profile.retraining_images)
+    samples = bench.samples(bench.test_set, profile.curve_images, profile.discovery_crop)
+    wanted = [
+        (function, kind, draw, filters)
+        for function in FUNCTIONS
+        for chosen in (found.top("faig", function, PERCENT),)
+        for kind, draw, filters in [
+            ("faig", 0, chosen),
+            *(("matched", draw, matched_controls(chosen, change, draw)) for draw in range(profile.control_trainings)),
+        ]
+    ]
+
+    def gain(item: tuple[str, str, int, FilterSet]) -> dict[str, object]:
+        function, kind, draw, filters = item
+        budget = (profile.retraining_iterations, profile.retraining_batch, profile.retraining_patch)
+        recipe = Recipe(pair.network, function, pair.seed, *budget, PEAK_LR)
+        tests = {sample.name: (sample.inputs[FUNCTIONS[function][0]], sample.ground_truth) for sample in samples}
+        return {"filters": function, "kind": kind, "draw": draw, "gain": _gain(pair, recipe, images, tests, filters)}
+
+    return pd.DataFrame(bench.in_parallel(gain, tqdm(wanted, f"re-training: {pair.title}", unit="run")))
+
+
+def _gain(
+    pair: Pair, recipe: Recipe, images: list[Tensor], tests: Mapping[str, tuple[Tensor, Tensor]], filters: FilterSet
+) -> float:
+    """PSNR in dB that re-training some filters of the baseline adds, mean over test images."""
+    result = train(
+        recipe,
+        images,
+        initial=pair.baseline.state_dict(),
+        trainable=filters.masks(),
+        validation=dict(tests),
+        fabric=fabric_on(next(pair.baseline.parameters()).device),
+        log_every=recipe.iterations,
+        progress=False,
+    )
+    after = [value for name, value in result.log[-1].items() if name.startswith("psnr_")]
+    outputs = restore_all(pair.baseline, [low for low, _ in tests.values()])
+    before = [float(psnr(output, truth)) for output, (_, truth) in zip(outputs, tests.values(), strict=True)]
+    return sum(after) / len(after) - sum(before) / len(before)
+
+
+def signs(bench: Workbench) -> pd.DataFrame:
+    """How many of FAIG's filters help, that is, lower the loss on their own input as a whole.
+
+    Returns:
+        One row per ``network``, ``seed`` and ``filters``: ``helpful``, share of the top :data:`PERCENT` %, and
+        ``helpful_all``, share of all filters.
+    """
+    rows = []
+    for network, seed in bench.first_pairs:
+        found = rankings(bench, bench.pair(network, seed), bench.test_set)
+        for function in FUNCTIONS:
+            helps = found.scores["signed", function].values > 0
+            chosen = helps[found.top("faig", function, PERCENT).ids]
+            share, whole = (float(one.to(torch.float64).mean()) for one in (chosen, helps))
+            rows.append((network, seed, function, share, whole))
+    return pd.DataFrame(rows, columns=["network", "seed", "filters", "helpful", "helpful_all"])
