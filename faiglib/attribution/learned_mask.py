@@ -6,7 +6,7 @@ An upper bound in practice for any method that ranks filters, at many times the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,20 +44,18 @@ def learned_masks(
 ) -> dict[float, FilterScores]:
     """Train a mask over the filters that the baseline gets from the target: θ(s) = θ̄ + σ(s) (θ − θ̄).
 
-    Every filter has a logit s, 0 at first; what is no filter stays the baseline's, as when filters are grafted. Adam
-    minimises own + spill · other + sparsity · mean σ(s). There, own is the part of the target's advantage in the loss
-    that is missing on its inputs (0 with the target's loss, 1 with the baseline's), and other the part that came along
-    on the inputs of another degradation, at least 0.
+    Every filter has a logit s, 0 at first; what is no filter stays the baseline's. Adam minimises own + spill · other +
+    sparsity · mean σ(s). There, own is the part of the target's advantage in the loss that is missing on its inputs (0
+    with the target's loss, 1 with the baseline's), and other the part that came along on the other inputs, at least 0.
 
     Args:
         target: θ.
         baseline: θ̄, of the same architecture.
         own: pairs of input (1, C, h, w) and ground truth (1, C, H, W) of the degradation to be removed.
-        other: the same of another one, of the same number; without them nothing is taken care of.
+        other: as many of another one; without them nothing is taken care of.
         steps: of Adam with the rate :data:`RATE`, for every sparsity.
         batch: pairs of either kind a step, taken in turn.
-        sparsities: one stage after the other, each from the logits of the one before; the higher, the fewer filters
-            stay, so that low ones rank many filters and high ones few.
+        sparsities: one stage after the other, each from the logits of the one before; the higher, the fewer stay.
         spill: the higher, the less the other degradation may be removed with them.
         loss: a sum over pixels.
         progress: label of a progress bar over steps; none without it.
@@ -68,14 +66,13 @@ def learned_masks(
     Raises:
         NetworkError: the networks differ in their convolutions, or fail.
         ImageError: an input is a batch, or does not fit its ground truth.
-        FilterError: there are no images, a logit is not finite, or target and baseline do equally well on inputs that
-            the mask is trained on.
+        FilterError: there are no images, or not as many of the other kind, a logit is not finite, or the target is no
+            better than the baseline.
     """
-    if not own:
-        raise FilterError("a mask is trained on images, and there are none")
+    if not own or (other and len(other) != len(own)):
+        raise FilterError(f"a mask is trained on images, as many of either kind, not on {len(own)} and {len(other)}")
     index = same_layers([target, baseline])
     ends = [analysed(network) for network in (target, baseline)]
-    new, old = (dict(network.named_parameters()) for network in ends)
     kinds = [_Kind.of(ends, pairs, loss) for pairs in (own, other) if pairs]
     logits = torch.zeros(index.total, requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=RATE)
@@ -83,7 +80,7 @@ def learned_masks(
     found = {}
     for sparsity in tqdm([one for one in sparsities for _ in range(steps)], progress, disable=progress is None):
         share = torch.sigmoid(logits)
-        mixed = _mixed(index, share.to(new[index.names[0]]), new, old)
+        mixed = _mixed(index, share, *ends)
         drawn = [next(turns) for _ in range(batch)]
         missing = [kind.missing(ends[1], mixed, drawn, loss) for kind in kinds]
         value = missing[0] + sparsity * share.mean().to(missing[0])
@@ -96,12 +93,11 @@ def learned_masks(
     return {sparsity: FilterScores(index, values) for sparsity, values in found.items()}
 
 
-def _mixed(
-    index: FilterIndex, share: Tensor, new: Mapping[str, Tensor], old: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _mixed(index: FilterIndex, share: Tensor, target: nn.Module, baseline: nn.Module) -> dict[str, Tensor]:
     """The parameters of the baseline with a share of the way to the target's filters."""
-    mixed = {name: value.detach() for name, value in old.items()}
-    for layer, piece in index.split(share):
+    new = dict(target.named_parameters())
+    mixed = {name: value.detach() for name, value in baseline.named_parameters()}
+    for layer, piece in index.split(share.to(next(iter(mixed.values())))):
         mixed[layer.name] = torch.lerp(mixed[layer.name], new[layer.name].detach(), layer.as_weight(piece))
     return mixed
 

@@ -283,11 +283,13 @@ QUESTIONS: Mapping[str, Claim] = {
         "",
         f"The share of the target's advantage that grafted filters bring back on the own input, PSNR with the means of "
         f"the channels put right, averaged over the logarithm of their proportion from 0.1 to 100 %. Held if FAIG's is "
-        f"at least {100 * NEAR_BOUND:.0f} % of the learned mask's for both functions; partly if at least "
+        f"at least {100 * NEAR_BOUND:.0f} % of the learned masks' (of several sparsities, for every proportion the one "
+        "that brings most) for both functions; partly if at least "
         f"{100 * FAR_FROM_BOUND:.0f} %.",
         "The mask is trained on the very aim, with many times FAIG's gradients, so that it is an upper bound in "
         "practice. Four fifths of it by a method that trains nothing would be near.",
-        f"{_FIRST.capitalize()}.",
+        f"Limits {_FIRST}; that the best of several masks counts, after a trial with one pair had shown that a single "
+        "one bounds nothing at most proportions.",
         "notebooks/13_faithfulness",
     ),
 }

@@ -47,6 +47,7 @@ class Profile:
         prediction_rule: quadrature rule of the path integral of a single image.
         prediction_nodes: its gradient evaluations.
         prediction_check_images: images on which more nodes are tried.
+        exchanged_percents: proportions of filters that are deleted and inserted, from 0.1 to 100.
         control_draws: matched controls that a set of filters is held against.
         control_trainings: the same for re-training.
         mask_steps: steps of each stage of a learned mask, and of a waypoint.
@@ -84,6 +85,7 @@ class Profile:
     prediction_rule: Rule
     prediction_nodes: int
     prediction_check_images: int
+    exchanged_percents: tuple[float, ...]
     control_draws: int
     control_trainings: int
     mask_steps: int
@@ -127,6 +129,7 @@ PROFILES: dict[str, Profile] = {
             prediction_rule="gauss-legendre",
             prediction_nodes=2,
             prediction_check_images=1,
+            exchanged_percents=(0.1, 3, 100),
             control_draws=5,
             control_trainings=1,
             mask_steps=3,
@@ -164,9 +167,10 @@ PROFILES: dict[str, Profile] = {
             prediction_rule="gauss-legendre",
             prediction_nodes=3,
             prediction_check_images=2,
+            exchanged_percents=(0.1, 0.3, 1, 3, 10, 30, 100),
             control_draws=100,
             control_trainings=19,
-            mask_steps=50,
+            mask_steps=40,
             seeds=None,
             networks=None,
         ),
@@ -201,6 +205,7 @@ PROFILES: dict[str, Profile] = {
             prediction_rule="left",
             prediction_nodes=100,
             prediction_check_images=2,
+            exchanged_percents=(0.1, 0.3, 1, 3, 10, 30, 100),
             control_draws=100,
             control_trainings=99,
             mask_steps=1000,

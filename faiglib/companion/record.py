@@ -51,6 +51,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "accuracy": Quantity("accuracy", 0.05),
     "auc": Quantity("AUC", 0.02),
     "brightness": Quantity("brightness shift (8-bit levels)", 0.1, 0.03),
+    "area": Quantity("mean height of a curve", 0.05),
 }
 
 
@@ -83,6 +84,9 @@ TABLES: Mapping[str, Table] = {
     "baselines": Table(("network", "found_with", "replaced_by", "filters"), {"drop_own": "drop"}),
     "elimination": Table(("network", "method", "percent", "filters"), {"drop_own": "drop", "drop_other": "drop"}),
     "control": Table(("network", "filters"), {"gained": "psnr", "other_moved": "psnr"}),
+    "controls": Table(("network", "seed", "filters"), {"faig": "drop", "matched": "drop"}),
+    "controls_retrained": Table(("network", "filters"), {"faig": "retrained", "matched": "retrained"}),
+    "faithfulness": Table(("network", "filters", "method"), {"left": "area", "brought": "area"}),
 }
 
 

@@ -77,8 +77,9 @@ def test_what_is_no_filter_stays_the_baselines(small, make_pair, random_pairs, b
 def test_what_is_refused(small, make_pair, random_pairs):
     target, baseline = mixer([1.0, 1.0]), mixer([0.0, 0.0])
     good = images(0, [1.0, 1.0])
-    with pytest.raises(FilterError, match="there are none"):
-        learned_masks(target, baseline, [])
+    for own, other in (([], []), (good, good[:1])):
+        with pytest.raises(FilterError, match=f"not on {len(own)} and {len(other)}"):
+            learned_masks(target, baseline, own, other)
     with pytest.raises(FilterError, match="no better than the baseline"):
         learned_masks(baseline, target, good)
     with pytest.raises(FilterError, match="no better than the baseline"):

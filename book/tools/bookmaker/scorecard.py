@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PAGE = "index.md"
 STORY = "<!-- the picture of chapter 3: book/tools/bookmaker/scorecard.py -->"
 CLAIMS = "<!-- a row for each claim: book/tools/bookmaker/scorecard.py -->"
+QUESTIONS = "<!-- a row for each question of this book: book/tools/bookmaker/scorecard.py -->"
 ITEMS = "<!-- a row for each item of the paper: book/tools/bookmaker/scorecard.py -->"
 ANCHOR = re.compile(r'id="(fig-[\w-]+)"')
 
@@ -39,6 +40,7 @@ def fill(layout: Layout) -> None:
     """Replaces the marked places in the staged front page, where it has them."""
     places.fill(layout, PAGE, STORY, lambda: glued_html(layout, "03_masking", "story"))
     places.fill(layout, PAGE, CLAIMS, lambda: "".join(claims(layout)))
+    places.fill(layout, PAGE, QUESTIONS, lambda: "".join(questions(layout)))
     places.fill(layout, PAGE, ITEMS, lambda: "\n".join(items(layout)))
 
 
@@ -57,9 +59,10 @@ def glued_html(layout: Layout, chapter: str, name: str) -> str:
 def verdict(layout: Layout, letter: str) -> Kept | None:
     """The verdict of this run on a claim, or None if its chapter has not been executed."""
     from faiglib.companion.criteria import CLAIMS as KNOWN
+    from faiglib.companion.criteria import QUESTIONS as ASKED
     from faiglib.companion.verdicts import read
 
-    execution = staleness.read_execution(layout, KNOWN[letter].page.removeprefix("notebooks/"))
+    execution = staleness.read_execution(layout, (KNOWN | ASKED)[letter].page.removeprefix("notebooks/"))
     return read(layout.measured(execution["profile"]), letter) if execution else None
 
 
@@ -82,6 +85,18 @@ def claims(layout: Layout) -> Iterator[str]:
     yield "</div>"
 
 
+def questions(layout: Layout) -> Iterator[str]:
+    """The questions that the paper does not ask, as rows like those of :func:`claims` with one verdict."""
+    from faiglib.companion.criteria import QUESTIONS as ASKED
+
+    yield '<div class="scorecard questions"><div class="row head" aria-hidden="true"><span></span><span>question</span>'
+    yield "<span>verdict</span></div>"
+    for letter, question in ASKED.items():
+        if question.page in layout.pages():
+            yield _row(letter, question, verdict(layout, letter), None)
+    yield "</div>"
+
+
 def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> str:
     paper, beyond = (found.paper, found.beyond) if found else (None, None)
     record = known.paper if known and paper and not paper.grades else None
@@ -89,16 +104,20 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
     return (
         f'<details class="claim" id="claim-{letter}"><summary class="row"><span class="letter">{letter}</span>'
         f"<span>{as_html(claim.short)}</span>"
-        f'<span><span class="visually-hidden">The paper’s own setup: </span>{_chips(paper, record)}</span>'
-        f'<span><span class="visually-hidden">Beyond it: </span>{_chips(beyond)}</span></summary><dl>'
+        f"{_column('The paper’s own setup', _chips(paper, record)) if claim.paper else ''}"
+        f"{_column('Beyond it' if claim.paper else 'Verdict', _chips(beyond))}</summary><dl>"
         f"<dt>in full</dt><dd>{as_html(claim.statement)}</dd>"
-        f"{_term('the paper’s own setup', claim.paper, paper)}"
+        f"{_term('the paper’s own setup', claim.paper, paper) if claim.paper else ''}"
         f"{_recorded(known) if known and record else ''}"
-        f"{_term('beyond it', claim.beyond, beyond)}"
+        f"{_term('beyond it' if claim.paper else 'what decides', claim.beyond, beyond)}"
         f"<dt>why these limits</dt><dd>{as_html(claim.reason)}</dd><dt>set</dt><dd>{as_html(claim.declared)}</dd>"
         f"{_pairs(found) if found else ''}</dl>"
         f'<p><a href="{claim.page}.html">Chapter {int(chapter)}</a></p></details>'
     )
+
+
+def _column(title: str, chips: str) -> str:
+    return f'<span><span class="visually-hidden">{title}: </span>{chips}</span>'
 
 
 def chip(grade: Grade, of: str = "") -> str:

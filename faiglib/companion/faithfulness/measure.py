@@ -26,8 +26,6 @@ from faiglib.training.fabric import fabric_on
 from faiglib.training.recipe import Recipe
 from faiglib.training.trainer import train
 
-#: Proportions of filters in percent, evenly apart on a logarithmic scale but for rounding.
-PROPORTIONS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 #: Proportion of the filters that controls are drawn for.
 PERCENT = 1.0
 #: Peak learning rate of re-training, that of the chapter on it.
@@ -58,10 +56,10 @@ def curves(bench: Workbench) -> pd.DataFrame:
 
 def _curves(bench: Workbench, pair: Pair) -> pd.DataFrame:
     found = rankings(bench, pair, bench.test_set)
-    samples = bench.samples(bench.test_set, bench.profile.curve_images, bench.profile.evaluation_crop)
+    samples = bench.samples(bench.test_set, bench.profile.curve_images, bench.profile.discovery_crop)
     judge = _Judge(pair, samples)
     rows = []
-    sets = list(_sets(found))
+    sets = list(_sets(found, bench.profile.exchanged_percents))
     for way in ("deletion", "insertion"):
         ends = (pair.target, pair.baseline) if way == "deletion" else (pair.baseline, pair.target)
         known: dict[tuple[int, ...], list[dict[str, object]]] = {}
@@ -74,11 +72,11 @@ def _curves(bench: Workbench, pair: Pair) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _sets(found: Rankings) -> Iterator[tuple[str, str, float, FilterSet]]:
+def _sets(found: Rankings, percents: Sequence[float]) -> Iterator[tuple[str, str, float, FilterSet]]:
     """Method, function, proportion and filters of every point of the curves."""
     for method in (*(name for name in METHODS if name != "bound"), *BOUND):
         for function in FUNCTIONS:
-            for percent in PROPORTIONS:
+            for percent in percents:
                 yield method, function, percent, found.top(method, function, percent)
 
 
@@ -131,7 +129,7 @@ def controls(bench: Workbench) -> pd.DataFrame:
     profile = bench.profile
 
     def compute(pair: Pair, image_set: str) -> pd.DataFrame:
-        samples = bench.samples(image_set, profile.curve_images, profile.evaluation_crop)
+        samples = bench.samples(image_set, profile.curve_images, profile.discovery_crop)
         found = discover(bench, pair, image_set)
         rows: list[dict[str, object]] = []
         for function, (own, _) in FUNCTIONS.items():
@@ -155,6 +153,7 @@ def _drawn(pair: Pair, found: Rankings, function: str, draws: int) -> Iterator[t
     yield "faig", 0, chosen
     for draw in range(draws):
         yield "matched", draw, matched_controls(chosen, change, draw)
+    for draw in range(max(1, draws // 5)):
         yield "random", draw, random_scores(chosen.index, draw).top(PERCENT)
 
 
