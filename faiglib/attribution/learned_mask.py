@@ -69,11 +69,9 @@ def learned_masks(
         FilterError: there are no images, or not as many of the other kind, a logit is not finite, or the target is no
             better than the baseline.
     """
-    if not own or (other and len(other) != len(own)):
-        raise FilterError(f"a mask is trained on images, as many of either kind, not on {len(own)} and {len(other)}")
     index = same_layers([target, baseline])
     ends = [analysed(network) for network in (target, baseline)]
-    kinds = [_Kind.of(ends, pairs, loss) for pairs in (own, other) if pairs]
+    kinds = _kinds(ends, own, other, loss)
     logits = torch.zeros(index.total, requires_grad=True)
     optimiser = torch.optim.Adam([logits], lr=RATE)
     turns = itertools.cycle(range(len(own)))
@@ -84,13 +82,24 @@ def learned_masks(
         drawn = [next(turns) for _ in range(batch)]
         missing = [kind.missing(ends[1], mixed, drawn, loss) for kind in kinds]
         value = missing[0] + sparsity * share.mean().to(missing[0])
-        if other:
-            value = value + spill * (1 - missing[1]).clamp(min=0)
+        for one in missing[1:]:
+            value = value + spill * (1 - one).clamp(min=0)
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
         found[sparsity] = logits.detach().clone()
     return {sparsity: FilterScores(index, values) for sparsity, values in found.items()}
+
+
+def _kinds(ends: Sequence[nn.Module], own: Pairs, other: Pairs, loss: Loss) -> list[_Kind]:
+    """What the mask is trained on.
+
+    Raises:
+        FilterError: there is nothing, or not as much of either kind.
+    """
+    if not own or (other and len(other) != len(own)):
+        raise FilterError(f"a mask is trained on images, as many of either kind, not on {len(own)} and {len(other)}")
+    return [_Kind.of(ends, pairs, loss) for pairs in (own, other) if pairs]
 
 
 def _mixed(index: FilterIndex, share: Tensor, target: nn.Module, baseline: nn.Module) -> dict[str, Tensor]:
