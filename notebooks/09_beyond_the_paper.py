@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Beyond the paper
 #
-# Five questions that the paper does not ask. Has the integral converged with a hundred points, and does it need so many?
+# Six questions that the paper does not ask. Has the integral converged with a hundred points, and does it need so many?
 # Does it matter whether the absolute value is taken before or after the integration? What do the details change in which
 # the released program differs from the text? And do we find the same filters from other images, other crops, other noise,
-# other training runs?
+# other training runs? And what if a network has learnt three degradations?
 
 # %% tags=["parameters"]
 profile = "standard"
@@ -16,7 +16,7 @@ models_dir = None
 # %%
 from IPython.display import HTML, Markdown, display
 
-from faiglib.companion.beyond import agreement, integration, measure, report, sampling, show
+from faiglib.companion.beyond import agreement, integration, measure, report, sampling, show, threefold
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
@@ -202,6 +202,29 @@ glue(
     sampling_crop=bench.profile.sampling_crops[-1],
     sampling_nodes=sampling.SAMPLING_NODES,
 )
+
+# %% [markdown]
+# ## Three degradations at once
+#
+# The paper separates two degradations, and takes from the scores for one those for the other. The same works for any number
+# of them: the scores for one, less the mean of those for all others. A small target was trained on blur, noise *and* JPEG
+# compression (after the noise, with the codec of JPEG files). Which of its filters are there for which, and what does it
+# cost each of the three inputs to mask them?
+
+# %% mystnb={"image": {"alt": "Two matrices of three by three: the share of the drop by masked filters and input, and the filters that two sets have in common."}, "figure": {"caption": "{glue:text}`threefold_caption:s`", "name": "fig-threefold"}}
+triple = threefold.pair_of(bench)
+threefold_on = images_in_words(bench, bench.test_set, bench.profile.evaluation_images, bench.profile.evaluation_crop)
+if triple is None:
+    glue(threefold_caption="There is no pair here that was trained on three degradations.")
+    display(Markdown("Among the weights of this run is no target that was trained on three degradations."))
+else:
+    matrix = threefold.costs(bench, triple)
+    glue(threefold_caption=threefold.caption(triple, threefold_on))
+    display(show.threefold(matrix, threefold.described(triple)))
+# %%
+if triple is not None:
+    display(Markdown(threefold.in_words(matrix)))
+    display(show.threefold_table(matrix, f"{threefold.described(triple)}; PSNR in dB, {threefold_on}"))
 
 # %% [markdown]
 # ## In short

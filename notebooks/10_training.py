@@ -45,7 +45,7 @@ glue(
 
 # %%
 tables.plain(
-    budgets.drop(columns=["gpu", "pixels"]),
+    budgets.assign(role=budgets["role"].map(report.ROLES)).drop(columns=["gpu", "pixels"]),
     {"peak_lr": "{:.0e}", "minutes": "{:.0f}", "share": "{:.2%}", "iterations": "{:,}"},
 )
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
+from pandas.io.formats.style import Styler
 
 from faiglib.companion.beyond.measure import COMPARISONS
 from faiglib.companion.discovery import DEFAULT, RELEASED
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, GREEN, ORANGE, PINK, finished
+from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, GREEN, ORANGE, PINK, finished, in_pairs
+from faiglib.companion.page.tables import plain
+from faiglib.companion.page.words import percent
 from faiglib.networks import TITLES
 
 _RULES = {
@@ -91,6 +95,42 @@ def sampling(table: pd.DataFrame) -> Figure:
         row[0].set_ylabel("in common with the reference")
     axes[0, -1].legend(frameon=False, fontsize=8, loc="lower right")
     return finished(figure)
+
+
+@with_source
+def threefold(table: pd.DataFrame, title: str) -> Figure:
+    """What masking each set of filters costs each input, and what the sets have in common, as two matrices.
+
+    Args:
+        table: from :func:`faiglib.companion.beyond.threefold.costs`.
+        title: of the pair.
+    """
+    figure, axes = in_pairs(2, 4.2, 3.4)
+    kinds = list(dict.fromkeys(table["input"]))
+    for axis, value, words in zip(axes, ("drop", "overlap"), ("share of the drop", "filters in common"), strict=True):
+        matrix = table.pivot(index="filters", columns="input", values=value).loc[kinds, kinds]
+        texts = matrix.map(percent)
+        sns.heatmap(matrix, annot=texts, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axis)
+        other = "input" if value == "drop" else "filters for"
+        axis.set(xlabel=other, ylabel="filters for", title=f"{title}: {words}")
+    return finished(figure)
+
+
+@with_source
+def threefold_table(table: pd.DataFrame, title: str) -> Styler:
+    """PSNR of the target, without the filters for one degradation, and of the baseline, by input.
+
+    Args:
+        table: from :func:`faiglib.companion.beyond.threefold.costs`.
+        title: of the pair, and what it was measured on.
+    """
+    by_input = table.drop_duplicates("input").set_index("input")
+    shown = {"input": list(by_input.index), "PSNR target": by_input["psnr_target"].tolist()}
+    for name, rows in table.groupby("filters", sort=False):
+        shown[f"without the filters for {name}"] = rows.set_index("input").loc[by_input.index, "psnr"].tolist()
+    shown["PSNR baseline"] = by_input["psnr_baseline"].tolist()
+    made = pd.DataFrame(shown)
+    return plain(made, dict.fromkeys(made.columns[1:], "{:.2f}"), title)
 
 
 @with_source

@@ -14,6 +14,9 @@ from faiglib.system.documents import DocumentError, parse_csv, read_text
 from faiglib.training.recipe import paper_recipe
 from faiglib.training.runs import JUDGED
 
+#: Roles in words.
+ROLES = {"baseline": "baseline", "target": "target", "target_jpeg": "target (with JPEG)"}
+
 #: Entries of a recipe that the table of budgets shows.
 BUDGET = ("iterations", "batch", "patch", "peak_lr", "schedule")
 

@@ -6,21 +6,26 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import FUNCTION_COLOURS, finished, in_pairs
+from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, ORANGE, finished, in_pairs
 from faiglib.companion.page.tables import plain
 from faiglib.companion.page.words import DASH, number
 from faiglib.companion.weights.milestones import FOLLOWED, trend
+from faiglib.companion.weights.report import ROLES
 from faiglib.networks import TITLES
+
+#: Of training curves, by role.
+_COLOURS = {"baseline": GRAY, "target": BLUE, "target_jpeg": ORANGE}
 
 
 @with_source
 def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     """PSNR on the validation crops against iterations: a row per network, a column per input, a line per run.
+
+    Runs of one role have one colour.
 
     Args:
         logs: by name of the run, NETWORK-ROLE-seedN.
@@ -33,8 +38,12 @@ def training_curves(logs: Mapping[str, pd.DataFrame]) -> Figure:
     for line, network in zip(axes, networks, strict=True):
         own = {run: log for run, log in logs.items() if run.partition("-")[0] == network}
         for axis, kind in zip(line, kinds, strict=True):
-            for (run, log), colour in zip(own.items(), sns.color_palette("colorblind", len(own)), strict=True):
-                axis.plot(log["step"], log[kind], label=run.partition("-")[2].replace("-", ", "), color=colour)
+            told: set[str] = set()
+            for run, log in own.items():
+                role = run.split("-")[1]
+                label = None if role in told else ROLES[role]
+                axis.plot(log["step"], log[kind], label=label, color=_COLOURS[role], lw=1)
+                told.add(role)
             axis.set(xlabel="iteration", title=f"{TITLES.get(network, network)}, {kind.removeprefix('psnr_')} input")
         line[0].set_ylabel("PSNR (dB)")
         line[-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
