@@ -18,7 +18,7 @@ models_dir = None
 from IPython.display import HTML, Markdown, display
 
 from faiglib.companion import questions, record, verdicts
-from faiglib.companion.faithfulness import measure, rankings, report, show
+from faiglib.companion.faithfulness import measure, rankings, report, show, trajectories
 from faiglib.companion.page import style
 from faiglib.companion.page.budget import budget, images_in_words
 from faiglib.companion.page.glue import glue
@@ -139,6 +139,21 @@ display(Markdown(report.signs_in_words(measure.signs(bench), areas)))
 # %% [markdown]
 # (m) *FAIG comes near to what a learned mask reaches*: {glue:text}`beyond_m:s`.
 #
+# ## The way that training took
+#
+# Nobody trained a network along the straight line. The targets' runs kept what they were at some steps ([](10_training.ipynb));
+# from the target back to the baseline by way of these, the integral is just as complete. Are the filters found along the
+# way that training took better ones? Measured once, when a target was published, on the crops of scikit-image's
+# photographs; trajectory less straight line, over pairs that share nothing.
+
+# %%
+ways = trajectories.compared(bench.models)
+apart = trajectories.differences(ways) if not ways.empty else ways
+display(Markdown(trajectories.in_words(apart)))
+if not apart.empty:
+    display(trajectories.shown(apart))
+
+# %% [markdown]
 # ## In short
 #
 # - (k) *The straight path is sound*: {glue:text}`beyond_k:s`.

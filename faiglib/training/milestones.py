@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib.attribution import faig, filter_change, intinf, path_profile, random_scores
-from faiglib.errors import WeightsError
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterSet
 from faiglib.filters.substitution import substitute
@@ -21,9 +20,8 @@ from faiglib.images.metrics import gradient_error, psnr
 from faiglib.images.restoration import restore
 from faiglib.networks import build, zoo
 from faiglib.networks.weights import fit
-from faiglib.system.documents import DocumentError, parse_csv, read_text
-from faiglib.system.tensors import State, read_metadata
-from faiglib.training import snapshots
+from faiglib.system.tensors import State
+from faiglib.training import rows, snapshots
 from faiglib.training.recipe import Recipe
 from faiglib.training.runs import validation_crops
 
@@ -87,11 +85,7 @@ def of_run(folder: Path, recipe: Recipe, result: State, baseline: State) -> list
         TrainingError: a snapshot is missing or is of another run.
         WeightsError: the run's checkpoint cannot be read.
     """
-    states = {}
-    if (folder / snapshots.FOLDER).is_dir():
-        identity = read_metadata(folder / "state.safetensors").get("identity", "")
-        states = snapshots.load(folder, identity, recipe.iterations)
-    return examine(recipe, states | {recipe.iterations: result}, baseline)
+    return examine(recipe, snapshots.of_run(folder, recipe.iterations) | {recipe.iterations: result}, baseline)
 
 
 def examine(recipe: Recipe, states: Mapping[int, State], baseline: State) -> list[Milestone]:
@@ -125,8 +119,8 @@ def _rows(
     """The milestones of one step; ``last`` are the filters of the finished target, as ``chosen`` of this one."""
     profile = path_profile(target, baseline, zip(*(part.split(1) for part in crops["clean"]), strict=True))
     faigs = {own: chosen[function]["faig"] for function, (own, _) in FUNCTIONS.items()}
-    drops = {
-        own: _drops(target, baseline, {**chosen[function], "spill": faigs[other]}, crops[own][0])
+    lost = {
+        own: drops(target, baseline, {**chosen[function], "spill": faigs[other]}, crops[own][0])
         for function, (own, other) in FUNCTIONS.items()
     }
     for function, (own, other) in FUNCTIONS.items():
@@ -138,11 +132,11 @@ def _rows(
             distance=_distance(target, baseline),
             barrier=profile.barrier,
             barrier_level=profile.barrier_level,
-            own=drops[own]["faig"],
-            other=drops[other]["spill"],
-            intinf=drops[own]["intinf"],
-            filter_change=drops[own]["filter_change"],
-            random=drops[own]["random"],
+            own=lost[own]["faig"],
+            other=lost[other]["spill"],
+            intinf=lost[own]["intinf"],
+            filter_change=lost[own]["filter_change"],
+            random=lost[own]["random"],
             overlap=faigs[own].overlap(last[function]["faig"]),
         )
 
@@ -170,7 +164,7 @@ def _chosen(
     }
 
 
-def _drops(target: nn.Module, baseline: nn.Module, sets: Mapping[str, FilterSet], inputs: Tensor) -> dict[str, float]:
+def drops(target: nn.Module, baseline: nn.Module, sets: Mapping[str, FilterSet], inputs: Tensor) -> dict[str, float]:
     """Mean drop when each of some sets is masked, as a share of the mean drop when all are; NaN where that is 0."""
     whole = restore(target, inputs)
 
@@ -200,26 +194,10 @@ def path_of(models: Path, network: str, seed: int) -> Path:
     return models / "milestones" / f"{zoo.name_of(network, 'target', seed)}.csv"
 
 
-def as_csv(rows: list[Milestone]) -> str:
-    """The rows as CSV with a line of names."""
-    lines = [",".join(field.name for field in fields(Milestone))]
-    for row in rows:
-        values = asdict(row).values()
-        lines.append(",".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in values))
-    return "\n".join(lines) + "\n"
-
-
 def read(path: Path) -> list[Milestone]:
-    """The rows of a file that :func:`as_csv` made.
+    """The rows of a file of milestones.
 
     Raises:
         WeightsError: it cannot be read.
     """
-    kinds = {"int": int, "str": str, "float": float}
-    try:
-        rows = parse_csv(read_text(path), {field.name: kinds[str(field.type)] for field in fields(Milestone)})
-        if strange := {row["function"] for row in rows} - set(FUNCTIONS):
-            raise DocumentError(f"no function is called {min(strange)[:60]!r}")
-    except (OSError, DocumentError) as error:
-        raise WeightsError(f"the milestones {path} cannot be read: {error}") from None
-    return [Milestone(**row) for row in rows]
+    return rows.read(path, Milestone)

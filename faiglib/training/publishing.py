@@ -21,7 +21,7 @@ from faiglib.networks.weights import fit
 from faiglib.system.documents import DocumentError, parse_csv, read_json, read_text
 from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import State, halved, load_weights
-from faiglib.training import milestones
+from faiglib.training import milestones, rows, trajectories
 from faiglib.training.recipe import Recipe
 from faiglib.training.runs import JUDGED, Description, validation_crops
 
@@ -90,7 +90,9 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
     quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
     if parent is not None and recipe.role == "target":
         examined = milestones.of_run(folder, recipe, half, _as_halves_hold(parent))
-        write_text_atomic(milestones.path_of(models, recipe.network, recipe.seed), milestones.as_csv(examined))
+        write_text_atomic(milestones.path_of(models, recipe.network, recipe.seed), rows.as_csv(examined))
+        if along := trajectories.of_run(folder, recipe, half, _as_halves_hold(parent)):
+            write_text_atomic(trajectories.path_of(models, recipe.network, recipe.seed), rows.as_csv(along))
     write_text_atomic(models / "logs" / f"{zoo.name_of(recipe.network, recipe.role, recipe.seed)}.csv", log)
     return zoo.add(
         models,

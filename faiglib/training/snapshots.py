@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from faiglib.errors import TrainingError, WeightsError
-from faiglib.system.tensors import State, read_tensors, save_weights
+from faiglib.system.tensors import State, read_metadata, read_tensors, save_weights
 from faiglib.training.recipe import RecipeBase
 
 #: Shares of the iterations after which a run keeps what it has; its end is its result.
@@ -34,6 +34,17 @@ def save(run_dir: Path, recipe: RecipeBase, identity: str, step: int, state: Sta
     (run_dir / FOLDER).mkdir(exist_ok=True)
     made_by = {"recipe": json.dumps(asdict(recipe)), "identity": identity, "step": str(step)}
     save_weights(run_dir / FOLDER / f"{step}.safetensors", state, made_by)
+
+
+def of_run(run_dir: Path, iterations: int) -> dict[int, State]:
+    """The snapshots of a run, see :func:`load`; none where it kept none.
+
+    Raises:
+        WeightsError: the run's checkpoint cannot be read; and see :func:`load`.
+    """
+    if not (run_dir / FOLDER).is_dir():
+        return {}
+    return load(run_dir, read_metadata(run_dir / "state.safetensors").get("identity", ""), iterations)
 
 
 def load(run_dir: Path, identity: str, iterations: int) -> dict[int, State]:

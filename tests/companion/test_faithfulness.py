@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from faiglib.companion import questions
 from faiglib.companion.criteria import QUESTIONS
 from faiglib.companion.discovery import discover
-from faiglib.companion.faithfulness import measure, rankings, report, show
+from faiglib.companion.faithfulness import measure, rankings, report, show, trajectories
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterSet
 from faiglib.filters.substitution import substitute
@@ -262,3 +263,47 @@ def test_helpful_filters_are_those_whose_contributions_lower_the_loss(better, mo
     assert 0 < float((signed > 0).double().mean()) < 1
     kept = found.scores["helpful", "deblurring"]
     assert kept.values.shape == signed.shape
+
+
+def ways(shift: float, seeds=(0, 1, 2, 3), baselines=None) -> pd.DataFrame:
+    rows = []
+    for seed, baseline in zip(seeds, baselines or seeds, strict=True):
+        for function in FUNCTIONS:
+            for path in ("straight", "trajectory"):
+                own = 0.5 + 0.01 * seed + (shift + 0.002 * (-1) ** seed if path == "trajectory" else 0)
+                rows.append(("srresnet_s", seed, baseline, function, path, own, 0.1, 0.4, 0.0))
+    return pd.DataFrame(
+        rows, columns=["network", "seed", "baseline", "function", "path", "own", "other", "shared", "missed"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("shift", "word"), [(0.2, "more on the own"), (-0.2, "less on the own"), (0.0, "neither clearly")]
+)
+def test_the_trajectory_is_compared_pair_by_pair(shift, word):
+    table = trajectories.differences(ways(shift))
+    row = table.iloc[0]
+    changes = np.array([shift + 0.002 * (-1) ** seed for seed in range(4)])
+    low, high = stats.ttest_1samp(changes, 0).confidence_interval()
+    assert row[["difference", "low", "high", "pairs"]].tolist() == pytest.approx([shift, low, high, 4])
+    text = trajectories.in_words(table)
+    assert text.startswith("Over 4 pairs of SRResNet-S, ")
+    assert word in text
+    trajectories.shown(table)
+
+
+def test_targets_that_share_a_baseline_count_once():
+    table = trajectories.differences(ways(0.1, baselines=(0, 0, 1, 1)))
+    assert set(table["pairs"]) == {2}
+
+
+def test_without_snapshots_nothing_is_compared(bench):
+    assert trajectories.compared(bench.models).empty
+    assert "nothing to compare" in trajectories.in_words(pd.DataFrame())
+
+
+def test_the_shipped_comparisons_are_complete():
+    table = trajectories.compared(zoo.models_dir())
+    assert set(table["path"]) == {"straight", "trajectory"}
+    assert table["missed"].abs().max() < 0.05
+    assert table.groupby(["network", "seed"]).size().eq(4).all()
