@@ -62,7 +62,7 @@ def verdict(layout: Layout, letter: str) -> Kept | None:
     from faiglib.companion.criteria import QUESTIONS as ASKED
     from faiglib.companion.verdicts import read
 
-    execution = staleness.read_execution(layout, (KNOWN | ASKED)[letter].page.removeprefix("notebooks/"))
+    execution = staleness.read_execution(layout, {**KNOWN, **ASKED}[letter].page.removeprefix("notebooks/"))
     return read(layout.measured(execution["profile"]), letter) if execution else None
 
 
