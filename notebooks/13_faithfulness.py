@@ -52,7 +52,7 @@ display(HTML(budget(bench)))
 # layer more than half of which FAIG chose there are not as many others; the control then shares filters with FAIG's choice,
 # which counts for the control.) Measured on {glue:text}`faithfulness_measured:s`.
 
-# %% mystnb={"image": {"alt": "Drops of FAIG's filters, of matched controls and of random filters for every trained pair, a panel per function."}, "figure": {"caption": "What masking 1 % of the filters costs their own input: FAIG's, and each control by itself (drop ×10³, logarithmic).", "name": "fig-controls"}}
+# %% mystnb={"image": {"alt": "Drops of FAIG's filters, of matched controls and of random filters for every trained pair, a panel per function."}, "figure": {"caption": "What masking 1 % of the filters costs their own input: FAIG's, and each control by itself (drop \u00d710\u00b3, logarithmic).", "name": "fig-controls"}}
 drawn = measure.controls(bench)
 show.controls(drawn)
 
@@ -102,12 +102,12 @@ show.against(retrained, "gain (dB)", measured)
 #   proportion the best of the masks counts. No method that ranks filters can be expected to do much better, so this is
 #   the **bound**.
 
-# %% mystnb={"image": {"alt": "Fraction of the target's advantage left against the proportion of deleted filters, by method, network and function."}, "figure": {"caption": "Deletion: what is left of the target’s advantage on the own input when its best filters become the baseline’s (0 is best; below −1.1 not drawn).", "name": "fig-deletion"}}
+# %% mystnb={"image": {"alt": "Fraction of the target's advantage left against the proportion of deleted filters, by method, network and function."}, "figure": {"caption": "Deletion: what is left of the target\u2019s advantage on the own input when its best filters become the baseline\u2019s (0 is best; below \u22121.1 not drawn).", "name": "fig-deletion"}}
 curves = measure.curves(bench)
 fractions = report.fractions(curves)
 show.curves(fractions, "deletion")
 
-# %% mystnb={"image": {"alt": "Fraction of the target's advantage brought against the proportion of inserted filters, by method, network and function."}, "figure": {"caption": "Insertion: what the best filters bring of the target’s advantage on the own input when they are grafted into the baseline (1 is best; below −1.1 not drawn).", "name": "fig-insertion"}}
+# %% mystnb={"image": {"alt": "Fraction of the target's advantage brought against the proportion of inserted filters, by method, network and function."}, "figure": {"caption": "Insertion: what the best filters bring of the target\u2019s advantage on the own input when they are grafted into the baseline (1 is best; below \u22121.1 not drawn).", "name": "fig-insertion"}}
 show.curves(fractions, "insertion")
 
 # %% [markdown]

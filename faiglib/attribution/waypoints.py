@@ -21,6 +21,7 @@ from faiglib.attribution.parameter_path import (
 )
 from faiglib.attribution.quadrature import Rule, quadrature
 from faiglib.errors import FilterError
+from faiglib.filters.index import Units
 from faiglib.filters.scores import FilterScores
 from faiglib.system.passes import as_image, differentiating, forward
 
@@ -33,6 +34,7 @@ def contributions_along(
     rule: Rule | str = DEFAULT_RULE,
     nodes: int = DEFAULT_NODES,
     loss: Loss = squared_error,
+    units: Units = "filters",
     progress: str | None = None,
 ) -> tuple[FilterScores, FilterScores, float]:
     """FAIG along straight pieces between waypoints, with and without the signs.
@@ -46,6 +48,7 @@ def contributions_along(
         rule: of quadrature on every piece.
         nodes: gradient evaluations a piece and image.
         loss: a sum over pixels.
+        units: what is ranked, see :class:`faiglib.filters.index.FilterIndex`.
         progress: label of a progress bar over images; none without it.
 
     Returns:
@@ -60,7 +63,7 @@ def contributions_along(
     """
     if len(waypoints) < 2:
         raise FilterError("a path needs two networks at least, its ends")
-    pieces = [ParameterPath(first, last) for first, last in itertools.pairwise(waypoints)]
+    pieces = [ParameterPath(first, last, units=units) for first, last in itertools.pairwise(waypoints)]
     points, index = quadrature(rule, nodes), pieces[0].index
 
     def values(pair: tuple[Tensor, Tensor]) -> Tensor:

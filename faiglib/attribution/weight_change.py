@@ -6,24 +6,27 @@ from typing import Literal
 
 from torch import nn
 
-from faiglib.filters.index import same_layers
+from faiglib.filters.index import Units, same_layers
 from faiglib.filters.scores import FilterScores
 
 Variant = Literal["as_published", "as_released"]
 
 
-def filter_change(target: nn.Module, baseline: nn.Module, variant: Variant = "as_published") -> FilterScores:
+def filter_change(
+    target: nn.Module, baseline: nn.Module, variant: Variant = "as_published", units: Units = "filters"
+) -> FilterScores:
     """Change of each filter between baseline and target; one ranking serves every degradation.
 
     Args:
         target: θ.
         baseline: θ̄, of the same architecture.
         variant: ``as_published`` is Σ|θ − θ̄| over the K×K weights, ``as_released`` divides it by Σ|θ̄|.
+        units: what is ranked, see :class:`faiglib.filters.index.FilterIndex`.
 
     Raises:
         NetworkError: the networks differ in their convolutions.
     """
-    index = same_layers([target, baseline])
+    index = same_layers([target, baseline], units)
     new, old = dict(target.named_parameters()), dict(baseline.named_parameters())
     change = index.gather({name: new[name].detach() - old[name].detach() for name in index.names})
     if variant == "as_published":

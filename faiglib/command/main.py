@@ -18,6 +18,7 @@ from tqdm import tqdm
 from faiglib._version import __version__
 from faiglib.command import analysis, data, training
 from faiglib.command.options import printable, say
+from faiglib.command.report import report
 from faiglib.errors import FaiglibError
 from faiglib.system.interruption import interruptible
 from faiglib.system.passes import out_of_memory
@@ -53,6 +54,7 @@ app.command()(analysis.mask)
 app.command()(analysis.interpolate)
 app.command()(analysis.predict)
 app.command()(analysis.restore)
+app.command()(report)
 app.command()(data.degrade)
 app.command()(training.train)
 app.command("race")(training.race_)

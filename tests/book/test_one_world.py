@@ -18,7 +18,7 @@ import faiglib
 from bookmaker import browser, colophon, drift, driver, execute, staleness
 from bookmaker.layout import Layout
 from faiglib.command import main
-from faiglib.companion import profiles
+from faiglib.companion import kernel, profiles
 from faiglib.companion.places import Places
 from faiglib.companion.workbench import open_workbench
 from faiglib.errors import DatasetError, FaiglibError, PlaceError
@@ -302,7 +302,7 @@ def test_folders_of_any_name(tmp_path, name):
     layout = Layout(tmp_path / name)
     (layout.root / "notebooks").mkdir(parents=True)
     write_notebook(layout.root, "01_one")
-    with execute.kernel_of_this_python(layout):
+    with kernel.of_this_python(layout.build / "jupyter"):
         execute.execute(
             layout, "01_one", {"profile": "quick", "device": "cpu", "seed": 0, "data_dir": None, "models_dir": None}
         )

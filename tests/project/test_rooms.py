@@ -132,7 +132,7 @@ def test_the_map_in_contributing_is_true():
     named = set(re.findall(r"^  (\w+)/ ", tree, re.MULTILINE))
     assert named == rooms(ROOT / "faiglib")
     chapters = set(re.findall(r"\w+", tree.split("a folder a chapter:")[1].split("\n\n")[0]))
-    assert chapters == rooms(ROOT / "faiglib" / "companion") - {"page"}
+    assert chapters == rooms(ROOT / "faiglib" / "companion") - {"page", "pair"}
     for name in set(re.findall(r"^(\S+?)/? ", tree, re.MULTILINE)) - {"build"}:
         assert (ROOT / name).exists(), name
 
@@ -146,7 +146,7 @@ def test_every_chapter_has_the_name_of_its_notebook():
         "training": "weights",
     }
     folders = {known.get(name, name) for name in notebooks}
-    assert rooms(ROOT / "faiglib" / "companion") - {"page"} == folders - {"your_own_network"}
+    assert rooms(ROOT / "faiglib" / "companion") - {"page", "pair"} == folders - {"your_own_network"}
 
 
 def test_a_command_that_trains_nothing_does_not_wait_for_lightning():

@@ -18,6 +18,7 @@ import filelock
 from bookmaker import colophon, data, drift, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
+from faiglib.companion import kernel
 from faiglib.errors import FaiglibError
 from faiglib.system import environment, interruption
 from faiglib.system.files import expanded
@@ -99,7 +100,7 @@ def _one_world(layout: Layout) -> Iterator[None]:
     """Let the kernels, which run in another folder, see the folders that this process sees."""
     named = {variable: environment.folder(variable) for variable in environment.FOLDERS}
     named["FAIGLIB_BUILD"] = layout.build
-    with execute.environment({variable: str(path) for variable, path in named.items() if path}):
+    with kernel.environment({variable: str(path) for variable, path in named.items() if path}):
         yield
 
 
@@ -215,7 +216,7 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
     shared = staleness.shared_ingredients(layout, options.parameters(), models, found)
     made_with = colophon.made_with(options.device, found, models)
     up_to_date = True
-    with execute.kernel_of_this_python(layout):
+    with kernel.of_this_python(layout.build / "jupyter"):
         for number, name in enumerate(names, start=1):
             step = f"[{number}/{len(names)}] {name}:"
             made_of = staleness.with_notebook(shared, layout.notebook(name))

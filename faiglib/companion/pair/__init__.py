@@ -1,0 +1,1 @@
+"""A page about any pair of networks: what `faiglib report` makes."""
