@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faiglib.companion.pair.__main__ import ASSETS
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAME = f"{PROJECT['name']}-{PROJECT['version']}"
@@ -71,8 +73,11 @@ def wheel(built) -> Path:
 def test_the_wheel_holds_the_package_the_weights_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {
-        name for name in sources() if name.startswith("faiglib/") and Path(name).suffix in {".py", ".csv", ".typed"}
+        name
+        for name in sources()
+        if name.startswith("faiglib/") and Path(name).suffix in {".py", ".csv", ".typed", ".md"}
     }
+    expected |= {f"faiglib/_assets/{name}" for name in ASSETS}
     expected |= {f"faiglib/_models/{name.removeprefix('models/')}" for name in sources() if name.startswith("models/")}
     information = {name for name in names if name.startswith(f"{NAME}.dist-info/")}
     assert names - information == expected
