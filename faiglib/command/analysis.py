@@ -21,6 +21,7 @@ from faiglib.command.options import (
     InputOption,
     MemoryOption,
     OutputOption,
+    PeakOption,
     TargetOption,
     ToldNetworkOption,
     ToldScaleOption,
@@ -63,6 +64,7 @@ def attribute(
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
+    peak: PeakOption = 1.0,
     device: DeviceOption = "auto",
     devices: DevicesOption = 1,
     memory: MemoryOption = None,
@@ -76,7 +78,7 @@ def attribute(
     FOLDER --rule left --nodes 100.
     """
     inputs = scenes.named_paths(_with_short_forms(input_ or [], blur=blur, noise=noise))
-    target_net, baseline_net, factor = load_pair(target, baseline, network, scale)
+    target_net, baseline_net, factor = load_pair(target, baseline, network, scale, peak)
     matched = scenes.scenes_of(gt, inputs, factor)
     fabric = several(choose_device(device), devices)
     if fabric.is_global_zero:
@@ -125,6 +127,7 @@ def mask(
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
+    peak: PeakOption = 1.0,
     device: DeviceOption = "auto",
     memory: MemoryOption = None,
 ) -> None:
@@ -133,7 +136,7 @@ def mask(
     The best-ranked filters of the target become those of the baseline; what they did is no longer done.
     """
     place = choose_device(device)
-    masked, chosen = _moved(target, baseline, filters, percent, units, network, scale, 1.0)
+    masked, chosen = _moved(target, baseline, filters, percent, units, network, scale, peak, 1.0)
     say(f"Replaced {chosen}.")
     say(f"Wrote {folders.restore(masked.to(place), input_, output, place, bytes_of(memory))} images to {output}.")
 
@@ -151,6 +154,7 @@ def interpolate(
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
+    peak: PeakOption = 1.0,
     device: DeviceOption = "auto",
     memory: MemoryOption = None,
 ) -> None:
@@ -161,7 +165,7 @@ def interpolate(
     if not math.isfinite(strength):
         raise FaiglibError(f"--lambda is a number, not {strength}")
     place = choose_device(device)
-    between, chosen = _moved(target, baseline, filters, percent, units, network, scale, 1 - strength)
+    between, chosen = _moved(target, baseline, filters, percent, units, network, scale, peak, 1 - strength)
     say(f"Moved {chosen} to λ = {strength:g}.")
     say(f"Wrote {folders.restore(between.to(place), input_, output, place, bytes_of(memory))} images to {output}.")
 
@@ -174,10 +178,11 @@ def _moved(
     units: str,
     network: str | None,
     scale: int | None,
+    peak: float,
     strength: float,
 ) -> tuple[nn.Module, str]:
     """The target with the best of a ranking moved towards the baseline, and how many these are in words."""
-    target_net, baseline_net, _ = load_pair(target, baseline, network, scale)
+    target_net, baseline_net, _ = load_pair(target, baseline, network, scale, peak)
     index = FilterIndex.of(target_net, cast(Units, units))
     chosen = top_of(index, read_ranking(filters, index), percent)
     told = f"{len(chosen):,} of {index.total:,} {IN_WORDS[index.units]}"
@@ -197,6 +202,7 @@ def predict(
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
+    peak: PeakOption = 1.0,
     device: DeviceOption = "auto",
     memory: MemoryOption = None,
 ) -> None:
@@ -206,7 +212,7 @@ def predict(
     Nothing but the image is needed: the target's own output stands in for the ground truth. Thresholds are chosen on
     images whose degradation is known.
     """
-    target_net, baseline_net, _ = load_pair(target, baseline, network, scale)
+    target_net, baseline_net, _ = load_pair(target, baseline, network, scale, peak)
     path = ParameterPath(target_net, baseline_net, choose_device(device), bytes_of(memory), units=cast(Units, units))
     found = {
         name: top_of(path.index, read_ranking(file, path.index), percent)
@@ -223,11 +229,12 @@ def restore(
     output: OutputOption,
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
+    peak: PeakOption = 1.0,
     device: DeviceOption = "auto",
     memory: MemoryOption = None,
 ) -> None:
     """Restore and upsample the images of a folder."""
     place = choose_device(device)
-    restorer = load(weights, network, scale).network.to(place)
+    restorer = load(weights, network, scale, peak).network.to(place)
     restored = folders.restore(restorer, input_, output, place, bytes_of(memory))
     say(f"Wrote {restored} images to {output}.")

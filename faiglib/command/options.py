@@ -68,6 +68,12 @@ ToldNetworkOption = Annotated[
 ToldScaleOption = Annotated[
     int | None, typer.Option(help="Super-resolution factor; by default told from the weights, or 2 with --network.")
 ]
+PeakOption = Annotated[
+    float,
+    typer.Option(
+        help="Value of white that the networks work with: 255 for EDSR, RCAN and others.", **number(least=1e-6)
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 DevicesOption = Annotated[int, typer.Option(min=1, help="Processes; more than one on a CPU uses gloo.")]
 ScaleOption = Annotated[int, typer.Option(help="Super-resolution factor: 2, 3 or 4.")]

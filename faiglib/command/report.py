@@ -16,6 +16,7 @@ from faiglib.command import scenes
 from faiglib.command.options import (
     BaselineOption,
     DeviceOption,
+    PeakOption,
     TargetOption,
     ToldNetworkOption,
     ToldScaleOption,
@@ -49,6 +50,7 @@ def report(
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
+    peak: PeakOption = 1.0,
     device: DeviceOption = "auto",
 ) -> None:
     """Make a page about a pair of networks.
@@ -61,12 +63,20 @@ def report(
     if missing:
         raise FaiglibError(f"the page needs {missing[0]}, which is not installed: pip install 'faiglib[book]'")
     inputs = scenes.named_paths(input_ or [])
-    load_pair(target, baseline, network, scale)  # what is wrong with them is told before anything starts
+    load_pair(target, baseline, network, scale, peak)  # what is wrong with them is told before anything starts
     for folder in (gt, *inputs.values()):
         images_by_stem(folder)
     paths = {"target": target, "baseline": baseline, "gt": gt}
     arguments = {name: str(path.resolve()) for name, path in paths.items()}
-    options = {"network": network, "scale": scale, "units": units, "images": images, "crop": crop, "device": device}
+    options = {
+        "network": network,
+        "scale": scale,
+        "peak": peak,
+        "units": units,
+        "images": images,
+        "crop": crop,
+        "device": device,
+    }
     folders = {name: str(folder.resolve()) for name, folder in inputs.items()}
     with tempfile.TemporaryDirectory() as temporary:
         described = Path(temporary) / "arguments.json"

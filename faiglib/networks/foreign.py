@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from faiglib.errors import NetworkError, WeightsError
 from faiglib.networks import TITLES, build, recognised
@@ -34,20 +34,21 @@ class Loaded:
         return f"{self.title} ×{self.scale}"
 
 
-def load(path: Path, name: str | None = None, scale: int | None = None) -> Loaded:
+def load(path: Path, name: str | None = None, scale: int | None = None, peak: float = 1.0) -> Loaded:
     """Load weights into the network that they are of.
 
     Args:
         path: of the weights.
         name: registry name of the network; without it, it is told from the weights.
         scale: of the network; without it, it is told from the weights where ``name`` is not given, and else 2.
+        peak: value of white that the network works with, see :func:`in_unit_range`.
 
     Raises:
         NetworkError: the network is unknown, or enlarges by another factor than ``scale``.
         WeightsError: the weights cannot be read, do not fit, or nobody knows what network they are of.
     """
     if name is not None:
-        return Loaded(load_network(path, name, scale=scale or 2), TITLES[name], scale or 2)
+        return Loaded(in_unit_range(load_network(path, name, scale=scale or 2), peak), TITLES[name], scale or 2)
     state = load_weights(path)
     known = recognised(state)
     if known is not None:
@@ -56,11 +57,28 @@ def load(path: Path, name: str | None = None, scale: int | None = None) -> Loade
         found = _by_spandrel(state, path)
     if scale not in (None, found.scale):
         raise NetworkError(f"weight file {path} is of {found.in_words}, not of a network of scale {scale}")
+    in_unit_range(found.network, peak)
     return found
 
 
+def in_unit_range(network: nn.Module, peak: float) -> nn.Module:
+    """Let a network that works with values from 0 to ``peak``, such as 255 of EDSR and RCAN, take and give [0, 1].
+
+    Args:
+        network: gets hooks that multiply what goes in and divide what comes out; its parameters keep their names.
+        peak: value of white; 1 changes nothing.
+
+    Returns:
+        The network itself.
+    """
+    if peak != 1:
+        network.register_forward_pre_hook(lambda _, inputs: (inputs[0] * peak, *inputs[1:]))
+        network.register_forward_hook(lambda _, __, output: output / peak if isinstance(output, Tensor) else output)
+    return network
+
+
 def load_pair(
-    target: Path, baseline: Path, name: str | None = None, scale: int | None = None
+    target: Path, baseline: Path, name: str | None = None, scale: int | None = None, peak: float = 1.0
 ) -> tuple[nn.Module, nn.Module, int]:
     """Target and baseline of one architecture, see :func:`load`, and by which they enlarge.
 
@@ -68,7 +86,7 @@ def load_pair(
         NetworkError: they are of different architectures or scales; and see :func:`load`.
         WeightsError: see :func:`load`.
     """
-    first, second = (load(path, name, scale) for path in (target, baseline))
+    first, second = (load(path, name, scale, peak) for path in (target, baseline))
     if (first.title, first.scale) != (second.title, second.scale):
         raise NetworkError(
             f"the target {target} is of {first.in_words}, the baseline {baseline} of {second.in_words}; a path leads "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import sys
 import types
 
@@ -10,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from faiglib.attribution import faig
 from faiglib.errors import NetworkError, WeightsError
 from faiglib.networks import NETWORKS, TITLES, build
-from faiglib.networks.foreign import load, load_pair
+from faiglib.networks.foreign import in_unit_range, load, load_pair
 from faiglib.system.tensors import save_weights
 
 
@@ -146,3 +148,40 @@ def test_a_pair_is_of_one_architecture_and_scale(spandrel, other, tmp_path):
     spandrel.answer = lambda state: Descriptor(other[1])
     with pytest.raises(NetworkError, match=r"is of Sequential ×2, the baseline .* of SRResNet-S ×2"):
         load_pair(other[0], tmp_path / "2.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:the filters of the convolutions")
+def test_a_network_of_another_range_is_put_into_the_unit_range(random_image):
+    def edsr_like() -> nn.Module:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 3, 3, padding=1)).double()
+        with torch.no_grad():
+            network[2].bias += 100.0
+        return network
+
+    plain, ranged = edsr_like(), in_unit_range(edsr_like(), 255.0)
+    image = random_image(6, 7)
+    assert torch.allclose(ranged(image), plain(255 * image) / 255, rtol=1e-12)
+    assert dict(ranged.named_parameters()).keys() == dict(plain.named_parameters()).keys()
+    assert torch.allclose(copy.deepcopy(ranged)(image), ranged(image))
+    assert torch.equal(in_unit_range(plain, 1.0)(image), plain(image))
+    truth = random_image(6, 7, seed=1)
+    with torch.no_grad():
+        for parameter in (moved := edsr_like()).parameters():
+            parameter.mul_(1.1)
+    found = faig(ranged, in_unit_range(moved, 255.0), [(image, truth)], nodes=3)
+    by_hand = faig(
+        edsr_like(),
+        moved_back(moved),
+        [(255 * image, 255 * truth)],
+        nodes=3,
+        loss=lambda a, b: ((a - b) / 255).square().sum(),
+    )
+    assert torch.allclose(found.values, by_hand.values, rtol=1e-9)
+
+
+def moved_back(network: nn.Module) -> nn.Module:
+    """A copy without hooks."""
+    plain = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 3, 3, padding=1)).double()
+    plain.load_state_dict(network.state_dict())
+    return plain

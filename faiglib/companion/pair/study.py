@@ -130,6 +130,7 @@ def open_study(
     *,
     network: str | None = None,
     scale: int | None = None,
+    peak: float = 1.0,
     units: str = "filters",
     images: int = 10,
     crop: int = 96,
@@ -141,7 +142,7 @@ def open_study(
         FaiglibError: weights, images or device cannot be used.
     """
     where = choose_device(device)
-    first, second, factor = load_pair(Path(target), Path(baseline), network, scale)
+    first, second, factor = load_pair(Path(target), Path(baseline), network, scale, peak)
     ends = [one.to(where) for one in (first, second)]
     files = match_by_name(gt=gt, **inputs) if inputs else [{"gt": path} for path in images_by_stem(gt).values()]
     step = max(1, len(files) // images)
