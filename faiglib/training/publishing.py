@@ -89,10 +89,9 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
     cut = {one.name: limit for one in image_sets if limit is not None and limit < len(one)}
     quality = {one.name: measured_psnr(network, one, recipe.scale, limit) for one in image_sets}
     if parent is not None and recipe.role == "target":
-        examined = milestones.of_run(folder, recipe, half, _as_halves_hold(parent))
-        write_text_atomic(milestones.path_of(models, recipe.network, recipe.seed), rows.as_csv(examined))
-        if along := trajectories.of_run(folder, recipe, half, _as_halves_hold(parent)):
-            write_text_atomic(trajectories.path_of(models, recipe.network, recipe.seed), rows.as_csv(along))
+        for part in (milestones, trajectories):
+            if found := part.of_run(folder, recipe, half, _as_halves_hold(parent)):
+                write_text_atomic(part.path_of(models, recipe.network, recipe.seed), rows.as_csv(found))
     write_text_atomic(models / "logs" / f"{zoo.name_of(recipe.network, recipe.role, recipe.seed)}.csv", log)
     return zoo.add(
         models,

@@ -563,7 +563,7 @@ def test_half_precision_changes_nothing_in_the_shipped_weights():
     assert {entry.file for entry in listed if entry.rounding is None} == WITHOUT_ROUNDING
     for entry in listed:
         if entry.file not in WITHOUT_ROUNDING:
-            overlaps = {"overlap_deblurring", "overlap_denoising"} if entry.role == "target" else set()
+            overlaps = {"overlap_deblurring", "overlap_denoising"} if entry.role in zoo.TARGETS else set()
             assert entry.rounding.keys() == {"psnr"} | overlaps, entry.file
             assert entry.rounding["psnr"] <= publishing.LARGEST_ROUNDING, entry.file
             assert all(entry.rounding[name] >= publishing.LEAST_OVERLAP for name in overlaps), entry.file

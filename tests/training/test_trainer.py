@@ -124,7 +124,9 @@ def test_the_papers_recipes():
     assert baseline.ema == target.ema == 0.999
     last = 1e-7 + (5e-5 - 1e-7) * (1 + math.cos(0.4 * math.pi)) / 2
     assert learning_rate(target, 99_999) == pytest.approx(last, rel=1e-4)
-    assert ROLES == {"baseline": (0, 0), "target": (0.5, 0.5), "deblurring": (1, 0), "denoising": (0, 1)}
+    papers = {"baseline": (0, 0), "target": (0.5, 0.5), "deblurring": (1, 0), "denoising": (0, 1)}
+    assert {role: (chances.blur, chances.noise) for role, chances in ROLES.items() if not chances.jpeg} == papers
+    assert ROLES["target_jpeg"] == (0.5, 0.5, 0.5)
 
 
 def test_ema_decay_grows_to_that_of_the_recipe():

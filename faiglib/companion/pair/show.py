@@ -16,6 +16,7 @@ from torch import Tensor
 from faiglib.companion.page import interactive
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.gallery import Gallery, Shot, gallery
+from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import BLUE, GRAY, ORANGE, finished, in_pairs
 from faiglib.companion.page.words import counted, listed, number, percent, typeset
 from faiglib.companion.pair.measure import PERCENT
@@ -51,6 +52,7 @@ def described(study: Study, target: str, baseline: str) -> str:
     )
 
 
+@with_source
 def layers(table: pd.DataFrame, kinds: list[str]) -> Figure:
     """How far each layer moved, and its share of the contributions for every input, absolute and signed."""
     panels = ["changed", *kinds]
@@ -69,6 +71,7 @@ def layers(table: pd.DataFrame, kinds: list[str]) -> Figure:
     return finished(figure)
 
 
+@with_source
 def found(table: pd.DataFrame) -> Figure:
     """Share of the best units in each layer, and of an even spread, a panel per degradation."""
     groups = list(table.groupby("filters", sort=False))
@@ -88,6 +91,7 @@ def _name_layers(axis: Axes, names: list[str]) -> None:
     axis.set_xticks(list(range(len(names)))[::every], names[::every], rotation=60, ha="right", fontsize=8)
 
 
+@with_source
 def path(study: Study) -> Figure:
     """PSNR along the straight line, on clean inputs."""
     figure, axis = plt.subplots(figsize=(5.2, 3.2))
@@ -98,6 +102,7 @@ def path(study: Study) -> Figure:
     return finished(figure)
 
 
+@with_source
 def masking(table: pd.DataFrame) -> Figure:
     """Share of the drop against the masked proportion, a panel per degradation, with controls."""
     groups = list(table.groupby("filters", sort=False))
@@ -120,6 +125,7 @@ def masking(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
+@with_source
 def selectivity(table: pd.DataFrame) -> Figure:
     """What masking 1 % for each degradation takes from each input, as a matrix."""
     own = table[(table["kind"] == "faig") & (table["percent"] == PERCENT)]
