@@ -28,7 +28,7 @@ def magnitude(target: nn.Module) -> FilterScores:
         NetworkError: the network has no convolution.
     """
     index, weights = FilterIndex.of(target), dict(target.named_parameters())
-    return FilterScores(index, index.gather({name: weights[name].detach() for name in index.names}).cpu())
+    return FilterScores(index, index.gather({name: weights[name].detach() for name in index.weights}).cpu())
 
 
 def taylor(
@@ -96,12 +96,12 @@ def _over_images(
     """The mean over images of what is made of weights and gradients."""
     index, network = FilterIndex.of(target), analysed(target)
     parameters = dict(network.named_parameters())
-    weights = [parameters[name].requires_grad_(True) for name in index.names]
+    weights = [parameters[name].requires_grad_(True) for name in index.weights]
     gradients = Gradients(network)
 
     def of(pair: tuple[Tensor, Tensor]) -> Tensor:
         low, truth = (as_image(tensor, weights[0]) for tensor in pair)
         slopes = gradients(weights, low, truth, loss)
-        return values(index, parameters, dict(zip(index.names, slopes, strict=True))).cpu()
+        return values(index, parameters, dict(zip(index.weights, slopes, strict=True))).cpu()
 
     return FilterScores(index, mean_over_images(images, of, progress))

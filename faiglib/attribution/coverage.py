@@ -13,6 +13,7 @@ _RANKED = {
     "filters": "filters of the convolutions (nn.Conv2d)",
     "channels": "output channels of the convolutions and rows of nn.Linear",
     "all": "filters of the convolutions and rows of nn.Linear",
+    "heads": "heads of attention",
 }
 
 #: Share of the path integral outside all filters from which on it is told.

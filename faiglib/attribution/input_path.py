@@ -58,7 +58,7 @@ def intinf(
     index = FilterIndex.of(target)
     network = analysed(target, device)
     parameters = dict(network.named_parameters())
-    weights = [parameters[name].requires_grad_(True) for name in index.names]
+    weights = [parameters[name].requires_grad_(True) for name in index.weights]
     points = quadrature(rule, nodes)
     gradients = Gradients(network, memory_limit, precision)
 
@@ -68,7 +68,7 @@ def intinf(
         for alpha, share in zip(points.nodes, points.weights, strict=True):
             found = gradients(weights, torch.lerp(clean, degraded, alpha), None, output_sum)
             torch._foreach_add_(total, found, alpha=share)
-        return index.gather(dict(zip(index.names, total, strict=True))).cpu()
+        return index.gather(dict(zip(index.weights, total, strict=True))).cpu()
 
     return FilterScores(index, mean_over_images(images, scores, progress, fabric))
 

@@ -107,7 +107,8 @@ def _mixed(index: FilterIndex, share: Tensor, target: nn.Module, baseline: nn.Mo
     new = dict(target.named_parameters())
     mixed = {name: value.detach() for name, value in baseline.named_parameters()}
     for layer, piece in index.split(share.to(next(iter(mixed.values())))):
-        mixed[layer.name] = torch.lerp(mixed[layer.name], new[layer.name].detach(), layer.as_weight(piece))
+        for name, moved in zip(layer.weights, layer.over_weights(piece), strict=True):
+            mixed[name] = torch.lerp(mixed[name], new[name].detach(), moved)
     return mixed
 
 

@@ -92,10 +92,10 @@ class ParameterPath:
         self.direction = [
             ends[name].detach().to(start) - start for name, start in zip(self.names, self._start, strict=True)
         ]
-        places = [self.names.index(name) for name in self.index.names]
+        places = [self.names.index(name) for name in self.index.weights]
         self.weights = [self.parameters[place] for place in places]
         self.weight_direction = [self.direction[place] for place in places]
-        self.others = [name for name in self.names if name not in set(self.index.names)]
+        self.others = [name for name in self.names if name not in set(self.index.weights)]
         self.gradients = Gradients(self.network, memory_limit, precision)
 
     def move_to(self, alpha: float) -> nn.Module:
@@ -252,10 +252,10 @@ def image_scores(
     like = path.parameters[0]
     wanted = path.parameters if with_others else path.weights
     steps = path.direction if with_others else path.weight_direction
-    names = path.names if with_others else path.index.names
+    names = path.names if with_others else path.index.weights
     integral = integrate(path, as_image(inputs, like), as_image(ground_truth, like), rule, loss, wanted)
     contributions = dict(zip(names, torch._foreach_mul(integral, steps), strict=True))
-    scores = path.index.gather({name: contributions[name] for name in path.index.names})
+    scores = path.index.gather({name: contributions[name] for name in path.index.weights})
     if not with_others:
         return scores.cpu()
     others = [contributions[name].double().abs().sum() for name in path.others]

@@ -28,9 +28,9 @@ def filter_change(
     """
     index = same_layers([target, baseline], units)
     new, old = dict(target.named_parameters()), dict(baseline.named_parameters())
-    change = index.gather({name: new[name].detach() - old[name].detach() for name in index.names})
+    change = index.gather({name: new[name].detach() - old[name].detach() for name in index.weights})
     if variant == "as_published":
         return FilterScores(index, change)
     if variant == "as_released":
-        return FilterScores(index, change / index.gather({name: old[name].detach() for name in index.names}))
+        return FilterScores(index, change / index.gather({name: old[name].detach() for name in index.weights}))
     raise ValueError(f"variant must be 'as_published' or 'as_released', not {variant!r}")

@@ -56,8 +56,8 @@ NetworkOption = Annotated[str, typer.Option("--network", help="Architecture of t
 UnitsOption = Annotated[
     str,
     typer.Option(
-        help="What is ranked: filters of Conv2d; channels, outputs of convolutions and rows of Linear; or all, filters "
-        "of any convolution and rows of Linear.",
+        help="What is ranked: filters of Conv2d; channels, outputs of convolutions and rows of Linear; all, filters "
+        "of any convolution and rows of Linear; or heads of attention.",
         **one_of(get_args(Units)),
     ),
 ]

@@ -15,58 +15,23 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.prune import BasePruningMethod
 
 from faiglib.errors import FilterError, NetworkError
+from faiglib.filters.layers import Layer, heads_of
 
-#: What is ranked: the K×K filters of Conv2d as released; output channels of every convolution and rows of Linear; or
-#: filters of every convolution (also one- and three-dimensional, and transposed) and rows of Linear.
-Units = Literal["filters", "channels", "all"]
+#: What is ranked: the K×K filters of Conv2d as released; output channels of every convolution and rows of Linear;
+#: filters of every convolution (also one- and three-dimensional, and transposed) and rows of Linear; or heads of
+#: attention.
+Units = Literal["filters", "channels", "all", "heads"]
 
 #: The units in words.
-IN_WORDS: Mapping[Units, str] = {"filters": "filters", "channels": "channels", "all": "filters and rows"}
-
-#: How the weights of a layer are divided: into (out, in) filters, or into rows, one per output; and the same of a
-#: weight that is stored (in, out), as transposed convolutions have it.
-Kind = Literal["filters", "transposed filters", "rows", "columns"]
+IN_WORDS: Mapping[Units, str] = {
+    "filters": "filters",
+    "channels": "channels",
+    "all": "filters and rows",
+    "heads": "heads",
+}
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One weight that is divided into units: name, numbers of outputs and inputs (per group), kernel such as (h, w).
-
-    Of a layer of rows or columns, ``inputs`` is 1, since a unit holds all that leads to an output.
-    """
-
-    name: str
-    outputs: int
-    inputs: int
-    kernel: tuple[int, ...]
-    kind: Kind = "filters"
-
-    @property
-    def filters(self) -> int:
-        """Number of units in the layer."""
-        return self.outputs * self.inputs
-
-    @property
-    def _turned(self) -> bool:
-        """Whether inputs come first in the weight."""
-        return self.kind in ("transposed filters", "columns")
-
-    def gather(self, values: Tensor) -> Tensor:
-        """Sum |values| over the weights of each unit: of the weight's shape → (out · in,) float64."""
-        return self.add_up(values.double().abs())
-
-    def add_up(self, values: Tensor) -> Tensor:
-        """Sum values with their signs over the weights of each unit: of the weight's shape → (out · in,) float64."""
-        turned = values.double().transpose(0, 1) if self._turned else values.double()
-        return turned.flatten(1 if self.kind in ("rows", "columns") else 2).sum(dim=-1).flatten()
-
-    def as_weight(self, units: Tensor) -> Tensor:
-        """A value per unit, (out, in), as a tensor that is broadcast over the layer's weight."""
-        places = units.T if self._turned else units
-        return places[(..., *(None,) * len(self.kernel))]
 
 
 @dataclass(frozen=True)
@@ -103,6 +68,10 @@ class FilterIndex:
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         layers: dict[str, Layer] = {}
         for place, module in network.named_modules():
+            if units == "heads":
+                if (found := heads_of(place, module)) is not None:
+                    layers[found.name] = found
+                continue
             weight = _weight_of(module, units)
             if weight is not None:
                 name = names.get(id(weight))
@@ -129,8 +98,13 @@ class FilterIndex:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the weights, in order."""
+        """Names of the layers, in order: of their weights, but for heads."""
         return tuple(layer.name for layer in self.layers)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of all weights that are divided, in order."""
+        return tuple(name for layer in self.layers for name in layer.weights)
 
     def locate(self, filter_id: int) -> Location:
         """The place of a filter.
@@ -167,11 +141,11 @@ class FilterIndex:
 
     def gather(self, values: Mapping[str, Tensor]) -> Tensor:
         """Sum |values| over the weights of each unit: {name: of the weight's shape} → (total,) float64."""
-        return torch.cat([layer.gather(values[layer.name]) for layer in self.layers])
+        return torch.cat([layer.gather(*(values[name] for name in layer.weights)) for layer in self.layers])
 
     def add_up(self, values: Mapping[str, Tensor]) -> Tensor:
         """Sum values with their signs over the weights of each unit: as :meth:`gather`."""
-        return torch.cat([layer.add_up(values[layer.name]) for layer in self.layers])
+        return torch.cat([layer.add_up(*(values[name] for name in layer.weights)) for layer in self.layers])
 
     def split(self, values: Tensor) -> Iterator[tuple[Layer, Tensor]]:
         """Cut (total,) values into one (out, in) piece per layer."""

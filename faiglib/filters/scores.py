@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from faiglib.errors import FaiglibError, FilterError
-from faiglib.filters.index import FilterIndex, Kind, Layer, Units
+from faiglib.filters.index import FilterIndex, Units
+from faiglib.filters.layers import Kind, Layer, as_masks
 from faiglib.system.documents import parse_json
 from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import read_tensors, save_weights
@@ -62,7 +63,8 @@ class FilterSet:
 
     def masks(self) -> dict[str, Tensor]:
         """Per weight a bool mask that is broadcast over it, (out, in, 1, 1) of filters; no empty layers."""
-        return {layer.name: layer.as_weight(mask) for layer, mask in self.index.split(self.member()) if mask.any()}
+        chosen = [as_masks(layer, mask) for layer, mask in self.index.split(self.member()) if mask.any()]
+        return {name: mask for masks in chosen for name, mask in masks.items()}
 
     def overlap(self, other: FilterSet) -> float:
         """|self ∩ other| / |self|, the overlap score of section 4 of the paper with ``self`` as filter^x.

@@ -185,5 +185,113 @@ def test_what_has_no_such_unit_is_one_sentence():
     with pytest.raises(NetworkError, match="weight is a transposed convolution in groups"):
         FilterIndex.of(grouped, "channels")
     assert FilterIndex.of(grouped, "all").total == 8
-    with pytest.raises(ValueError, match="units must be one of filters, channels, all, not 'heads'"):
-        FilterIndex.of(nn.Linear(2, 2), "heads")
+    with pytest.raises(ValueError, match="units must be one of filters, channels, all, heads, not 'tokens'"):
+        FilterIndex.of(nn.Linear(2, 2), "tokens")
+
+
+# ---------------------------------------------------------------- heads of attention
+
+
+class Fused(nn.Module):
+    """Attention as vision transformers have it: one projection to queries, keys and values, and one of the output."""
+
+    def __init__(self, width: int = 8, heads: int = 2) -> None:
+        super().__init__()
+        self.num_heads, self.qkv, self.proj = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, count, width = x.shape
+        q, k, v = self.qkv(x).view(batch, count, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        found = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+        return self.proj(found.transpose(1, 2).reshape(batch, count, width))
+
+
+class WithHeads(nn.Module):
+    """Both kinds of attention on the pixels of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 1)
+        self.first = nn.MultiheadAttention(8, 4, batch_first=True)
+        self.second = Fused()
+        self.back = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.embed(x)
+        tokens = features.flatten(2).mT
+        tokens = tokens + self.first(tokens, tokens, tokens, need_weights=False)[0]
+        tokens = tokens + self.second(tokens)
+        return self.back(tokens.mT.view_as(features))
+
+
+#: Weights of the heads, and how many there are.
+ATTENTIONS = {("first.in_proj_weight", "first.out_proj.weight"): 4, ("second.qkv.weight", "second.proj.weight"): 2}
+
+
+def attending_pair() -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(5)
+    return WithHeads().double().eval(), WithHeads().double().eval()
+
+
+def places(head: int, heads: int, width: int = 8) -> tuple[list[int], list[int]]:
+    """Rows of the first weight and columns of the second that are a head's."""
+    own = list(range(head * width // heads, (head + 1) * width // heads))
+    return [block * width + row for block in range(3) for row in own], own
+
+
+def test_heads_are_their_rows_of_q_k_and_v_and_their_columns_of_the_output(random_pairs):
+    target, baseline = attending_pair()
+    images = random_pairs(2, scale=1)
+    scores = faig(target, baseline, images, nodes=4, units="heads")
+    assert scores.index.total == 6
+    found = [path_integral(target, baseline, *pair, nodes=4).contributions for pair in images]
+    expected = [
+        np.mean([float(one[a][rows].abs().sum() + one[b][:, columns].abs().sum()) for one in found])
+        for (a, b), heads in ATTENTIONS.items()
+        for rows, columns in (places(head, heads) for head in range(heads))
+    ]
+    assert scores.values.tolist() == pytest.approx(expected, rel=1e-10)
+
+
+def test_putting_a_head_back_changes_its_weights_alone():
+    target, baseline = attending_pair()
+    index = FilterIndex.of(target, "heads")
+    changed = substitute(target, baseline, FilterSet(index, torch.tensor([2, 4]))).state_dict()
+    new, old = target.state_dict(), baseline.state_dict()
+    for ((a, b), heads), head in zip(ATTENTIONS.items(), (2, 0), strict=True):
+        rows, columns = places(head, heads)
+        new[a][rows], new[b][:, columns] = old[a][rows], old[b][:, columns]
+    assert all(torch.equal(changed[name], value) for name, value in new.items())
+
+
+def test_what_a_head_does_goes_through_its_own_weights():
+    """Without its columns of the output, whatever else a head is changes nothing: the modules are cut the same way."""
+    target, _ = attending_pair()
+    image = torch.rand(1, 3, 4, 4, dtype=torch.float64)
+    for (a, b), heads in ATTENTIONS.items():
+        rows, columns = places(1, heads)
+        with torch.no_grad():
+            dict(target.named_parameters())[b][:, columns] = 0
+            before = target(image)
+            dict(target.named_parameters())[a][rows] += 1
+        assert torch.allclose(target(image), before, atol=1e-12)
+
+
+def test_scores_of_heads_come_back_from_a_file(tmp_path, random_pairs):
+    target, baseline = attending_pair()
+    scores = faig(target, baseline, random_pairs(1, scale=1), nodes=1, units="heads")
+    scores.save(tmp_path / "scores.safetensors")
+    back = FilterScores.load(tmp_path / "scores.safetensors")
+    assert back.index == scores.index
+    assert torch.equal(back.values, scores.values)
+
+
+def test_what_has_no_heads_is_refused():
+    with pytest.raises(NetworkError, match="no layer whose heads"):
+        FilterIndex.of(nn.Conv2d(3, 3, 1), "heads")
+    with pytest.raises(NetworkError, match="0 projects queries, keys and values of different widths apart"):
+        FilterIndex.of(nn.Sequential(nn.MultiheadAttention(8, 2, kdim=4, vdim=4)), "heads")
+    odd = Fused()
+    odd.num_heads = 3
+    with pytest.raises(NetworkError, match="no layer whose heads"):
+        FilterIndex.of(odd, "heads")

@@ -44,7 +44,7 @@ def layers(study: Study) -> pd.DataFrame:
     new, old = dict(study.target.named_parameters()), dict(study.baseline.named_parameters())
     columns: dict[str, list[object]] = {"layer": [], "units": [], "changed": []}
     for layer in study.index.layers:
-        first, last = new[layer.name].detach(), old[layer.name].detach()
+        first, last = (torch.cat([one[name].detach().flatten() for name in layer.weights]) for one in (new, old))
         columns["layer"].append(layer.name.removesuffix(".weight"))
         columns["units"].append(layer.filters)
         columns["changed"].append(float((first - last).norm() / last.norm()))

@@ -42,7 +42,7 @@ def described(study: Study, target: str, baseline: str) -> str:
     """
     names = [as_markdown(Path(one).name) for one in (target, baseline)]
     total = sum(parameter.numel() for parameter in study.target.parameters())
-    ranked = sum(dict(study.target.named_parameters())[name].numel() for name in study.index.names)
+    ranked = sum(dict(study.target.named_parameters())[name].numel() for name in study.index.weights)
     layers = counted(len(study.index.layers), "layer")
     return (
         f"Target {names[0]}, baseline {names[1]}. {type(study.target).__name__}, ×{study.scale}: "
