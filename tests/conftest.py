@@ -38,12 +38,12 @@ NUMERIC = {
     Path(__file__).parent / f"{room}/test_{name}.py"
     for room, names in {
         "attribution": (
-            "at_target",
             "averaging",
             "input_path",
             "parameter_path",
             "path_profile",
             "quadrature",
+            "slopes",
             "waypoints",
             "weight_change",
         ),

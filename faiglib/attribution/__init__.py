@@ -1,15 +1,17 @@
 """Which filters matter: FAIG, the three methods the paper compares it with, and rivals that it does not."""
 
-from faiglib.attribution.at_target import fisher, magnitude, taylor
 from faiglib.attribution.averaging import per_image
 from faiglib.attribution.chance import random_scores
 from faiglib.attribution.completeness import PathIntegral, path_integral
 from faiglib.attribution.elimination import eliminate, eliminate_each
+from faiglib.attribution.fisher import fisher
 from faiglib.attribution.input_path import intinf
 from faiglib.attribution.learned_mask import learned_masks
+from faiglib.attribution.magnitude import magnitude
 from faiglib.attribution.parameter_path import faig
 from faiglib.attribution.path_profile import PathProfile, path_profile
 from faiglib.attribution.quadrature import RULES, Quadrature, quadrature
+from faiglib.attribution.taylor import taylor
 from faiglib.attribution.waypoints import contributions_along, low_loss_waypoint
 from faiglib.attribution.weight_change import filter_change
 

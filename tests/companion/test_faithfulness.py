@@ -250,6 +250,25 @@ def test_deleting_some_filters_is_inserting_all_others():
     assert all(torch.equal(*both) for both in zip(first.parameters(), second.parameters(), strict=True))
 
 
+def test_for_a_measure_that_is_linear_insertion_is_one_less_deletion():
+    torch.manual_seed(2)
+    target, baseline = (nn.Sequential(nn.Conv2d(3, 2, 3, bias=False)).double() for _ in range(2))
+    image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    index = FilterIndex.of(target)
+
+    def measured(network: nn.Module) -> float:
+        return float(network(image).mean().detach())
+
+    ends = [measured(network) for network in (baseline, target)]
+    for count in range(index.total + 1):
+        some = FilterSet(index, torch.arange(count))
+        deleted, inserted = (
+            (measured(substitute(*pair, some)) - ends[0]) / (ends[1] - ends[0])
+            for pair in ((target, baseline), (baseline, target))
+        )
+        assert inserted == pytest.approx(1 - deleted, abs=1e-9)
+
+
 def test_every_question_has_its_page_and_every_method_its_cost(bench):
     assert {one.page for one in QUESTIONS.values()} == {"notebooks/13_faithfulness"}
     assert set(rankings.gradients(bench.profile, 4)) == set(rankings.METHODS)

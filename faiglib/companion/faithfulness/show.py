@@ -101,12 +101,20 @@ def controls(table: pd.DataFrame) -> Figure:
 
 
 @with_source
-def areas(table: pd.DataFrame, cost: Mapping[str, float], network: str, measure: str, caption: str) -> Styler:
+def areas(
+    table: pd.DataFrame,
+    cost: Mapping[str, float],
+    seconds: Mapping[str, float],
+    network: str,
+    measure: str,
+    caption: str,
+) -> Styler:
     """The table of areas of a network, a row per method.
 
     Args:
         table: from :func:`faiglib.companion.faithfulness.report.areas`.
         cost: gradients per image by method.
+        seconds: that one takes, by network.
         network: registry name.
         measure: key of :data:`faiglib.companion.faithfulness.report.MEASURES`.
         caption: what it was measured on.
@@ -116,6 +124,7 @@ def areas(table: pd.DataFrame, cost: Mapping[str, float], network: str, measure:
     shown: dict[tuple[str, str], list[object]] = {
         ("", "method"): [METHODS[method] for method in methods],
         ("", "gradients an image"): [f"{cost[method]:.3g}" for method in methods],
+        ("", "seconds"): [number(cost[method] * seconds[network], ".2g") for method in methods],
     }
     for function, rows in own.groupby("filters", sort=False):
         cells = rows.set_index("method").loc[methods]
