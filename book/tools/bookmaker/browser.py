@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +57,16 @@ def find() -> str | None:
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 
+def _end(process: subprocess.Popen[bytes], home: tempfile.TemporaryDirectory[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    home.cleanup()
+
+
 class Browser:
     """A running browser; use it in a ``with`` statement.
 
@@ -74,6 +85,8 @@ class Browser:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        #: Ends the program with this object, or with Python, whoever forgot the ``with``: it would go on for ever.
+        self._end = weakref.finalize(self, _end, self._process, self._home)
         self._number = 0
         self._listeners: dict[str, Callable[[str, dict[str, Any]], None]] = {}
         try:
@@ -81,7 +94,7 @@ class Browser:
                 self._address(program), timeout=ANSWER_S, suppress_origin=True, max_size=None
             )
         except BaseException:
-            self._stop()
+            self._end()
             raise
 
     def _address(self, program: str) -> str:
@@ -104,16 +117,7 @@ class Browser:
     ) -> None:
         """Ends the browser."""
         self._socket.close()
-        self._stop()
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._home.cleanup()
+        self._end()
 
     def call(self, method: str, session: str | None = None, /, **parameters: Any) -> dict[str, Any]:
         """Calls a method of the protocol and returns its result.
