@@ -51,10 +51,9 @@ def _tenths(values: Tensor) -> Tensor:
 
 def _of_layer(chosen: Tensor, tenths: Tensor, generator: torch.Generator) -> Tensor:
     """Places of controls in one layer, (number of chosen,) int64."""
-    free: list[list[int]] = [[] for _ in range(TENTHS)]
     places = torch.randperm(len(chosen), generator=generator)
-    for place in places[~chosen[places]].tolist():
-        free[int(tenths[place])].append(place)
+    others = places[~chosen[places]]
+    free: list[list[int]] = [others[tenths[others] == tenth].tolist() for tenth in range(TENTHS)]
     wanted = torch.bincount(tenths[chosen], minlength=TENTHS).tolist()
     found: list[int] = []
     for away in range(TENTHS):
