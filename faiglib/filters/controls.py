@@ -21,7 +21,8 @@ def matched_controls(filters: FilterSet, change: FilterScores, seed: int) -> Fil
 
     Args:
         filters: that were chosen.
-        change: of every filter, |θ − θ̄|, see :func:`faiglib.attribution.filter_change`.
+        change: of every filter, |θ − θ̄|, see
+            :func:`faiglib.attribution.weight_change.filter_change`.
         seed: of the draw.
 
     Returns:

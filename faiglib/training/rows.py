@@ -11,7 +11,7 @@ from faiglib.errors import WeightsError
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.system.documents import DocumentError, parse_csv, read_text
 
-Row = TypeVar("Row")
+T = TypeVar("T")
 
 _KINDS = {"int": int, "str": str, "float": float}
 
@@ -31,7 +31,7 @@ def as_csv(rows: Sequence[Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read(path: Path, kind: type[Row]) -> list[Row]:
+def read(path: Path, kind: type[T]) -> list[T]:
     """The rows of a file that :func:`as_csv` made.
 
     Args:
