@@ -76,18 +76,18 @@ def learned_masks(
     optimiser = torch.optim.Adam([logits], lr=RATE)
     turns = itertools.cycle(range(len(own)))
     found = {}
-    for sparsity in tqdm([one for one in sparsities for _ in range(steps)], progress, disable=progress is None):
+    for step in tqdm(range(1, len(sparsities) * steps + 1), progress, disable=progress is None):
+        sparsity = sparsities[(step - 1) // steps]
         share = torch.sigmoid(logits)
         mixed = _mixed(index, share, *ends)
         drawn = [next(turns) for _ in range(batch)]
-        missing = [kind.missing(ends[1], mixed, drawn, loss) for kind in kinds]
-        value = missing[0] + sparsity * share.mean().to(missing[0])
-        for one in missing[1:]:
-            value = value + spill * (1 - one).clamp(min=0)
+        missing, *others = (kind.missing(ends[1], mixed, drawn, loss) for kind in kinds)
+        came_along = sum((1 - one).clamp(min=0) for one in others)
         optimiser.zero_grad()
-        value.backward()
+        (missing + sparsity * share.mean().to(missing) + spill * came_along).backward()
         optimiser.step()
-        found[sparsity] = logits.detach().clone()
+        if step % steps == 0:
+            found[sparsity] = logits.detach().clone()
     return {sparsity: FilterScores(index, values) for sparsity, values in found.items()}
 
 

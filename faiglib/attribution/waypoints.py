@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterable, Sequence
 
@@ -23,7 +22,7 @@ from faiglib.attribution.quadrature import Rule, quadrature
 from faiglib.errors import FilterError
 from faiglib.filters.index import Units
 from faiglib.filters.scores import FilterScores
-from faiglib.system.passes import as_image, differentiating, forward
+from faiglib.system.passes import analysed, as_image, differentiating, forward
 
 
 @differentiating
@@ -116,12 +115,9 @@ def low_loss_waypoint(
     """
     if not images:
         raise FilterError("a waypoint is trained on images, and there are none")
-    ends = [dict(ParameterPath(*pair).network.named_parameters()) for pair in ((target, baseline), (baseline, target))]
-    middle = copy.deepcopy(target).eval()
+    middle = ParameterPath(target, baseline).move_to(0.5)
     parameters = dict(middle.named_parameters())
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_((ends[0][name] + ends[1][name]) / 2).requires_grad_(True)
+    ends = [dict(analysed(network).named_parameters()) for network in (target, baseline)]
     optimiser = torch.optim.Adam(parameters.values(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     generator = torch.Generator().manual_seed(seed)

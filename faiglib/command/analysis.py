@@ -18,6 +18,7 @@ from faiglib.command.options import (
     BaselineOption,
     DeviceOption,
     DevicesOption,
+    GroundTruthOption,
     InputOption,
     MemoryOption,
     OutputOption,
@@ -46,7 +47,7 @@ PercentOption = Annotated[float, typer.Option(help="Proportion of filters that a
 def attribute(
     baseline: BaselineOption,
     target: TargetOption,
-    gt: Annotated[Path, typer.Option(help="Folder of ground-truth images.")],
+    gt: GroundTruthOption,
     out: Annotated[Path, typer.Option(help="Folder for rankings and scores.")],
     input_: Annotated[
         list[str] | None,

@@ -79,6 +79,7 @@ DevicesOption = Annotated[int, typer.Option(min=1, help="Processes; more than on
 ScaleOption = Annotated[int, typer.Option(help="Super-resolution factor: 2, 3 or 4.")]
 BaselineOption = Annotated[Path, typer.Option(help="Weights of the baseline network (.safetensors or released .pth).")]
 TargetOption = Annotated[Path, typer.Option(help="Weights of the target network (.safetensors or released .pth).")]
+GroundTruthOption = Annotated[Path, typer.Option("--gt", help="Folder of ground-truth images.")]
 MemoryOption = Annotated[
     float | None,
     typer.Option(help="GiB for the activations of one pass; larger images are cut into tiles, which gives the same."),

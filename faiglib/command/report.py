@@ -16,6 +16,7 @@ from faiglib.command import scenes
 from faiglib.command.options import (
     BaselineOption,
     DeviceOption,
+    GroundTruthOption,
     PeakOption,
     TargetOption,
     ToldNetworkOption,
@@ -36,7 +37,7 @@ NEEDED = ("papermill", "jupytext", "myst_nb", "sphinx_book_theme", "pandas", "se
 def report(
     baseline: BaselineOption,
     target: TargetOption,
-    gt: Annotated[Path, typer.Option(help="Folder of ground-truth images.")],
+    gt: GroundTruthOption,
     out: Annotated[Path, typer.Option(help="Folder for the page, the notebook and what was computed.")],
     input_: Annotated[
         list[str] | None,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 from tqdm import tqdm
 
+from faiglib.attribution import random_scores
 from faiglib.companion.discovery import KINDS, OWN_FUNCTION
 from faiglib.companion.workbench import Sample
+from faiglib.filters.controls import matched_controls
 from faiglib.filters.index import FilterIndex
-from faiglib.filters.scores import FilterSet
+from faiglib.filters.scores import FilterScores, FilterSet
 from faiglib.filters.substitution import substitute
 from faiglib.images.metrics import gradient_error, mean_luminance, psnr
 from faiglib.images.restoration import restore_all
@@ -52,7 +53,11 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
     """
     cases = [(sample, kind) for sample in samples for kind in KINDS]
     inputs = [sample.inputs[kind] for sample, kind in cases]
-    networks = (pair.target, pair.baseline, substitute(pair.target, pair.baseline, _everything(pair)))
+    networks = (
+        pair.target,
+        pair.baseline,
+        substitute(pair.target, pair.baseline, FilterSet.every(FilterIndex.of(pair.target))),
+    )
     outputs = [restore_all(network, inputs) for network in networks]
     references = [
         {
@@ -79,10 +84,32 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
     return pd.DataFrame(rows)
 
 
-def _everything(pair: Pair) -> FilterSet:
-    """All filters of a pair's network."""
-    index = FilterIndex.of(pair.target)
-    return FilterSet(index, torch.arange(index.total))
+def with_controls(
+    chosen: FilterSet, change: FilterScores, matched: int, random: int
+) -> Iterator[tuple[str, int, FilterSet]]:
+    """A set of filters, and sets of as many others that it is held against: kind, number of the draw, filters.
+
+    Args:
+        chosen: the set, of the kind ``faig``.
+        change: of every filter, |θ − θ̄|.
+        matched: draws of :func:`faiglib.filters.controls.matched_controls`, which the changes match.
+        random: draws of filters at random.
+    """
+    yield "faig", 0, chosen
+    for draw in range(matched):
+        yield "matched", draw, matched_controls(chosen, change, draw)
+    for draw in range(random):
+        yield "random", draw, FilterSet(chosen.index, random_scores(chosen.index, draw).ranking()[: len(chosen)])
+
+
+def mean_drop(outputs: Sequence[Tensor], own: Sequence[Tensor]) -> float:
+    """Mean drop ×10³ (gray) of outputs against those of the target."""
+    return sum(float(gradient_error(*both)) for both in zip(outputs, own, strict=True)) / len(own)
+
+
+def mean_psnr(outputs: Sequence[Tensor], truths: Sequence[Tensor]) -> float:
+    """Mean PSNR of outputs in dB."""
+    return sum(float(psnr(*both)) for both in zip(outputs, truths, strict=True)) / len(truths)
 
 
 def _quality(output: Tensor, truth: Tensor, suffix: str = "") -> dict[str, float]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from faiglib.errors import NetworkError
@@ -106,8 +105,3 @@ def heads_of(place: str, module: nn.Module) -> Layer | None:
             return None
         names = ("qkv.weight", "proj.weight")
     return Layer(AND.join(before + name for name in names), heads, 1, (width // heads,), "heads")
-
-
-def as_masks(layer: Layer, units: Tensor) -> dict[str, Tensor]:
-    """A bool per unit, (out, in), as masks that are broadcast over the weights, by their names."""
-    return dict(zip(layer.weights, layer.over_weights(units.to(torch.bool)), strict=True))

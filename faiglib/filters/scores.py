@@ -19,7 +19,7 @@ from torch import Tensor
 
 from faiglib.errors import FaiglibError, FilterError
 from faiglib.filters.index import FilterIndex, Units
-from faiglib.filters.layers import Kind, Layer, as_masks
+from faiglib.filters.layers import Kind, Layer
 from faiglib.system.documents import parse_json
 from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import read_tensors, save_weights
@@ -51,6 +51,11 @@ class FilterSet:
             raise FilterError("a filter set names a filter twice")
         object.__setattr__(self, "ids", ids)
 
+    @classmethod
+    def every(cls, index: FilterIndex) -> FilterSet:
+        """All filters of a network."""
+        return cls(index, torch.arange(index.total))
+
     def __len__(self) -> int:
         """Number of filters in the set."""
         return len(self.ids)
@@ -63,8 +68,12 @@ class FilterSet:
 
     def masks(self) -> dict[str, Tensor]:
         """Per weight a bool mask that is broadcast over it, (out, in, 1, 1) of filters; no empty layers."""
-        chosen = [as_masks(layer, mask) for layer, mask in self.index.split(self.member()) if mask.any()]
-        return {name: mask for masks in chosen for name, mask in masks.items()}
+        return {
+            name: part
+            for layer, mask in self.index.split(self.member())
+            if mask.any()
+            for name, part in zip(layer.weights, layer.over_weights(mask), strict=True)
+        }
 
     def overlap(self, other: FilterSet) -> float:
         """|self ∩ other| / |self|, the overlap score of section 4 of the paper with ``self`` as filter^x.

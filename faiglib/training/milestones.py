@@ -171,8 +171,7 @@ def drops(target: nn.Module, baseline: nn.Module, sets: Mapping[str, FilterSet],
     def drop(filters: FilterSet) -> float:
         return float(gradient_error(restore(substitute(target, baseline, filters), inputs), whole).mean())
 
-    index = FilterIndex.of(target)
-    most = drop(FilterSet(index, torch.arange(index.total)))
+    most = drop(FilterSet.every(FilterIndex.of(target)))
     return {name: drop(filters) / most if most > 0 else float("nan") for name, filters in sets.items()}
 
 

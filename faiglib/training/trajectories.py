@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from faiglib.attribution import contributions_along
 from faiglib.attribution.elimination import eliminate
+from faiglib.attribution.parameter_path import squared_error
 from faiglib.filters.scores import FilterScores
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import build, zoo
@@ -103,11 +104,8 @@ def _rows(path: str, networks: list[nn.Module], found: Found, straight: Found, c
     lost = {own: drops(networks[0], networks[-1], chosen, crops[own][0]) for own, _ in FUNCTIONS.values()}
     for function, (own, other) in FUNCTIONS.items():
         low, truth = crops[own]
-        losses = [
-            float((network(low) - truth).detach().double().square().sum()) / len(low)
-            for network in (networks[0], networks[-1])
-        ]
-        change = losses[1] - losses[0]
+        first, last = (float(squared_error(network(low).detach(), truth)) for network in (networks[0], networks[-1]))
+        change = (last - first) / len(low)
         yield Along(
             function,
             path,

@@ -95,7 +95,7 @@ def test_quality_and_stability(asked):
 
 def test_found_filters_and_rankings(asked, tmp_path):
     table = measure.found(asked)
-    assert table.groupby("filters")[["share", "even"]].sum().to_numpy() == pytest.approx(1)
+    assert table.groupby("filters")[["share", "uniform"]].sum().to_numpy() == pytest.approx(1)
     measure.write_rankings(asked, str(tmp_path))
     ranking = read_ranking(tmp_path / "rain_index.txt", asked.index)
     assert torch.equal(ranking, asked.scores()["rain"].ranking())

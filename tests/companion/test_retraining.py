@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from faiglib.attribution import random_scores
-from faiglib.companion import paper
+from faiglib.companion import paper, retrained
 from faiglib.companion.discovery import Rankings
 from faiglib.companion.retraining import measure, report, show
 from faiglib.filters.index import FilterIndex
@@ -128,7 +128,7 @@ def test_retraining_moves_psnr_of_the_upper_bound_and_stores_the_result(bench, m
     bound = table[table["method"] == "all"].set_index("step")["psnr"]
     assert bound.iloc[-1] != bound.iloc[0]
     assert (table.groupby("method")["psnr"].first().nunique()) == 1  # all start from the same baseline
-    monkeypatch.setattr(measure, "train", None)
+    monkeypatch.setattr(retrained, "train", None)
     pd.testing.assert_frame_equal(measure.retraining(bench), table)
 
 
@@ -137,7 +137,7 @@ def test_untouched_filters_keep_their_bits(rankings, bench):
     job = list(measure.jobs(rankings))[1]
     masks = job.filters.masks()
     result = train(
-        measure.recipe_of(dataclasses.replace(bench.profile, retraining_iterations=1), pair, job.task),
+        retrained.recipe_of(dataclasses.replace(bench.profile, retraining_iterations=1), pair, job.task),
         bench.training_images(1),
         initial=pair.baseline.state_dict(),
         trainable=masks,

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
 import pandas as pd
 from torch import Tensor
 
 from faiglib.attribution import faig
+from faiglib.companion.masked import mean_drop, mean_psnr
 from faiglib.companion.page.words import counted, listed, percent, typeset
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.scores import FilterScores
 from faiglib.filters.substitution import substitute
 from faiglib.images.chain import Chain, Downsample, Jpeg
 from faiglib.images.degradations import INPUTS, Degradation, noise_generator
-from faiglib.images.metrics import gradient_error, psnr
 from faiglib.images.restoration import restore_all
 from faiglib.networks import TITLES, zoo
 from faiglib.networks.zoo import Pair
@@ -68,14 +67,14 @@ def _costs(bench: Workbench, pair: Pair) -> pd.DataFrame:
     for kind in DEGRADATIONS:
         inputs = _inputs(bench, samples, kind)
         whole, base = (restore_all(network, inputs) for network in (pair.target, pair.baseline))
-        most = _mean(gradient_error(one, own) for one, own in zip(base, whole, strict=True))
-        ends = {"psnr_target": _quality(whole, truths), "psnr_baseline": _quality(base, truths)}
+        most = mean_drop(base, whole)
+        ends = {"psnr_target": mean_psnr(whole, truths), "psnr_baseline": mean_psnr(base, truths)}
         for name, filters in chosen.items():
             masked = restore_all(substitute(pair.target, pair.baseline, filters), inputs)
-            drop = _mean(gradient_error(one, own) for one, own in zip(masked, whole, strict=True))
+            drop = mean_drop(masked, whole)
             overlap = filters.overlap(chosen[kind])
             rows.append(
-                {"filters": name, "input": kind, "drop": drop / most, "psnr": _quality(masked, truths), **ends}
+                {"filters": name, "input": kind, "drop": drop / most, "psnr": mean_psnr(masked, truths), **ends}
                 | {"overlap": overlap}
             )
     return pd.DataFrame(rows)
@@ -98,14 +97,6 @@ def _inputs(bench: Workbench, samples: Sequence[Sample], kind: str) -> list[Tens
         DEGRADATIONS[kind](sample.ground_truth.cpu(), noise_generator(bench.seed, number)).to(bench.device)
         for number, sample in enumerate(samples)
     ]
-
-
-def _quality(outputs: Sequence[Tensor], truths: Sequence[Tensor]) -> float:
-    return _mean(psnr(output, truth) for output, truth in zip(outputs, truths, strict=True))
-
-
-def _mean(values: Iterable[Tensor]) -> float:
-    return float(np.mean([float(value) for value in values]))
 
 
 @typeset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import timeit
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pandas as pd
@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from faiglib.attribution import faig, filter_change, random_scores
+from faiglib.attribution import faig, filter_change
 from faiglib.companion.discovery import KINDS, Rankings, discover
 from faiglib.companion.faithfulness.rankings import BOUND, METHODS, rankings
+from faiglib.companion.masked import mean_drop, with_controls
+from faiglib.companion.retrained import psnr_by_step, recipe_of
 from faiglib.companion.workbench import Sample, Workbench
-from faiglib.filters.controls import matched_controls
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterSet
 from faiglib.filters.substitution import substitute
@@ -23,14 +24,9 @@ from faiglib.images.degradations import FUNCTIONS
 from faiglib.images.metrics import gradient_error, levelled, psnr
 from faiglib.images.restoration import restore_all
 from faiglib.networks.zoo import Pair
-from faiglib.training.fabric import fabric_on
-from faiglib.training.recipe import Recipe
-from faiglib.training.trainer import train
 
 #: Proportion of the filters that controls are drawn for.
 PERCENT = 1.0
-#: Peak learning rate of re-training, that of the chapter on it.
-PEAK_LR = 5e-4
 
 
 def curves(bench: Workbench) -> pd.DataFrame:
@@ -143,31 +139,20 @@ def controls(bench: Workbench) -> pd.DataFrame:
 
     def compute(pair: Pair, image_set: str) -> pd.DataFrame:
         samples = bench.samples(image_set, profile.curve_images, profile.discovery_crop)
-        found = discover(bench, pair, image_set)
+        found, change = discover(bench, pair, image_set), filter_change(pair.target, pair.baseline)
         rows: list[dict[str, object]] = []
         for function, (own, _) in FUNCTIONS.items():
             inputs = [sample.inputs[own] for sample in samples]
             whole = restore_all(pair.target, inputs)
-            drawn = list(_drawn(pair, found, function, profile.control_draws))
+            draws = profile.control_draws
+            drawn = list(with_controls(found.top("faig", function, PERCENT), change, draws, max(1, draws // 5)))
             label = f"controls for {function}: {pair.title} seed {pair.seed}"
             for kind, draw, filters in tqdm(drawn, label, unit="set"):
                 outputs = restore_all(substitute(pair.target, pair.baseline, filters), inputs)
-                drops = [float(gradient_error(*both)) for both in zip(outputs, whole, strict=True)]
-                rows.append({"filters": function, "kind": kind, "draw": draw, "drop": sum(drops) / len(drops)})
+                rows.append({"filters": function, "kind": kind, "draw": draw, "drop": mean_drop(outputs, whole)})
         return pd.DataFrame(rows)
 
     return bench.table_per_pair("faithfulness/controls", (bench.test_set,), compute)
-
-
-def _drawn(pair: Pair, found: Rankings, function: str, draws: int) -> Iterator[tuple[str, int, FilterSet]]:
-    """FAIG's filters and their controls: kind, number of the draw, filters."""
-    chosen = found.top("faig", function, PERCENT)
-    change = filter_change(pair.target, pair.baseline)
-    yield "faig", 0, chosen
-    for draw in range(draws):
-        yield "matched", draw, matched_controls(chosen, change, draw)
-    for draw in range(max(1, draws // 5)):
-        yield "random", draw, random_scores(chosen.index, draw).top(PERCENT)
 
 
 def trainings(bench: Workbench) -> pd.DataFrame:
@@ -191,43 +176,18 @@ def _trainings(bench: Workbench, pair: Pair) -> pd.DataFrame:
     images = bench.training_images(profile.retraining_images)
     samples = bench.samples(bench.test_set, profile.curve_images, profile.discovery_crop)
     wanted = [
-        (function, kind, draw, filters)
+        (function, *drawn)
         for function in FUNCTIONS
-        for chosen in (found.top("faig", function, PERCENT),)
-        for kind, draw, filters in [
-            ("faig", 0, chosen),
-            *(("matched", draw, matched_controls(chosen, change, draw)) for draw in range(profile.control_trainings)),
-        ]
+        for drawn in with_controls(found.top("faig", function, PERCENT), change, profile.control_trainings, 0)
     ]
 
     def gain(item: tuple[str, str, int, FilterSet]) -> dict[str, object]:
         function, kind, draw, filters = item
-        budget = (profile.retraining_iterations, profile.retraining_batch, profile.retraining_patch)
-        recipe = Recipe(pair.network, function, pair.seed, *budget, PEAK_LR)
-        tests = {sample.name: (sample.inputs[FUNCTIONS[function][0]], sample.ground_truth) for sample in samples}
-        return {"filters": function, "kind": kind, "draw": draw, "gain": _gain(pair, recipe, images, tests, filters)}
+        before, *_, after = psnr_by_step(pair, filters, recipe_of(profile, pair, function), samples, images)
+        gained = float(str(after["psnr"])) - float(str(before["psnr"]))
+        return {"filters": function, "kind": kind, "draw": draw, "gain": gained}
 
     return pd.DataFrame(bench.in_parallel(gain, tqdm(wanted, f"re-training: {pair.title}", unit="run")))
-
-
-def _gain(
-    pair: Pair, recipe: Recipe, images: list[Tensor], tests: Mapping[str, tuple[Tensor, Tensor]], filters: FilterSet
-) -> float:
-    """PSNR in dB that re-training some filters of the baseline adds, mean over test images."""
-    result = train(
-        recipe,
-        images,
-        initial=pair.baseline.state_dict(),
-        trainable=filters.masks(),
-        validation=dict(tests),
-        fabric=fabric_on(next(pair.baseline.parameters()).device),
-        log_every=recipe.iterations,
-        progress=False,
-    )
-    after = [value for name, value in result.log[-1].items() if name.startswith("psnr_")]
-    outputs = restore_all(pair.baseline, [low for low, _ in tests.values()])
-    before = [float(psnr(output, truth)) for output, (_, truth) in zip(outputs, tests.values(), strict=True)]
-    return sum(after) / len(after) - sum(before) / len(before)
 
 
 def signs(bench: Workbench) -> pd.DataFrame:

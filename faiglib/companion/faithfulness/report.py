@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +41,11 @@ def fractions(curves: pd.DataFrame, measure: str = "psnr") -> pd.DataFrame:
     return pd.concat([wide[~masks], _best(wide[masks])], ignore_index=True)
 
 
-def _fraction(means: pd.DataFrame, measure: str) -> pd.Series:
+def _fraction(values: Mapping[str, Any], measure: str) -> Any:
+    """F of means by name, whatever they are: columns of a table, or arrays."""
     if measure == "drop":
-        return 1 - means["drop"] / means["drop_baseline"]
-    return (means["psnr"] - means["psnr_baseline"]) / (means["psnr_target"] - means["psnr_baseline"])
+        return 1 - values["drop"] / values["drop_baseline"]
+    return (values["psnr"] - values["psnr_baseline"]) / (values["psnr_target"] - values["psnr_baseline"])
 
 
 def _best(masks: pd.DataFrame) -> pd.DataFrame:
@@ -54,15 +56,18 @@ def _best(masks: pd.DataFrame) -> pd.DataFrame:
     return masks.loc[chosen].assign(method="bound")
 
 
-def area(percents: npt.ArrayLike, values: npt.ArrayLike) -> float:
-    """Mean height of a curve over the logarithm of the proportion, by the trapezoidal rule.
+def area(percents: npt.ArrayLike, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Mean height of curves over the logarithm of the proportion, by the trapezoidal rule.
 
     Args:
         percents: (n,), ascending, positive.
-        values: (n,).
+        values: (..., n).
+
+    Returns:
+        (...,), a number for one curve.
     """
     places = np.log(np.asarray(percents, dtype=np.float64))
-    return float(np.trapezoid(np.asarray(values, dtype=np.float64), places) / (places[-1] - places[0]))
+    return np.asarray(np.trapezoid(np.asarray(values, dtype=np.float64), places) / (places[-1] - places[0]))
 
 
 def areas(curves: pd.DataFrame, measure: str = "psnr") -> pd.DataFrame:
@@ -85,45 +90,39 @@ def areas(curves: pd.DataFrame, measure: str = "psnr") -> pd.DataFrame:
         rows.append(
             (
                 *keys,
-                area(percents, insertion["own"]),
+                float(area(percents, insertion["own"])),
                 low,
                 high,
-                area(percents, (1 - insertion["own"]).abs()),
-                area(percents, insertion["other"].abs()),
-                area(percents, deletion["own"].abs()),
-                area(percents, (1 - deletion["other"]).abs()),
+                float(area(percents, (1 - insertion["own"]).abs())),
+                float(area(percents, insertion["other"].abs())),
+                float(area(percents, deletion["own"].abs())),
+                float(area(percents, (1 - deletion["other"]).abs())),
             )
         )
     columns = ["network", "filters", "method", "brought", "low", "high", "missing", "along", "left", "spilled"]
     table = pd.DataFrame(rows, columns=columns)
-    order = {method: number for number, method in enumerate(METHODS)}
-    networks = list(dict.fromkeys(table["network"]))
-    rank = table["network"].map(networks.index) * 1000 + table["filters"].map(list(FUNCTIONS).index) * 100
-    return table.iloc[(rank + table["method"].map(order)).argsort(kind="stable")].reset_index(drop=True)
+    orders = {"network": list(dict.fromkeys(table["network"])), "filters": list(FUNCTIONS), "method": list(METHODS)}
+    return table.sort_values(list(orders), key=lambda column: column.map(orders[column.name].index), ignore_index=True)
 
 
 def _interval(curves: pd.DataFrame, insertion: pd.DataFrame, measure: str) -> tuple[float, float]:
-    """Interval over images of the area below f of insertion on the own input; of the bound, that of FAIG's images."""
+    """Interval over images of the area below f of insertion on the own input; none of the bound, which is chosen."""
     first = insertion.iloc[0]
     if first["method"] == "bound":
         return (float("nan"), float("nan"))
     own = curves[side(curves) == "own"]
     for name in ("network", "filters", "method", "way"):
         own = own[own[name] == first[name]]
-    by_image = own.pivot(index="image", columns="percent", values=measure)
-    ends = own.groupby("image")[["psnr_target", "psnr_baseline", "drop_baseline"]].first().loc[by_image.index]
-    samples = [by_image[one].to_numpy() for one in by_image.columns]
-    percents = np.asarray(by_image.columns, dtype=np.float64)
+    points = own.pivot(index="image", columns="percent", values=measure)
+    names = ["psnr_target", "psnr_baseline", "drop_baseline"]
+    ends = own.groupby("image")[names].first().loc[points.index]
 
     def statistic(*values: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
-        *points, target, baseline, drop = (np.mean(value, axis=axis) for value in values)
-        heights = [
-            1 - point / drop if measure == "drop" else (point - baseline) / (target - baseline) for point in points
-        ]
-        places = np.log(percents)
-        return np.asarray(np.trapezoid(np.stack(heights, axis=-1), places) / (places[-1] - places[0]))
+        *heights, target, baseline, drop = (np.mean(value, axis=axis) for value in values)
+        known = dict(zip(names, (target, baseline, drop), strict=True))
+        return area(points.columns, np.stack([_fraction({**known, measure: one}, measure) for one in heights], axis=-1))
 
-    return interval([*samples, *(ends[name].to_numpy() for name in ends.columns)], statistic)
+    return interval([table[name].to_numpy() for table in (points, ends) for name in table.columns], statistic)
 
 
 def of_bound(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from faiglib.attribution import filter_change, random_scores
+from faiglib.attribution import filter_change
+from faiglib.companion.distribution.measure import layer_shares
+from faiglib.companion.masked import mean_drop, mean_psnr, with_controls
 from faiglib.companion.pair.study import Study
-from faiglib.filters.controls import matched_controls
-from faiglib.filters.scores import FilterScores, FilterSet, write_ranking
-from faiglib.images.metrics import gradient_error, psnr
+from faiglib.filters.scores import FilterSet, write_ranking
 from faiglib.images.restoration import restore_all
 
 #: Proportions that are masked, in percent, and the one that is looked at closely.
@@ -22,6 +20,8 @@ PERCENTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 PERCENT = 1.0
 #: Controls of each kind that a proportion is masked with.
 DRAWS = 5
+#: Proportion in percent up to which there are enough other units to draw controls from.
+MOST_CONTROLLED = 10.0
 
 
 def quality(study: Study) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def quality(study: Study) -> pd.DataFrame:
     rows = []
     for kind in ("clean", *study.kinds):
         lows, truths = zip(*study.pairs(kind), strict=True)
-        base, own = (_psnr(restore_all(network, lows), truths) for network in (study.baseline, study.target))
+        base, own = (mean_psnr(restore_all(network, lows), truths) for network in (study.baseline, study.target))
         rows.append((kind, base, own, own - base))
     return pd.DataFrame(rows, columns=["input", "baseline", "target", "gain"])
 
@@ -60,18 +60,11 @@ def found(study: Study) -> pd.DataFrame:
     """How the top :data:`PERCENT` % divide among the layers.
 
     Returns:
-        One row per ``filters`` (degradation) and ``layer``: ``share`` of the set, and ``even``, that of an even spread.
+        One row per ``filters`` (degradation) and ``layer``: ``share`` of the set, ``uniform`` that of an even one.
     """
-    index = study.index
-    held = torch.tensor([layer.filters for layer in index.layers], dtype=torch.float64)
-    rows = []
-    for kind, scores in study.scores().items():
-        chosen = scores.top(PERCENT)
-        counts = torch.bincount(index.layer_numbers()[chosen.ids], minlength=len(held)).double()
-        shares = (counts / max(1, len(chosen))).tolist()
-        for name, share, even in zip(index.names, shares, (held / held.sum()).tolist(), strict=True):
-            rows.append((kind, name.removesuffix(".weight"), share, even))
-    return pd.DataFrame(rows, columns=["filters", "layer", "share", "even"])
+    sets = {kind: scores.top(PERCENT) for kind, scores in study.scores().items()}
+    tables = [layer_shares(chosen).assign(filters=kind) for kind, chosen in sets.items()]
+    return pd.concat(tables, ignore_index=True)[["filters", "layer", "share", "uniform"]]
 
 
 def write_rankings(study: Study, out: str) -> None:
@@ -95,32 +88,23 @@ def masking(study: Study) -> pd.DataFrame:
     change = filter_change(study.target, study.baseline, units=study.units)
     lows = {kind: [low for low, _ in study.pairs(kind)] for kind in study.kinds}
     whole = {kind: restore_all(study.target, inputs) for kind, inputs in lows.items()}
-    every = study.without(FilterSet(study.index, torch.arange(study.index.total)))
-    most = {kind: _drop(restore_all(every, lows[kind]), whole[kind]) for kind in study.kinds}
+    every = study.without(FilterSet.every(study.index))
+    most = {kind: mean_drop(restore_all(every, lows[kind]), whole[kind]) for kind in study.kinds}
     rows = []
     sets = [
         (name, percent, kind, draw, filters)
         for name, scores in study.scores().items()
         for percent in PERCENTS
-        for kind, draw, filters in _drawn(scores.top(percent), change)
+        for draws in (DRAWS if percent <= MOST_CONTROLLED else 0,)
+        for kind, draw, filters in with_controls(scores.top(percent), change, draws, draws)
     ]
     for name, percent, kind, draw, filters in tqdm(sets, "masking", unit="set"):
         if len(filters):
             network = study.without(filters)
             for other in study.kinds if kind == "faig" else [name]:
-                drop = _drop(restore_all(network, lows[other]), whole[other]) / most[other] if most[other] else 0.0
+                drop = mean_drop(restore_all(network, lows[other]), whole[other]) / most[other] if most[other] else 0.0
                 rows.append((name, kind, draw, percent, other, drop))
     return pd.DataFrame(rows, columns=["filters", "kind", "draw", "percent", "input", "drop"])
-
-
-def _drawn(chosen: FilterSet, change: FilterScores) -> list[tuple[str, int, FilterSet]]:
-    """A set and its controls; of more than a tenth of all units there is nothing left to draw from."""
-    found = [("faig", 0, chosen)]
-    if len(chosen) <= chosen.index.total / 10:
-        share = 100 * len(chosen) / chosen.index.total
-        found += [("matched", draw, matched_controls(chosen, change, draw)) for draw in range(DRAWS)]
-        found += [("random", draw, random_scores(chosen.index, draw).top(share)) for draw in range(DRAWS)]
-    return found
 
 
 def stability(study: Study) -> pd.DataFrame:
@@ -132,11 +116,3 @@ def stability(study: Study) -> pd.DataFrame:
         [(kind, halves[0][kind].top(PERCENT).overlap(halves[1][kind].top(PERCENT))) for kind in study.kinds],
         columns=["filters", "shared"],
     )
-
-
-def _drop(outputs: Sequence[Tensor], own: Sequence[Tensor]) -> float:
-    return sum(float(gradient_error(*both)) for both in zip(outputs, own, strict=True)) / len(own)
-
-
-def _psnr(outputs: Sequence[Tensor], truths: Sequence[Tensor]) -> float:
-    return sum(float(psnr(*both)) for both in zip(outputs, truths, strict=True)) / len(truths)

@@ -79,7 +79,7 @@ def found(table: pd.DataFrame) -> Figure:
     for axis, (name, rows) in zip(axes[:, 0], groups, strict=True):
         places = range(len(rows))
         axis.bar(places, rows["share"], color=BLUE, label="top 1 %")
-        axis.step(places, rows["even"], where="mid", color=GRAY, label="even spread")
+        axis.step(places, rows["uniform"], where="mid", color=GRAY, label="even spread")
         axis.set(ylabel="share", title=f"for {name} input")
         axis.legend(frameon=False, fontsize=8)
     _name_layers(axes[-1, 0], list(groups[0][1]["layer"]))
@@ -138,7 +138,7 @@ def selectivity(table: pd.DataFrame) -> Figure:
     return finished(figure)
 
 
-def pictures(study: Study, scene: int = 0) -> tuple[Gallery, interactive.Interactive | None]:
+def pictures(study: Study, scene: int = 0) -> tuple[Gallery, interactive.Interactive]:
     """One image restored without the units for each degradation, as photographs and with a slider."""
     found, one = study.scores(), study.scenes[scene]
     rows: dict[str, dict[str, Shot]] = {}

@@ -8,27 +8,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from faiglib.companion import paper
 from faiglib.companion.discovery import Rankings, discover
-from faiglib.companion.profiles import Profile
-from faiglib.companion.workbench import Sample, Workbench
+from faiglib.companion.retrained import psnr_by_step, recipe_of
+from faiglib.companion.workbench import Workbench
 from faiglib.filters.scores import FilterSet
 from faiglib.images.degradations import FUNCTIONS
-from faiglib.images.metrics import psnr
-from faiglib.images.restoration import restore
 from faiglib.networks.zoo import Pair
-from faiglib.training.fabric import fabric_on
-from faiglib.training.recipe import Recipe
-from faiglib.training.trainer import train
 
 PERCENT = 1
-PEAK_LR = 5e-4
-#: Rows of the log, so that curves have points.
-POINTS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +46,7 @@ def jobs(rankings: Rankings) -> Iterator[Job]:
     """
     index = rankings.scores["faig", "deblurring"].index
     for task in FUNCTIONS:
-        yield Job(task, "all", "all", FilterSet(index, torch.arange(index.total)))
+        yield Job(task, "all", "all", FilterSet.every(index))
         for function in FUNCTIONS:
             for method in paper.METHODS:
                 yield Job(task, method, function, rankings.top(method, function, PERCENT))
@@ -66,12 +56,6 @@ def as_released(job: Job) -> Job:
     """The same without filters of the first layer, which the released code never re-trains."""
     index, ids = job.filters.index, job.filters.ids
     return replace(job, filters=FilterSet(index, ids[ids >= index.layers[0].filters]))
-
-
-def recipe_of(profile: Profile, pair: Pair, task: str) -> Recipe:
-    """The recipe of every re-training of a pair; seeds and therefore patches are the same for all methods."""
-    budget = (profile.retraining_iterations, profile.retraining_batch, profile.retraining_patch)
-    return Recipe(pair.network, task, pair.seed, *budget, PEAK_LR)
 
 
 def retraining(bench: Workbench) -> pd.DataFrame:
@@ -142,33 +126,6 @@ def _retrained(bench: Workbench, pair: Pair, wanted: list[Job]) -> pd.DataFrame:
     for job in tqdm(wanted, desc=f"re-training: {pair.title} seed {pair.seed}", unit="run"):
         same = (job.task, tuple(job.filters.ids.tolist()))  # |θ − θ̄| has one set for both functions
         if same not in trained:
-            trained[same] = list(_run(pair, job, samples, images, recipe_of(profile, pair, job.task)))
+            trained[same] = list(psnr_by_step(pair, job.filters, recipe_of(profile, pair, job.task), samples, images))
         rows += [{"task": job.task, "method": job.method, "filters": job.function, **row} for row in trained[same]]
     return pd.DataFrame(rows)
-
-
-def _run(
-    pair: Pair, job: Job, samples: list[Sample], images: list[Tensor], recipe: Recipe
-) -> Iterator[dict[str, object]]:
-    """Re-train one job: ``step`` and ``psnr`` of every logged step, the untouched baseline first."""
-    kind, _ = FUNCTIONS[job.task]
-    device = next(pair.baseline.parameters()).device
-    result = train(
-        recipe,
-        images,
-        initial=pair.baseline.state_dict(),
-        trainable=job.filters.masks(),
-        validation={sample.name: (sample.inputs[kind], sample.ground_truth) for sample in samples},
-        fabric=fabric_on(device),
-        log_every=max(1, recipe.iterations // POINTS),
-        progress=False,
-    )
-    yield {"step": 0, "psnr": _mean_psnr(pair.baseline, samples, kind)}
-    for row in result.log:
-        values = [value for name, value in row.items() if name.startswith("psnr_")]
-        yield {"step": int(row["step"]), "psnr": sum(values) / len(values)}
-
-
-def _mean_psnr(network: torch.nn.Module, samples: list[Sample], kind: str) -> float:
-    values = [float(psnr(restore(network, one.inputs[kind]), one.ground_truth)) for one in samples]
-    return sum(values) / len(values)
