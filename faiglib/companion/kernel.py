@@ -13,6 +13,10 @@ from faiglib.system.files import write_text_atomic
 
 KERNEL = "python3"
 
+# Whatever reads notebooks loads jsonschema, which builds a grammar of addresses with letters of all the world for
+# seconds where this package is there. No notebook has one.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 #: For glibc, which otherwise gives the memory of every large tensor back to the system and takes it anew for the next
 #: one, a tenth of the time of a gradient. Other C libraries do not know these.
 KEEP_FREED_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "4000000000", "MALLOC_MMAP_THRESHOLD_": "4000000000"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from faiglib.images import datasets
 from faiglib.system import environment
 
 
@@ -37,6 +36,8 @@ class Places:
         Raises:
             StoreError: a variable begins with a home folder that is not known.
         """
+        from faiglib.images import datasets
+
         checkout = Path(__file__).resolve().parents[2]
         here = checkout / "build" if (checkout / "noxfile.py").is_file() else datasets.cache_folder()
         return cls.below(environment.folder("FAIGLIB_BUILD") or here)

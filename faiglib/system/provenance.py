@@ -50,8 +50,8 @@ def collect(device: str | torch.device | None = None, **extra: Any) -> dict[str,
         "numpy": np.__version__,
         "platform": platform.platform(),
         "cpu": _cpu_model(),
-        "cores": _cores(),
-        "ram_gib": _ram_gib(),
+        "cores": cores(),
+        "ram_gib": ram_gib(),
         "device": None if device is None else str(device),
         "gpu": _gpu_name(device),
         "torch_threads": torch.get_num_threads(),
@@ -135,14 +135,15 @@ def _cpu_model() -> str | None:
     return platform.processor() or platform.machine() or None
 
 
-def _cores() -> int | None:
-    """Cores that this process may use."""
+def cores() -> int | None:
+    """How many cores this process may use, or None where that is not known."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
 
 
-def _ram_gib() -> float | None:
+def ram_gib() -> float | None:
+    """Memory of the machine in GiB, or None where that is not known."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, OSError, ValueError):

@@ -12,11 +12,13 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import filelock
 import torch
 from torch import Tensor
 
@@ -76,8 +78,8 @@ def _plain(value: Any) -> Any:
 class Store:
     """A folder of computed artifacts.
 
-    Several processes may use one store at a time: files appear in full or not at all, and the worst case of
-    two writers is that both compute.
+    Several processes may use one store at a time: files appear in full or not at all, and of those that want the same
+    entry one computes while the others wait. Where the file system has no locks, all of them compute.
 
     Attributes:
         root: The folder; it is created when the first artifact is written.
@@ -137,27 +139,55 @@ class Store:
         identity = fingerprint({"name": name, "kind": suffix, **whole})
         payload_path = self.root / name / f"{identity[:24]}{suffix}"
         record_path = payload_path.with_suffix(".json")
-        payload, record = _read(payload_path), _read(record_path)
-        if payload is not None and record is not None:
+
+        def stored() -> T | None:
+            payload, record = _read(payload_path), _read(record_path)
+            if payload is None or record is None:
+                return None
             dtypes = _believed(record, identity, payload)
-            found = None if dtypes is None else _decoded(decode, payload, dtypes)
+            return None if dtypes is None else _decoded(decode, payload, dtypes)
+
+        found = stored()
+        if found is not None:
+            return found
+        with _alone(payload_path.with_suffix(".lock")):
+            found = stored()  # by another one, meanwhile
             if found is not None:
                 return found
-        if payload is not None or record is not None:
-            warnings.warn(f"{payload_path} is not what its record says and is computed anew", UserWarning, stacklevel=3)
-        payload, dtypes = compute()
-        with atomic_write(payload_path) as file:
-            file.write(payload)
-        content = {
-            "name": name,
-            **_plain(whole),
-            "fingerprint": identity,
-            "sha256": hashlib.sha256(payload).hexdigest(),
-            "dtypes": dtypes,
-            "provenance": provenance.collect(),
-        }
-        write_text_atomic(record_path, json.dumps(content, indent=2) + "\n")
+            if payload_path.exists() or record_path.exists():
+                warnings.warn(
+                    f"{payload_path} is not what its record says and is computed anew", UserWarning, stacklevel=3
+                )
+            payload, dtypes = compute()
+            with atomic_write(payload_path) as file:
+                file.write(payload)
+            content = {
+                "name": name,
+                **_plain(whole),
+                "fingerprint": identity,
+                "sha256": hashlib.sha256(payload).hexdigest(),
+                "dtypes": dtypes,
+                "provenance": provenance.collect(),
+            }
+            write_text_atomic(record_path, json.dumps(content, indent=2) + "\n")
         return decode(payload, dtypes)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keeps others from computing the same entry meanwhile, where the folder can hold a lock."""
+    lock = filelock.FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):  # a folder that cannot be written says so when the entry is
+        yield
+        return
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # whoever waits for it looks for the entry first
+        lock.release()
 
 
 def _read(path: Path) -> bytes | None:

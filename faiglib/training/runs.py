@@ -40,6 +40,8 @@ RECIPES = ("standard", "paper", "quick")
 
 #: Inputs on which networks are judged.
 JUDGED = ("clean", "blurry", "noisy")
+#: Side in HR pixels of the crops that they are judged on while they are trained, and when they are published.
+VALIDATION_CROP = 96
 
 _QUICK = {"iterations": 20, "batch": 2, "patch": 32, "peak_lr": 2e-4}
 
@@ -286,9 +288,14 @@ def _published_name(weights: Path) -> str:
     return f"{weights.parent.name}.safetensors" if weights.name == "weights.safetensors" else weights.name
 
 
-def validation_crops(scale: int = 2, side: int = 96) -> dict[str, tuple[Tensor, Tensor]]:
-    """Crops of scikit-image's photographs in the judged degradations, {input: (network input, ground truth)}."""
-    images = [image for _, image in datasets.find("skimage").load(crop=side)]
+def validation_crops(scale: int = 2, side: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+    """Crops of scikit-image's photographs in the judged degradations, {input: (network input, ground truth)}.
+
+    Args:
+        scale: of the network.
+        side: of a crop in HR pixels, :data:`VALIDATION_CROP` by default.
+    """
+    images = [image for _, image in datasets.find("skimage").load(crop=side or VALIDATION_CROP)]
     degraded = {
         kind: torch.cat(
             [replace(INPUTS[kind], scale=scale)(image, noise_generator(0, n)) for n, image in enumerate(images)]

@@ -126,7 +126,12 @@ def test_relative_folders_mean_the_same_to_the_kernels(root, monkeypatch, tmp_pa
     assert reproduce(root) == 0
     where, *seen = (root / "seen.txt").read_text().splitlines()
     assert where == str(root / "notebooks")
-    assert seen == [str(tmp_path / "data"), str(tmp_path / "cache"), str(tmp_path / "store"), str(root / "build")]
+    assert seen == [
+        str(tmp_path / "data"),
+        str(tmp_path / "cache"),
+        str(tmp_path / "store"),
+        str(root / "build/running/01_one"),
+    ]
     assert os.environ["FAIGLIB_DATA"] == "data", "the shell's own environment stays"
 
 

@@ -45,8 +45,9 @@ from faiglib.system.tensors import load_weights, read_metadata, save_weights
 from faiglib.training import checkpoint, milestones, publishing
 from tests.helpers.pictures import read, write
 
-TOTAL = 151_936
-"""Filters of SRResNet at scale 2."""
+NETWORK = "srresnet_s"  # the smallest
+TOTAL = 21_696
+"""Its filters at scale 2."""
 
 COMMANDS = (
     *("attribute", "mask", "interpolate", "predict", "restore", "degrade"),
@@ -169,14 +170,14 @@ class Material:
         return self.folder / (f"{name}.safetensors" if name in ("baseline", "target") else name)
 
     def networks(self) -> tuple[torch.nn.Module, torch.nn.Module]:
-        pair = build("srresnet"), build("srresnet")
+        pair = build("srresnet_s"), build("srresnet_s")
         for network, path in zip(pair, (self.target, self.baseline), strict=True):
             network.load_state_dict(load_weights(path))
         return pair
 
     def attribute(self, out: Path, **changes: object) -> list[object]:
         options = {
-            "network": "srresnet",
+            "network": "srresnet_s",
             "baseline": self.baseline,
             "target": self.target,
             "gt": self.gt,
@@ -188,12 +189,12 @@ class Material:
         return ["attribute", *arguments(options | changes)]
 
     def restore(self, output: Path, **changes: object) -> list[object]:
-        options = {"network": "srresnet", "weights": self.target, "input": self.noise, "output": output}
+        options = {"network": "srresnet_s", "weights": self.target, "input": self.noise, "output": output}
         return ["restore", *arguments(options | changes)]
 
     def mask(self, output: Path, **changes: object) -> list[object]:
         options = {
-            "network": "srresnet",
+            "network": "srresnet_s",
             "baseline": self.baseline,
             "target": self.target,
             "filters": self.ranking,
@@ -215,7 +216,7 @@ def arguments(options: dict[str, object]) -> list[object]:
 @pytest.fixture(scope="session")
 def material(tmp_path_factory) -> Material:
     folder = tmp_path_factory.mktemp("material")
-    baseline = build("srresnet", seed=1).state_dict()
+    baseline = build("srresnet_s", seed=1).state_dict()
     generator = torch.Generator().manual_seed(2)
     target = {name: value + 0.01 * torch.randn(value.shape, generator=generator) for name, value in baseline.items()}
     save_weights(folder / "baseline.safetensors", baseline)
@@ -341,7 +342,7 @@ def test_attribution_is_that_of_the_library(attributed, material):
         assert np.array_equal(ids, np.argsort(-expected.numpy(), kind="stable"))
         loaded = FilterScores.load(attributed / f"{kind}_scores.safetensors")
         assert torch.equal(loaded.values, expected)
-        assert loaded.index == FilterIndex.of(build("srresnet"))
+        assert loaded.index == FilterIndex.of(build("srresnet_s"))
 
 
 def test_attribution_by_several_processes_gives_the_same_files(material, attributed, tmp_path):
@@ -361,11 +362,11 @@ def test_attribution_in_little_memory(call, fails, material, attributed, tmp_pat
 def test_channels_are_ranked_and_masked(call, fails, material, tmp_path):
     outcome = call(*material.attribute(tmp_path / "out", nodes=1, units="channels"))
     assert outcome.status == 0
-    index = FilterIndex.of(build("srresnet"), "channels")
+    index = FilterIndex.of(build("srresnet_s"), "channels")
     assert f"Ranked {index.total:,} channels on 3 images" in outcome.out
     assert FilterScores.load(tmp_path / "out" / "blur_scores.safetensors").index == index
     options = {
-        "network": "srresnet",
+        "network": "srresnet_s",
         "baseline": material.baseline,
         "target": material.target,
         "filters": tmp_path / "out" / "blur_index.txt",
@@ -496,7 +497,7 @@ def test_masking_nothing_is_the_target_and_everything_the_baseline_but_its_biase
         output = tmp_path / f"masked {percent}"
         outcome = call(*material.mask(output, percent=percent))
         assert outcome.status == 0
-        assert f"Replaced {int(TOTAL * percent / 100):,} of 151,936 filters." in outcome.out
+        assert f"Replaced {int(TOTAL * percent / 100):,} of {TOTAL:,} filters." in outcome.out
         return content(output)
 
     call(*material.restore(tmp_path / "target"))
@@ -514,7 +515,7 @@ def test_masking_nothing_is_the_target_and_everything_the_baseline_but_its_biase
 
 
 def test_masking_goes_by_the_ranking(call, material, tmp_path):
-    ids = np.loadtxt(material.ranking, dtype=np.int64)[:1519]
+    ids = np.loadtxt(material.ranking, dtype=np.int64)[: TOTAL // 100]
     target, baseline = material.networks()
     donor, first = baseline.state_dict(), 0
     with torch.no_grad():
@@ -611,7 +612,7 @@ def training_images(tmp_path_factory) -> Path:
 
 def train(data: Path, out: Path, **changes: object) -> list[object]:
     options = {
-        "network": "srresnet",
+        "network": "srresnet_s",
         "role": "baseline",
         "profile": "quick",
         "data": data,
@@ -630,13 +631,13 @@ def undisturbed(training_images, tmp_path_factory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("undisturbed")
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         main.main([str(argument) for argument in train(training_images, out)])
-    return load_weights(out / "srresnet-baseline-seed0" / "weights.safetensors")
+    return load_weights(out / "srresnet_s-baseline-seed0" / "weights.safetensors")
 
 
 @pytest.mark.parametrize("ignoring", [False, True], ids=["SIGINT", "SIGTERM, while SIGINT is ignored"])
 def test_an_interrupted_training_goes_on_to_the_same_bits(call, training_images, undisturbed, tmp_path, ignoring):
     """Ctrl-C, and what ends a program in the background of a shell script, where Ctrl-C is ignored."""
-    folder = tmp_path / "srresnet-baseline-seed0"
+    folder = tmp_path / "srresnet_s-baseline-seed0"
     log = folder / "log.csv"
     process = start(
         *train(training_images, tmp_path),
@@ -668,15 +669,15 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(call, training_images,
 def test_training_publishing_and_loading(call, training_images, tmp_path, monkeypatch):
     outcome = call(
         "train",
-        *arguments({"network": "srresnet", "profile": "quick", "data": training_images, "out": tmp_path, "seed": 2}),
+        *arguments({"network": "srresnet_s", "profile": "quick", "data": training_images, "out": tmp_path, "seed": 2}),
         *("--iterations", 4, "--patch", 16, "--device", "cpu"),
     )
     assert outcome.status == 0
     assert outcome.lines == []
-    made = [tmp_path / f"srresnet-{role}-seed2" for role in ("baseline", "target")]
+    made = [tmp_path / f"srresnet_s-{role}-seed2" for role in ("baseline", "target")]
     assert outcome.out == "".join(f"Trained weights: {folder / 'weights.safetensors'}\n" for folder in made)
     described = json.loads((made[1] / "run.json").read_text())
-    assert described["parent"] == "srresnet-baseline-seed2.safetensors"
+    assert described["parent"] == "srresnet_s-baseline-seed2.safetensors"
     assert described["data"] == "photos"
 
     asked = []
@@ -689,27 +690,27 @@ def test_training_publishing_and_loading(call, training_images, tmp_path, monkey
     assert outcome.status == 0
     assert outcome.lines == []
     assert asked[:2] == [("set14", None), ("bsd100", None)]
-    entry = zoo.find(models, "srresnet", "target", 2)
-    assert f"srresnet-target-seed2.safetensors: {entry.psnr}" in outcome.out
-    pair = zoo.load_pair(models, "srresnet", 2)
+    entry = zoo.find(models, "srresnet_s", "target", 2)
+    assert f"srresnet_s-target-seed2.safetensors: {entry.psnr}" in outcome.out
+    pair = zoo.load_pair(models, "srresnet_s", 2)
     assert entry.psnr == {"photos": publishing.measured_psnr(pair.target, small)}
     full = load_weights(made[1] / "weights.safetensors")
     assert all(torch.equal(value, full[name].half().float()) for name, value in pair.target.state_dict().items())
     monkeypatch.undo()
     shown = call("info", "--models-dir", models).out
-    assert re.search(r"^  srresnet-target-seed2\.safetensors +Set14 PSNR \(dB\): not measured$", shown, re.MULTILINE)
+    assert re.search(r"^  srresnet_s-target-seed2\.safetensors +Set14 PSNR \(dB\): not measured$", shown, re.MULTILINE)
 
     path = models / entry.file
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
     with pytest.raises(WeightsError, match="was changed"):
-        zoo.load_pair(models, "srresnet", 2)
+        zoo.load_pair(models, "srresnet_s", 2)
 
 
 def test_a_training_repeats_the_manifest(call, fails, training_images, tmp_path, monkeypatch):
     """Two targets share the baseline of seed 2; repeating one trains both runs by their own recipes."""
     made = tmp_path / "made"
     assert call(*train(training_images, made, seed=2, iterations=2)).status == 0
-    start = made / "srresnet-baseline-seed2" / "weights.safetensors"
+    start = made / "srresnet_s-baseline-seed2" / "weights.safetensors"
     target = {"role": "target", "seed": 3, "initial": start, "iterations": 3, "precision": "bf16-mixed"}
     assert call(*train(training_images, made, **target)).status == 0
     photos = datasets.from_folder(training_images)
@@ -719,22 +720,22 @@ def test_a_training_repeats_the_manifest(call, fails, training_images, tmp_path,
     models = tmp_path / "models"
     assert call("publish", *sorted(made.iterdir()), "--models", models).status == 0
 
-    again = ["train", "--network", "srresnet", "--seed", 3, "--from-manifest", models, "--out", tmp_path / "again"]
+    again = ["train", "--network", "srresnet_s", "--seed", 3, "--from-manifest", models, "--out", tmp_path / "again"]
     monkeypatch.setattr(registry, "NAMES", ("photos",))
     outcome = call(*again, "--device", "cpu", "--precision", "32-true")
     assert outcome.status == 0
-    for name in ("srresnet-baseline-seed2", "srresnet-target-seed3"):
+    for name in ("srresnet_s-baseline-seed2", "srresnet_s-target-seed3"):
         first, second = (json.loads((root / name / "run.json").read_text()) for root in (made, tmp_path / "again"))
         kept = ("recipe", "data", "data_digest", "parent")
         assert {key: first[key] for key in kept} == {key: second[key] for key in kept}
-    weights = [root / "srresnet-baseline-seed2" / "weights.safetensors" for root in (made, tmp_path / "again")]
+    weights = [root / "srresnet_s-baseline-seed2" / "weights.safetensors" for root in (made, tmp_path / "again")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
     write(training_images.parent / "others" / "0.png", 36, 48, 7)
     monkeypatch.setattr(
         datasets, "find", lambda name, data_dir=None: datasets.from_folder(training_images.parent / "others")
     )
-    assert "are not those that srresnet-baseline-seed2 was trained on" in fails(*again)
+    assert "are not those that srresnet_s-baseline-seed2 was trained on" in fails(*again)
     assert "--profile quick cannot" in fails(*again, "--profile", "quick")
     monkeypatch.setattr(datasets, "find", lambda name, data_dir=None: photos)
     assert "runs in 32-true and in bf16-mixed" in fails(*again)
@@ -746,7 +747,7 @@ def test_seeds_that_are_trained_together_are_as_if_trained_alone(call, training_
         assert call(*train(training_images, tmp_path / "alone", seed=seed, **changes)).status == 0
     outcome = call(*train(training_images, tmp_path / "together", seed=(0, 1), **changes))
     assert outcome.status == 0
-    names = [f"srresnet-{role}-seed{seed}" for seed in (0, 1) for role in ("baseline", "target")]
+    names = [f"srresnet_s-{role}-seed{seed}" for seed in (0, 1) for role in ("baseline", "target")]
     files = [tmp_path / "together" / name / "weights.safetensors" for name in names]
     assert outcome.out == "".join(f"Trained weights: {file}\n" for file in files)
     contents = [file.read_bytes() for file in files]
@@ -757,6 +758,7 @@ def test_seeds_that_are_trained_together_are_as_if_trained_alone(call, training_
 def test_a_baseline_that_seeds_share_is_trained_once(call, training_images, tmp_path):
     """The seeds of the shipped manifest share theirs."""
     changes = {"iterations": 2, "role": (), "profile": "standard", "seed": (0, 1, 2), "precision": "32-true"}
+    changes |= {"network": "srresnet"}
     outcome = call(*train(training_images, tmp_path, **changes))
     assert outcome.status == 0
     lines = outcome.out.splitlines()
@@ -773,22 +775,22 @@ def test_every_role_starts_from_its_own_parent(call, fails, training_images, tmp
     changes = {"iterations": 1}
     assert call(*train(training_images, tmp_path / "a", role=("deblurring", "denoising"), **changes)).status == 0
     assert call(*train(training_images, tmp_path / "b", role="denoising", **changes)).status == 0
-    alone, second = (tmp_path / out / "srresnet-denoising-seed0" / "weights.safetensors" for out in "ba")
+    alone, second = (tmp_path / out / "srresnet_s-denoising-seed0" / "weights.safetensors" for out in "ba")
     assert alone.read_bytes() == second.read_bytes()
     message = fails(*train(training_images, tmp_path / "a", role=("target", "baseline"), **changes))
-    assert message.endswith(f"{tmp_path / 'a' / 'srresnet-baseline-seed0' / 'weights.safetensors'} does not exist")
+    assert message.endswith(f"{tmp_path / 'a' / 'srresnet_s-baseline-seed0' / 'weights.safetensors'} does not exist")
 
     changes |= {"role": ("baseline", "target", "denoising"), "initial": second, "seed": (1, 2)}
     assert call(*train(training_images, tmp_path / "c", **changes)).status == 0
     parents = [
-        parent_of(tmp_path / "c" / f"srresnet-{role}-seed{seed}")
+        parent_of(tmp_path / "c" / f"srresnet_s-{role}-seed{seed}")
         for seed in (1, 2)
         for role in ("baseline", "target", "denoising")
     ]
-    from_file = "srresnet-denoising-seed0.safetensors"
+    from_file = "srresnet_s-denoising-seed0.safetensors"
     assert parents == [
-        *(from_file, "srresnet-baseline-seed1.safetensors", None),
-        *(from_file, "srresnet-baseline-seed2.safetensors", None),
+        *(from_file, "srresnet_s-baseline-seed1.safetensors", None),
+        *(from_file, "srresnet_s-baseline-seed2.safetensors", None),
     ]
 
 
@@ -796,7 +798,7 @@ def distance(first: dict[str, Tensor], second: dict[str, Tensor]) -> float:
     return sum(float((first[name] - second[name]).abs().sum()) for name in first)
 
 
-SHORT = {"iterations": 3, "batch": 2, "peak_lr": 1e-3}
+SHORT = {"iterations": 3, "batch": 2, "peak_lr": 1e-5}
 
 
 @pytest.fixture(scope="module")
@@ -805,19 +807,22 @@ def of_one_process(training_images, tmp_path_factory) -> dict[str, Tensor]:
     out = tmp_path_factory.mktemp("one")
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         main.main([str(argument) for argument in train(training_images, out, **SHORT)])
-    return load_weights(out / "srresnet-baseline-seed0" / "weights.safetensors")
+    return load_weights(out / "srresnet_s-baseline-seed0" / "weights.safetensors")
 
 
 def agrees(folder: Path, expected: dict[str, Tensor]) -> bool:
-    """Whether two processes trained the same to rounding, and said that they were two."""
-    found, start = load_weights(folder / "weights.safetensors"), build("srresnet", seed=0).state_dict()
+    """Whether two processes trained the same to rounding, and said that they were two.
+
+    Rounding decides where a gradient is about 0, on which side of a kink or which way the first step of Adam goes.
+    """
+    found, start = load_weights(folder / "weights.safetensors"), build("srresnet_s", seed=0).state_dict()
     two = json.loads((folder / "run.json").read_text())["processes"] == 2
-    return two and 0 < distance(start, expected) > 1000 * distance(found, expected)
+    return two and 0 < distance(start, expected) > 100 * distance(found, expected)
 
 
 def test_training_by_two_processes(call, training_images, of_one_process, tmp_path):
     """The files are written once, and one process may go on with what two began: here it finds it finished."""
-    folder = tmp_path / "srresnet-baseline-seed0"
+    folder = tmp_path / "srresnet_s-baseline-seed0"
     outcome = finish(start(*train(training_images, tmp_path, devices=2, **SHORT)))
     assert outcome.status == 0, outcome
     assert outcome.out == f"Trained weights: {folder / 'weights.safetensors'}\n"
@@ -844,7 +849,7 @@ def on_two_hosts(lines: list[list[object]]) -> list[Outcome]:
 
 def test_training_on_two_hosts(training_images, of_one_process, tmp_path):
     shared, other = tmp_path / "shared", tmp_path / "other"
-    folder = shared / "srresnet-baseline-seed0"
+    folder = shared / "srresnet_s-baseline-seed0"
     options = {"nodes": 2, **SHORT}
     outcomes = on_two_hosts([train(training_images, shared, **options)] * 2)
     assert [outcome.status for outcome in outcomes] == [0, 0], outcomes
@@ -1099,7 +1104,7 @@ def test_training_on_what_is_neither_set_nor_folder(fails, tmp_path):
 
 def test_a_target_without_its_baseline(fails, training_images, tmp_path):
     message = fails(*train(training_images, tmp_path, role="target"))
-    assert message == f"weight file {tmp_path / 'srresnet-baseline-seed0' / 'weights.safetensors'} does not exist"
+    assert message == f"weight file {tmp_path / 'srresnet_s-baseline-seed0' / 'weights.safetensors'} does not exist"
 
 
 def test_a_folder_that_holds_another_training(call, fails, training_images, tmp_path):
@@ -1118,13 +1123,13 @@ class Attack:
 
 
 def bad_weights(kind: str, folder: Path) -> Path:
-    state = build("srresnet", seed=0).state_dict()
+    state = build("srresnet_s", seed=0).state_dict()
     suffix = ".pth" if "pickle" in kind else ".safetensors"
     path = folder / f"weights{suffix}"
     if kind == "of another network":
         save_weights(path, build("srcnn_style", seed=0).state_dict())
     elif kind == "of another scale":
-        save_weights(path, build("srresnet", seed=0, scale=3).state_dict())
+        save_weights(path, build("srresnet_s", seed=0, scale=3).state_dict())
     elif kind == "NaN":
         state["conv_hr.weight"][0, 0, 0, 0] = float("nan")
         save_weights(path, state)
@@ -1169,7 +1174,7 @@ def test_weights_that_cannot_be_used(fails, material, tmp_path, command, kind):
     out = tmp_path / "out.safetensors"
     line = {
         "restore": material.restore(out, weights=path),
-        "import-weights": ["import-weights", path, "--network", "srresnet", "--out", out],
+        "import-weights": ["import-weights", path, "--network", "srresnet_s", "--out", out],
     }[command]
     message = fails(*line)
     assert str(path) in message
@@ -1192,7 +1197,7 @@ def test_a_scale_there_is_no_network_for(fails, material, tmp_path):
 
 
 def test_imported_weights_need_a_name_that_can_be_loaded(fails, material, tmp_path):
-    message = fails("import-weights", material.target, "--network", "srresnet", "--out", tmp_path / "x.pth")
+    message = fails("import-weights", material.target, "--network", "srresnet_s", "--out", tmp_path / "x.pth")
     assert str(tmp_path / "x.pth") in message
     assert not content(tmp_path)
 
@@ -1238,7 +1243,14 @@ def line_with_output(command: str, material: Material, images: Path, out: Path) 
         "restore": material.restore(out),
         "mask": material.mask(out),
         "train": train(images, out, iterations=1),
-        "import-weights": ["import-weights", material.target, "--network", "srresnet", "--out", out / "w.safetensors"],
+        "import-weights": [
+            "import-weights",
+            material.target,
+            "--network",
+            "srresnet_s",
+            "--out",
+            out / "w.safetensors",
+        ],
     }[command]
 
 
@@ -1265,13 +1277,13 @@ def test_a_disk_that_is_full(fails, material, training_images, tmp_path, command
         message = fails(*line_with_output(command, material, training_images, out))
     assert "cannot be written: " in message
     assert str(out) in message
-    assert content(tmp_path).keys() <= {"out/srresnet-baseline-seed0/log.csv"}, "which is small enough"
+    assert content(tmp_path).keys() <= {"out/srresnet_s-baseline-seed0/log.csv"}, "which is small enough"
 
 
 def test_a_disk_that_fills_up_keeps_the_sums_so_far(call, fails, material, attributed, tmp_path, largest_file):
     with largest_file(3_000_000):
         assert call(*material.attribute(tmp_path / "out")).status == 0
-    with largest_file(500_000):
+    with largest_file(100_000):
         assert "cannot be written: " in fails(*material.attribute(tmp_path / "other"))
     assert call(*material.attribute(tmp_path / "other")).status == 0
     assert content(tmp_path / "out") == content(tmp_path / "other") == content(attributed)

@@ -11,6 +11,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -46,6 +47,10 @@ def _warnings_are_errors():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
+
+
+def files(store: Store) -> list[Path]:
+    return [path for path in store.root.rglob("*") if path.is_file()]
 
 
 class Counted:
@@ -221,7 +226,7 @@ def test_damaged_entries_are_computed_anew(store, damage, kind):
 def test_interrupted_computation_leaves_nothing(store):
     with pytest.raises(KeyboardInterrupt):
         store.tensors("faig", {}, Counted(lambda: (_ for _ in ()).throw(KeyboardInterrupt)))
-    assert not store.root.exists()
+    assert files(store) == []
 
 
 def test_full_disk_is_one_sentence_and_leaves_nothing(store, monkeypatch):
@@ -232,7 +237,7 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(store, monkeypatch):
         patched.setattr(os, "replace", full)
         with pytest.raises(StoreError, match=r"safetensors cannot be written: No space left on device$"):
             store.tensors("faig", {}, lambda: {"x": torch.zeros(1)})
-    assert [path for path in store.root.rglob("*") if path.is_file()] == []
+    assert files(store) == []
 
 
 def test_unreadable_entry_is_an_error(store):
@@ -255,26 +260,48 @@ def test_results_that_are_no_tensors_are_refused(store):
         store.tensors("faig", {}, lambda: {"x": 1.0})
 
 
-def test_several_writers_at_a_time(store):
-    code = (
-        "import sys, torch; from pathlib import Path; from faiglib.system.store import Store\n"
-        "for number in range(40):\n"
-        "    n = number % 8\n"
-        "    made = Store(Path(sys.argv[1])).tensors('x', {'n': n}, lambda: {'x': torch.full((999,), n)})\n"
-        "    assert made['x'].unique().tolist() == [n]\n"
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    runs = [
-        subprocess.Popen([sys.executable, "-c", code, str(store.root)], env=environment, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
+COUNTING = """
+import sys, time, torch
+from pathlib import Path
+from faiglib.system.store import Store
+
+def compute(n):
+    time.sleep(0.05)
+    with open(sys.argv[2], "a") as file:
+        file.write(f"{n} ")
+    return {"x": torch.full((999,), n)}
+
+for number in range(40):
+    n = number % 8
+    made = Store(Path(sys.argv[1])).tensors("x", {"n": n}, lambda: compute(n))
+    assert made["x"].unique().tolist() == [n]
+"""
+
+
+def test_of_several_processes_one_computes_an_entry(store, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::UserWarning"}
+    command = [sys.executable, "-c", COUNTING, str(store.root), str(tmp_path / "computed")]
+    runs = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(3)]
     errors = [run.communicate()[1] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], errors
+    assert [run.returncode for run in runs] == [0, 0, 0], errors
+    assert sorted((tmp_path / "computed").read_text().split()) == [str(number) for number in range(8)]
     compute = Counted({"x": torch.zeros(1)})
     for number in range(8):
         assert store.tensors("x", {"n": number}, compute)["x"].unique().tolist() == [number]
     assert compute.runs == 0
     assert len(os.listdir(store.root / "x")) == 16
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), NotImplementedError()])
+def test_a_folder_without_locks_still_holds_entries(store, monkeypatch, error):
+    def refuse(_lock):
+        raise error
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    compute = Counted({"x": torch.arange(3)})
+    for _ in range(2):
+        assert store.tensors("faig", {}, compute)["x"].tolist() == [0, 1, 2]
+    assert compute.runs == 1
 
 
 # tables
@@ -360,4 +387,4 @@ def test_index_without_a_name_is_dropped_and_with_one_refused(store):
 def test_other_contents_are_refused(store, columns):
     with pytest.raises(TypeError):
         store.table("t", {}, lambda: pd.DataFrame(columns))
-    assert not store.root.exists()
+    assert files(store) == []

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from faiglib import networks
+from tests.helpers.validation import small_validation as small_validation
 
 
 @pytest.fixture

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bookmaker import places, staleness
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 from faiglib.companion.page.escaping import as_markdown
-from faiglib.system.files import atomic_write
+from faiglib.system.files import atomic_write, write_text_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAGE = "record.md"
+COSTS = "costs.json"
 PLACE = "<!-- this run beside the record: book/tools/bookmaker/drift.py -->"
 
 
@@ -87,11 +89,31 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
     for file in files:
         with atomic_write(target / file) as copy:
             copy.write((layout.measured(profile) / file).read_bytes())
+    costs = {} if complete else _costs(target)
+    for name in layout.notebooks() if chapters is None else chapters:
+        execution = staleness.read_execution(layout, name)
+        if execution and execution["profile"] == profile:
+            costs[name] = {key: execution[key] for key in ("seconds", "memory_gib", "finished")}
+    write_text_atomic(target / COSTS, json.dumps(dict(sorted(costs.items())), indent=1) + "\n")
     if complete:
         for old in target.iterdir():
-            if old.name not in files and not old.name.startswith("."):
+            if old.name not in (*files, COSTS) and not old.name.startswith("."):
                 old.unlink()
     return target
+
+
+def seconds(layout: Layout, profile: str) -> dict[str, float]:
+    """How long each notebook of the recorded run took, as far as that is known."""
+    return {name: float(cost["seconds"]) for name, cost in _costs(layout.root / "results" / profile).items()}
+
+
+def _costs(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the notebooks of a recorded run cost, by name; nothing where no sound file says so."""
+    try:
+        found = json.loads((folder / COSTS).read_text(encoding="utf-8"))
+        return {str(name): {"seconds": float(cost["seconds"]), **cost} for name, cost in found.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
 
 
 def numbers(layout: Layout) -> pd.DataFrame | None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
-from bookmaker import colophon, data, drift, execute, html, stage, staleness
+from bookmaker import colophon, crew, data, drift, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
 from faiglib.companion import kernel
@@ -202,9 +203,9 @@ def run(options: Options, sets: data.Sets) -> None:
     print("book: building" + ("" if strict else ", with warnings allowed") + " … ", end="", flush=True)
     built = time.monotonic()
     html.build(layout, strict=strict)
-    print(duration(time.monotonic() - built), flush=True)
+    print(crew.duration(time.monotonic() - built), flush=True)
     print(drift.report(layout), flush=True)
-    print(f"total: {duration(time.monotonic() - start)}")
+    print(f"total: {crew.duration(time.monotonic() - start)}")
     print(f"The book is ready: {(layout.html / 'index.html').as_uri()}", flush=True)
 
 
@@ -214,59 +215,33 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
     names = layout.notebooks()
     models = options.models_dir or layout.root / "models"
     shared = staleness.shared_ingredients(layout, options.parameters(), models, found)
+    made_of = {name: staleness.with_notebook(shared, layout.notebook(name)) for name in names}
     made_with = colophon.made_with(options.device, found, models)
+    jobs = []
     up_to_date = True
+    for number, name in enumerate(names, start=1):
+        step = f"[{number}/{len(names)}] {name}:"
+        reason = staleness.reason_to_execute(layout, name, made_of[name])
+        if reason is None:
+            print(step, "up to date", flush=True)
+            execute.forget_failure(layout, name)
+        elif options.only and name not in options.only:
+            print(step, f"left as it is ({reason})", flush=True)
+            up_to_date = False
+        else:
+            jobs.append(crew.Job(name, step, reason))
+
+    def remember(job: crew.Job, done: crew.Done) -> None:
+        finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        tables = staleness.take_tables(layout, options.profile, done.results)
+        cost = staleness.Cost(done.seconds, done.memory_gib, finished)
+        staleness.remember(layout, job.name, made_of[job.name], cost, made_with, options.profile, tables)
+
     with kernel.of_this_python(layout.build / "jupyter"):
-        for number, name in enumerate(names, start=1):
-            step = f"[{number}/{len(names)}] {name}:"
-            made_of = staleness.with_notebook(shared, layout.notebook(name))
-            reason = staleness.reason_to_execute(layout, name, made_of)
-            if reason is None:
-                print(step, "up to date", flush=True)
-                execute.forget_failure(layout, name)
-            elif options.only and name not in options.only:
-                print(step, f"left as it is ({reason})", flush=True)
-                up_to_date = False
-            else:
-                step += f" executing ({reason}) … "
-                print(step, end="", flush=True)
-                seconds = _execute_one(options, name, made_of, made_with)
-                # On a terminal, the progress bar of the cells has taken the place of the line.
-                print(("\r" + step if sys.stderr.isatty() else "") + duration(seconds), flush=True)
+        size = crew.workers(len(jobs), options.device)
+        jobs = sorted(jobs, key=lambda job: -drift.seconds(layout, options.profile).get(job.name, math.inf))
+        crew.Crew(layout, options.parameters(), size).execute(jobs, remember)
     return up_to_date
-
-
-def _execute_one(options: Options, name: str, made_of: staleness.Ingredients, made_with: Mapping[str, Any]) -> float:
-    start = time.monotonic()
-    before = _stamps(options)
-    try:
-        execute.execute(options.layout, name, options.parameters())
-    except BookError:
-        print("FAILED", flush=True)
-        raise
-    seconds = time.monotonic() - start
-    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    written = {file for file, stamp in _stamps(options).items() if before.get(file) != stamp}
-    tables = {
-        file: digest for file, digest in staleness.tables_of(options.layout, options.profile).items() if file in written
-    }
-    staleness.remember(options.layout, name, made_of, seconds, finished, made_with, options.profile, tables)
-    return seconds
-
-
-def _stamps(options: Options) -> dict[str, tuple[int, int]]:
-    """Time and file number of every measured table, which a notebook changes by writing it."""
-    folder = options.layout.measured(options.profile)
-    files = folder.iterdir() if folder.is_dir() else ()
-    return {file.name: (file.stat().st_mtime_ns, file.stat().st_ino) for file in files}
-
-
-def duration(seconds: float) -> str:
-    """A time in words: ``8.1 s``, ``3 min 05 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s"
 
 
 def _fail(message: str) -> int:

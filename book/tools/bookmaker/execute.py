@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,9 @@ def write_notebook(path: Path, notebook: Any) -> None:
     write_text_atomic(path, nbformat.writes(notebook))
 
 
-def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
+def execute(
+    layout: Layout, name: str, parameters: Mapping[str, Any], report: Callable[[int, int], object] | None = None
+) -> None:
     """Executes a notebook into ``build/notebooks/NAME.ipynb``.
 
     A notebook that fails is kept, as far as it came, as ``NAME.failed.ipynb``; an earlier result stays.
@@ -53,6 +54,7 @@ def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
         layout: The project.
         name: The notebook, without suffix.
         parameters: The values for its cell tagged ``parameters``.
+        report: Told after every cell how many are done, and how many there are.
 
     Raises:
         BookError: If a cell fails; the message says which, and holds the exception and a short traceback. Or the
@@ -68,14 +70,17 @@ def execute(layout: Layout, name: str, parameters: Mapping[str, Any]) -> None:
     partial = layout.executed / f".{name}.partial.ipynb"
     layout.executed.mkdir(parents=True, exist_ok=True)
     forget_failure(layout, name)
-    write_notebook(given, read_notebook(text))
+    notebook = read_notebook(text)
+    write_notebook(given, notebook)
+    cells = len(notebook.cells) + 1  # papermill adds the one with the parameters
     try:
         papermill.execute_notebook(
             _literal(given),
             _literal(partial),
             parameters=dict(parameters),
             cwd=str(text.parent),
-            progress_bar={"leave": False} if sys.stderr.isatty() else False,
+            progress_bar=False,
+            on_cell_complete=lambda cell, cell_index: report(cell_index + 1, cells) if report else None,
         )
     except papermill.PapermillExecutionError as error:
         os.replace(partial, failed)

@@ -13,7 +13,7 @@ from bookmaker.errors import ANSI, BookError
 from bookmaker.layout import Layout
 
 SHOWN_LINES = 40
-JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"  # it cannot be run with -m
+JUPYTER_BOOK = "import bookmaker; from jupyter_book.cli.main import main; main()"  # it cannot be run with -m
 
 
 def build(layout: Layout, *, strict: bool) -> None:

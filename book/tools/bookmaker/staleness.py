@@ -10,12 +10,16 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
+import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bookmaker.layout import Layout
+from faiglib.companion.places import Places
 from faiglib.system.files import write_text_atomic
 
 PACKAGES = (
@@ -30,6 +34,21 @@ PACKAGES = (
     "pillow",
 )
 Ingredients = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an execution took.
+
+    Attributes:
+        seconds: From its start to its end.
+        memory_gib: The most that its kernel held, None where the system does not tell.
+        finished: Time, as ISO 8601 has it.
+    """
+
+    seconds: float
+    memory_gib: float | None
+    finished: str
 
 
 def digest(value: object) -> str:
@@ -87,7 +106,9 @@ def read_execution(layout: Layout, name: str) -> dict[str, Any] | None:
         content = (layout.executed / f"{name}.ipynb").read_bytes()
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(record, dict) or any(not isinstance(record.get(key), kind) for key, kind in FIELDS.items()):
+    if not isinstance(record, dict) or any(
+        key not in record or not isinstance(record[key], kind) for key, kind in FIELDS.items()
+    ):
         return None
     whole = record["sha256"] == hashlib.sha256(content).hexdigest()
     return record if whole and _are_words(record["made_of"]) and _are_words(record["tables"]) else None
@@ -97,6 +118,7 @@ def read_execution(layout: Layout, name: str) -> dict[str, Any] | None:
 FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "made_of": dict,
     "seconds": (int, float),
+    "memory_gib": (int, float, type(None)),
     "finished": str,
     "made_with": dict,
     "sha256": str,
@@ -114,6 +136,19 @@ def tables_of(layout: Layout, profile: str) -> dict[str, str]:
     folder = layout.measured(profile)
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
+
+
+def take_tables(layout: Layout, profile: str, own: Path) -> dict[str, str]:
+    """Puts the tables that a notebook measured in a folder of its own in the place of all; their sha256, by name."""
+    written = Places.below(own).measured(profile)
+    there = layout.measured(profile)
+    there.mkdir(parents=True, exist_ok=True)
+    files = sorted(written.iterdir()) if written.is_dir() else []
+    for file in files:
+        os.replace(file, there / file.name)
+    shutil.rmtree(own, ignore_errors=True)
+    everything = tables_of(layout, profile)
+    return {file.name: everything[file.name] for file in files}
 
 
 def reason_to_execute(layout: Layout, name: str, made_of: Ingredients) -> str | None:
@@ -135,8 +170,7 @@ def remember(
     layout: Layout,
     name: str,
     made_of: Ingredients,
-    seconds: float,
-    finished: str,
+    cost: Cost,
     made_with: Mapping[str, Any],
     profile: str,
     tables: Mapping[str, str],
@@ -144,8 +178,9 @@ def remember(
     """Writes the record of a complete execution; call it last."""
     record = {
         "made_of": made_of,
-        "seconds": round(seconds, 1),
-        "finished": finished,
+        "seconds": round(cost.seconds, 1),
+        "memory_gib": cost.memory_gib,
+        "finished": cost.finished,
         "made_with": dict(made_with),
         "sha256": hashlib.sha256((layout.executed / f"{name}.ipynb").read_bytes()).hexdigest(),
         "profile": profile,
