@@ -23,7 +23,7 @@ from faiglib.networks.weights import fit
 from faiglib.system.tensors import State
 from faiglib.training import rows, snapshots
 from faiglib.training.recipe import Recipe
-from faiglib.training.runs import validation_crops
+from faiglib.training.validation import validation_crops
 
 #: Proportion of filters that are masked, in percent.
 PERCENT = 1.0
@@ -36,7 +36,7 @@ class Milestone:
     """What a pair is after some steps of its target's training, for one function.
 
     Drops are those of the paper's masking tables (gray), after :data:`PERCENT` % of the filters were masked, as shares
-    of the drop when all are. Means over :func:`faiglib.training.runs.validation_crops`.
+    of the drop when all are. Means over :func:`faiglib.training.validation.validation_crops`.
 
     Attributes:
         step: iterations of the target.

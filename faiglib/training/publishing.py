@@ -23,7 +23,8 @@ from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import State, halved, load_weights
 from faiglib.training import milestones, rows, trajectories
 from faiglib.training.recipe import Recipe
-from faiglib.training.runs import JUDGED, Description, validation_crops
+from faiglib.training.runs import Description
+from faiglib.training.validation import JUDGED, validation_crops
 
 #: Largest change of PSNR by half precision with which weights are published, in dB.
 LARGEST_ROUNDING = 0.005

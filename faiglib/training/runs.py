@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from faiglib.errors import TrainingError, WeightsError
-from faiglib.images import datasets
 from faiglib.images.datasets import ImageSet
-from faiglib.images.degradations import INPUTS, noise_generator
 from faiglib.networks import build, zoo
 from faiglib.system.documents import DocumentError, FileName, Flat, conform, read_json
 from faiglib.system.files import sha256_file, write_text_atomic
@@ -31,17 +28,13 @@ from faiglib.training.fabric import arithmetic, fabric_on
 from faiglib.training.patches import large_enough
 from faiglib.training.recipe import Recipe, paper_recipe
 from faiglib.training.trainer import train
+from faiglib.training.validation import validation_crops
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 #: Names of the profiles of training.
 RECIPES = ("standard", "paper", "quick")
-
-#: Inputs on which networks are judged.
-JUDGED = ("clean", "blurry", "noisy")
-#: Side in HR pixels of the crops that they are judged on while they are trained, and when they are published.
-VALIDATION_CROP = 96
 
 _QUICK = {"iterations": 20, "batch": 2, "patch": 32, "peak_lr": 2e-4}
 
@@ -286,20 +279,3 @@ def _is_finished(folder: Path, asked: dict[str, Any]) -> bool:
 def _published_name(weights: Path) -> str:
     """Name that weights have, or would have once published: runs are published under the name of their folder."""
     return f"{weights.parent.name}.safetensors" if weights.name == "weights.safetensors" else weights.name
-
-
-def validation_crops(scale: int = 2, side: int | None = None) -> dict[str, tuple[Tensor, Tensor]]:
-    """Crops of scikit-image's photographs in the judged degradations, {input: (network input, ground truth)}.
-
-    Args:
-        scale: of the network.
-        side: of a crop in HR pixels, :data:`VALIDATION_CROP` by default.
-    """
-    images = [image for _, image in datasets.find("skimage").load(crop=side or VALIDATION_CROP)]
-    degraded = {
-        kind: torch.cat(
-            [replace(INPUTS[kind], scale=scale)(image, noise_generator(0, n)) for n, image in enumerate(images)]
-        )
-        for kind in JUDGED
-    }
-    return {kind: (low, torch.cat(images)) for kind, low in degraded.items()}

@@ -19,7 +19,7 @@ from faiglib.system.tensors import State
 from faiglib.training import snapshots
 from faiglib.training.milestones import PERCENT, drops
 from faiglib.training.recipe import Recipe
-from faiglib.training.runs import validation_crops
+from faiglib.training.validation import validation_crops
 
 #: Gradients per image on the straight line, and on every piece of the trajectory.
 NODES = {"straight": 16, "trajectory": 4}

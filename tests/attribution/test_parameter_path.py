@@ -44,10 +44,21 @@ def published_scores(make, target: dict, baseline: dict, image: Tensor, truth: T
     return np.array(scores)
 
 
-@pytest.fixture(scope="module", params=["srresnet", "srcnn_style"])
-def published(request, make_pair):
+@pytest.fixture(scope="session")
+def cases() -> dict[str, tuple]:
+    """What :func:`published` has made, in whatever order tests ask for it."""
+    return {}
+
+
+@pytest.fixture(params=["srresnet", "srcnn_style"])
+def published(request, make_pair, cases):
     """A full network pair, one image in two degradations, and the published scores of both in float64."""
-    name = request.param
+    if request.param not in cases:
+        cases[request.param] = published_case(request.param, make_pair)
+    return cases[request.param]
+
+
+def published_case(name: str, make_pair) -> tuple:
     target, baseline = make_pair(lambda: build(name, seed=0, scale=2), step=0.1, dtype=torch.float32)
     target.double(), baseline.double()  # every value is one of single precision
     generator = torch.Generator().manual_seed(1)

@@ -92,7 +92,7 @@ def start_server_of_forks() -> None:
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     try:
-        FORKS.set_forkserver_preload([__name__, "papermill", "jupytext"])
+        FORKS.set_forkserver_preload([__name__, "papermill", "jupytext", "lightning_fabric"])
         multiprocessing.forkserver.ensure_running()
     finally:
         os.environ.pop("PYTHONPATH")

@@ -15,7 +15,7 @@ from faiglib.images.metrics import gradient_error, psnr
 from faiglib.images.restoration import restore
 from faiglib.networks import build
 from faiglib.system.tensors import State
-from faiglib.training import milestones, rows, runs, snapshots, trajectories
+from faiglib.training import milestones, rows, snapshots, trajectories
 from faiglib.training.recipe import Recipe
 from faiglib.training.trainer import train
 
@@ -29,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture
 def _small_crops(monkeypatch):
-    crops = runs.validation_crops(2, 24)
+    crops = milestones.validation_crops(2, 24)
     for module in (milestones, trajectories):
         monkeypatch.setattr(module, "validation_crops", lambda scale: crops)
         monkeypatch.setattr(module, "PERCENT", 10.0)  # of 76 filters

@@ -30,7 +30,8 @@ from faiglib.training import recipe as training_recipe
 from faiglib.training.milestones import Milestone
 from faiglib.training.publishing import measured_psnr, publish, rounding
 from faiglib.training.recipe import Recipe
-from faiglib.training.runs import plan_of, plans_of, run, validation_crops, with_overrides
+from faiglib.training.runs import plan_of, plans_of, run, with_overrides
+from faiglib.training.validation import JUDGED, validation_crops
 
 pytestmark = pytest.mark.xdist_group("runs")  # most of them start from one training
 
@@ -618,4 +619,4 @@ def test_damaged_weights_are_not_published(copied, images, tmp_path):
 
 
 def test_judged_inputs_are_inputs():
-    assert set(runs.JUDGED) <= set(INPUTS)
+    assert set(JUDGED) <= set(INPUTS)

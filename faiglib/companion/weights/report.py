@@ -12,7 +12,7 @@ from faiglib.errors import WeightsError
 from faiglib.networks import TITLES, zoo
 from faiglib.system.documents import DocumentError, parse_csv, read_text
 from faiglib.training.recipe import paper_recipe
-from faiglib.training.runs import JUDGED
+from faiglib.training.validation import JUDGED
 
 #: Roles in words.
 ROLES = {"baseline": "baseline", "target": "target", "target_jpeg": "target (with JPEG)"}
