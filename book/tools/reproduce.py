@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from bookmaker.driver import main
-
 if __name__ == "__main__":
+    from bookmaker.driver import main  # not where a process of its own finishes pages
+
     sys.exit(main())

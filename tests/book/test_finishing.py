@@ -35,6 +35,26 @@ def test_heads_say_what_they_are_heads_of(tmp_path):
     assert "scrolls" in page.find("table").parent["class"]
 
 
+def test_several_processes_finish_the_same_pages(tmp_path):
+    for folder in ("one", "two"):
+        for number in range(finishing.FEW + 1):
+            path = tmp_path / folder / f"{number}.html"
+            path.parent.mkdir(exist_ok=True)
+            body = TABLE.format(f"<caption>{number}</caption>") if number % 2 else TABLE.format("")
+            path.write_text(f"<!doctype html><html><head></head><body>{body}</body></html>", encoding="utf-8")
+    before = (tmp_path / "one" / "0.html").read_text()
+    finishing.finish(tmp_path / "one")
+    finishing.finish(tmp_path / "two", workers=2)
+    first, second = (
+        {path.name: path.read_text() for path in (tmp_path / folder).iterdir()} for folder in ("one", "two")
+    )
+    assert first == second
+    assert first["0.html"] != before
+    (tmp_path / "two" / "9.html").write_bytes(b"\xff")
+    with pytest.raises(UnicodeDecodeError):
+        finishing.finish(tmp_path / "two", workers=2)
+
+
 def test_a_caption_stays_as_it_is(tmp_path):
     page = finished(tmp_path, TABLE.format("<caption>Mine</caption>"))
     assert [caption.get_text() for caption in page.find_all("caption")] == ["Mine"]

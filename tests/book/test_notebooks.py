@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["02_faig"])
+@pytest.mark.parametrize("name", ["10_training"])  # the cheapest; the quick book executes all
 def test_chapter_executes_and_shows_its_tables_and_figures(name, tmp_path, monkeypatch):
     monkeypatch.setenv("FAIGLIB_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -27,8 +27,8 @@ def test_chapter_executes_and_shows_its_tables_and_figures(name, tmp_path, monke
     notebook = nbformat.read(layout.executed / f"{name}.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     kinds = [set(output.get("data", {})) for output in outputs]
-    assert sum("image/png" in kind for kind in kinds) == 5
+    assert sum("image/png" in kind for kind in kinds) == 2
     tables = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
-    assert any("∫ slope dα" in table for table in tables)
-    assert sum('class="gallery"' in table for table in tables) == 2
+    assert any("peak learning" in table for table in tables)
+    assert any("trained pairs" in table and 'class="budget"' in table for table in tables)
     assert not [output for output in outputs if output.output_type == "error"]

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bookmaker import finishing, policy
+from bookmaker import finishing
 from bookmaker.errors import ANSI, BookError
 from bookmaker.layout import Layout
+from faiglib.system import provenance
 
 SHOWN_LINES = 40
 JUPYTER_BOOK = "import bookmaker; from jupyter_book.cli.main import main; main()"  # it cannot be run with -m
@@ -31,8 +32,7 @@ def build(layout: Layout, *, strict: bool) -> None:
         os.replace(old, layout.html)
     built = run_sphinx(layout, "html", strict=strict)
     check_pages(built, layout.pages())
-    finishing.finish(built)
-    policy.add(built)
+    finishing.finish(built, provenance.cores() or 1)
     shutil.rmtree(old, ignore_errors=True)
     if layout.html.exists():
         os.replace(layout.html, old)

@@ -10,12 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
-
-from bookmaker.offline import pages
-from faiglib.system.files import write_text_atomic
 
 IN_ARTICLES = frozenset({"kernelName = 'python3'"})
 HANDLERS = ("window.print()",)  # of the theme's button
@@ -26,24 +22,23 @@ RULES = (
 )
 
 
-def add(html: Path) -> None:
-    """Puts the policy into every page of a folder."""
-    for path in pages(html):
-        page = path.read_text(encoding="utf-8")
-        before, head, after = page.partition("<head>")
-        if head:
-            write_text_atomic(path, f"{before}{head}\n{meta(page)}{after}")
+def add(page: BeautifulSoup) -> None:
+    """Puts the policy into the head of a page, in place."""
+    if page.head:
+        policy = page.new_tag("meta", attrs={"http-equiv": "Content-Security-Policy", "content": rules(page)})
+        page.head.insert(0, policy)
 
 
-def meta(page: str) -> str:
-    """The element for a page."""
-    scripts = " ".join(dict.fromkeys(f"'sha256-{_digest(text)}'" for text in (*own_scripts(page), *HANDLERS)))
-    return f'<meta http-equiv="Content-Security-Policy" content="{RULES.format(scripts=scripts)}">'
+def rules(page: BeautifulSoup) -> str:
+    """The policy of a page."""
+    return RULES.format(
+        scripts=" ".join(dict.fromkeys(f"'sha256-{_digest(text)}'" for text in (*own_scripts(page), *HANDLERS)))
+    )
 
 
-def own_scripts(page: str) -> Iterator[str]:
+def own_scripts(page: BeautifulSoup) -> Iterator[str]:
     """The scripts inside a page that are the theme's."""
-    for script in BeautifulSoup(page, "html.parser").find_all("script"):
+    for script in page.find_all("script"):
         text = script.get_text()
         expected = script.find_parent("article") is None or text.strip() in IN_ARTICLES
         if isinstance(script, Tag) and not script.get("src") and _runs(script) and expected:
