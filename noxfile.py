@@ -180,6 +180,12 @@ def picture(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["env"])
+def metadata(session: nox.Session) -> None:
+    """Writes codemeta.json and .zenodo.json anew, from CITATION.cff."""
+    run(session, "python", "book/tools/metadata.py")
+
+
+@nox.session(venv_backend="none", requires=["env"])
 def lab(session: nox.Session) -> None:
     """Opens JupyterLab, where a double click on notebooks/NAME.py opens it as a notebook."""
     assert shared_bin is not None

@@ -36,6 +36,63 @@ TITLES = {
     "skimage": "scikit-image's photographs",
 }
 
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a set is given, by the word of its origin.
+
+    Attributes:
+        origin: Where it comes from, in words.
+        stated: The terms that its origin states.
+        page: Address of the page that states them, or of the set where none does.
+        redistribute: Who may hand its images on, as far as the terms say so.
+    """
+
+    origin: str
+    stated: str
+    page: str
+    redistribute: str
+
+
+_BSDS = Terms(
+    "Berkeley Segmentation Dataset 500 (UC Berkeley)",
+    "to be downloaded for research and education that are not commercial",
+    "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/",
+    "not said",
+)
+_DIV2K = Terms(
+    "DIV2K (ETH Zürich), collected from the internet",
+    "for academic research only; the copyright stays with those who own the images",
+    "https://data.vision.ee.ethz.ch/cvl/DIV2K/",
+    "not said; each owner, image by image",
+)
+TERMS = {
+    "set5": Terms("Bevilacqua et al., BMVC 2012", "none stated", "https://doi.org/10.5244/C.26.135", "not said"),
+    "set14": Terms(
+        "Zeyde et al., Curves and Surfaces 2010",
+        "none stated",
+        "https://doi.org/10.1007/978-3-642-27413-8_47",
+        "not said",
+    ),
+    "bsd100": _BSDS,
+    "bsd400": _BSDS,
+    "kodak24": Terms(
+        "Kodak Lossless True Color Image Suite",
+        "released for use without restriction",
+        "https://r0k.us/graphics/kodak/",
+        "anyone",
+    ),
+    "div2k_train": _DIV2K,
+    "div2k_valid": _DIV2K,
+    "skimage": Terms(
+        "scikit-image's package, which names the source of every picture",
+        "public domain, CC0, or no known restriction",
+        "https://scikit-image.org/docs/stable/api/skimage.data.html",
+        "anyone",
+    ),
+}
+"""On what terms each set is given."""
+
 NAMES: tuple[str, ...] = tuple(TITLES)
 """The names that :func:`find` knows."""
 

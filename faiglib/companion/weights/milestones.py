@@ -143,19 +143,31 @@ def expectation(changes: pd.DataFrame, claim: str) -> str:
     )
 
 
+#: Quantities that claims are about, for a sentence that stands alone.
+IN_SHORT = {
+    "own": "what FAIG’s filters take from their own input",
+    "other": "what they take from the other one",
+    "chance": "what random filters take in proportion to FAIG’s",
+    "lead": "FAIG’s lead over the best rival",
+}
+
+
 def headline(changes: pd.DataFrame) -> str:
     """One sentence on what more training does, for the front page; empty where nothing was followed."""
     if changes.empty:
         return ""
-    rising: list[str] = []
-    falling: list[str] = []
-    for row in changes.to_dict("records"):
-        where = {"rises": rising, "falls": falling}.get(trend(row["low"], row["high"]))
-        if where is not None and FOLLOWED[row["quantity"]][2]:
-            where.append(f"{FOLLOWED[row['quantity']][0]} ({row['function']})")
-    told = [f"{listed(names)} {word}" for names, word in ((rising, "rose"), (falling, "fell")) if names]
+    told = []
+    for quantity, words in IN_SHORT.items():
+        found: dict[str, list[str]] = {"rose": [], "fell": []}
+        for row in changes[changes["quantity"] == quantity].to_dict("records"):
+            way = {"rises": "rose", "falls": "fell"}.get(trend(row["low"], row["high"]))
+            if way:
+                found[way].append(f"for {row['function']}")
+        ways = [f"{way} {listed(functions)}" for way, functions in found.items() if functions]
+        if ways:
+            told.append(f"{words} {' and '.join(ways)}")
     first = changes.iloc[0]
     return (
-        f"Over the last tenfold of training of {counted(int(first['pairs']), 'pair')} of {TITLES[first['network']]}, "
-        f"{' and '.join(told) if told else 'nothing that the claims are about has a clear trend'}."
+        f"With ten times the training, over {counted(int(first['pairs']), 'pair')} of {TITLES[first['network']]}: "
+        f"{'; '.join(told) if told else 'nothing that the claims are about has a clear trend'}."
     )
