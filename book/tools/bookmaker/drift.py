@@ -89,7 +89,7 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
     for file in files:
         with atomic_write(target / file) as copy:
             copy.write((layout.measured(profile) / file).read_bytes())
-    costs = {} if complete else _costs(target)
+    costs = {} if complete else _costs_of(target)
     for name in layout.notebooks() if chapters is None else chapters:
         execution = staleness.read_execution(layout, name)
         if execution and execution["profile"] == profile:
@@ -104,10 +104,15 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
 
 def seconds(layout: Layout, profile: str) -> dict[str, float]:
     """How long each notebook of the recorded run took, as far as that is known."""
-    return {name: float(cost["seconds"]) for name, cost in _costs(layout.root / "results" / profile).items()}
+    return {name: float(cost["seconds"]) for name, cost in costs(layout, profile).items()}
 
 
-def _costs(folder: Path) -> dict[str, dict[str, Any]]:
+def costs(layout: Layout, profile: str) -> dict[str, dict[str, Any]]:
+    """Seconds and memory of the notebooks of the recorded run of a profile, by name, as far as they are known."""
+    return _costs_of(layout.root / "results" / profile)
+
+
+def _costs_of(folder: Path) -> dict[str, dict[str, Any]]:
     """What the notebooks of a recorded run cost, by name; nothing where no sound file says so."""
     try:
         found = json.loads((folder / COSTS).read_text(encoding="utf-8"))

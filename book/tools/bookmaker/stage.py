@@ -6,7 +6,7 @@ import shutil
 from itertools import count
 from typing import Any
 
-from bookmaker import api, availability, banner, colophon, drift, scorecard, sources, staleness
+from bookmaker import api, artifact, availability, banner, colophon, drift, scorecard, sources, staleness
 from bookmaker.execute import read_notebook, write_notebook
 from bookmaker.layout import Layout
 
@@ -35,6 +35,7 @@ def stage(layout: Layout) -> list[str]:
     shutil.copytree(layout.root / "book", layout.source, ignore=shutil.ignore_patterns(*NOT_PAGES))
     shutil.copyfile(layout.root / "_config.yml", layout.source / "_config.yml")
     api.fill(layout)
+    artifact.fill(layout)
     availability.fill(layout)
     drift.fill(layout)
     scorecard.fill(layout)

@@ -1,0 +1,57 @@
+"""What the checklist and the page on badges say that a run or the record decides: costs, and claims by verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bookmaker import crew, drift, places
+from bookmaker.layout import Layout
+from bookmaker.scorecard import RECORDED, recorded
+from faiglib.companion.page.escaping import as_markdown
+from faiglib.companion.page.words import counted, printed
+
+CHECKLIST, BADGES = "checklist.md", "badges.md"
+COST = "<!-- what the recorded run cost: book/tools/bookmaker/artifact.py -->"
+CLAIMS = "<!-- claims by their recorded verdict: book/tools/bookmaker/artifact.py -->"
+
+
+def fill(layout: Layout) -> None:
+    """Puts costs and claims into the staged pages, where the book has them."""
+    places.fill(layout, CHECKLIST, COST, lambda: cost(layout))
+    places.fill(layout, BADGES, CLAIMS, lambda: "\n".join(claims(layout)))
+
+
+def cost(layout: Layout) -> str:
+    """Time and memory of the notebooks of the recorded run, in a sentence."""
+    known = drift.costs(layout, RECORDED)
+    missing = [name for name in layout.notebooks() if name not in known]
+    if not known:
+        return f"The recorded run (profile {RECORDED}) does not say what it cost."
+    memory = [cost["memory_gib"] for cost in known.values() if cost.get("memory_gib")]
+    took = crew.duration(sum(cost["seconds"] for cost in known.values()))
+    most = f", and at most {max(memory):.1f} GiB of memory at a time for one of them" if memory else ""
+    left_out = f" It does not say so of {counted(len(missing), 'notebook')} of the book." if missing else ""
+    notebooks = counted(len(known), "notebook")
+    return printed(f"In the recorded run (profile {RECORDED}), {notebooks} took {took}, added up{most}.{left_out}")
+
+
+def claims(layout: Layout) -> Iterator[str]:
+    """A Markdown table of the paper's claims with the recorded verdicts in the paper's own setup."""
+    from faiglib.companion.criteria import CLAIMS as KNOWN
+
+    yield "| claim | in the paper’s own setup, recorded run | so |"
+    yield "| --- | --- | --- |"
+    for letter, claim in KNOWN.items():
+        found = recorded(layout, letter)
+        grades = found.paper.grades if found else {}
+        told = ", ".join(f"{grade}: {network}" for network, grade in grades.items()) or "not tested"
+        so = _conclusion(list(grades.values()))
+        yield f"| ({letter}) {as_markdown(printed(claim.short))} | {as_markdown(told)} | {so} |"
+
+
+def _conclusion(grades: list[str]) -> str:
+    if not grades or set(grades) == {"not tested"}:
+        return "nothing can be said"
+    if set(grades) == {"held"}:
+        return "replicated"
+    return "replicated in part" if {"held", "partly"} & set(grades) else "not replicated"
