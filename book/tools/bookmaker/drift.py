@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bookmaker import places, staleness
+from bookmaker import crate, places, staleness
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 from faiglib.companion.page.escaping import as_markdown
@@ -99,6 +99,7 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
         for old in target.iterdir():
             if old.name not in (*files, COSTS) and not old.name.startswith("."):
                 old.unlink()
+    crate.write_record(layout, profile)
     return target
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import filelock
 
-from bookmaker import colophon, crew, data, drift, execute, html, stage, staleness
+from bookmaker import colophon, crate, crew, data, drift, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
 from faiglib.companion import kernel
@@ -203,6 +203,7 @@ def run(options: Options, sets: data.Sets) -> None:
     print("book: building" + ("" if strict else ", with warnings allowed") + " … ", end="", flush=True)
     built = time.monotonic()
     html.build(layout, strict=strict)
+    crate.write_book(layout)
     print(crew.duration(time.monotonic() - built), flush=True)
     print(drift.report(layout), flush=True)
     print(f"total: {crew.duration(time.monotonic() - start)}")
