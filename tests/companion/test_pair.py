@@ -110,8 +110,14 @@ def test_advice_goes_by_the_numbers(asked, own, spill, words):
     rows = [(a, "faig", 0, 1.0, b, own if a == b else spill) for a in asked.kinds for b in asked.kinds]
     table = pd.DataFrame(rows, columns=["filters", "kind", "draw", "percent", "input", "drop"])
     halves = pd.DataFrame({"filters": asked.kinds, "shared": [0.9, 0.3]})
-    text = show.advice(asked, table, halves)
+    quality = pd.DataFrame({"input": asked.kinds, "gain": [1.0] * len(asked.kinds)})
+    text = show.advice(asked, quality, table, halves)
     assert text.count(words) == 2
+    first, second = asked.kinds
+    nothing = show.advice(asked, quality.assign(gain=[-0.1, 1.0]), table, halves)
+    assert nothing.count(words) == 1, "no advice on what was not learned"
+    assert f"**{first}**: the target has not learned to remove it" in nothing
+    assert f"**{second}**: masking 1 %" in nothing
     assert "30 % of the top 1 %" in text
     assert show.gains(pd.DataFrame({"input": ["rain"], "gain": [-0.5]})).count("−0.50 dB") == 1
     assert show.gains(pd.DataFrame({"input": ["clean", "rain"], "gain": [-0.5, 1.0]})) == ""

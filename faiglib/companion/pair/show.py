@@ -172,14 +172,25 @@ def _shot(image: Tensor, truth: Tensor) -> Shot:
 
 
 @typeset
-def advice(study: Study, table: pd.DataFrame, halves: pd.DataFrame) -> str:
-    """What the numbers suggest to do next, as a list in Markdown."""
+def advice(study: Study, quality: pd.DataFrame, table: pd.DataFrame, halves: pd.DataFrame) -> str:
+    """What the numbers suggest to do next, as a list in Markdown.
+
+    Args:
+        study: of the pair.
+        quality: from :func:`faiglib.companion.pair.measure.quality`.
+        table: from :func:`faiglib.companion.pair.measure.masking`.
+        halves: from :func:`faiglib.companion.pair.measure.stability`.
+    """
+    worse = _no_better(quality)
     own = table[(table["kind"] == "faig") & (table["percent"] == PERCENT)]
     matrix = {(a, b): d for a, b, d in zip(own["filters"], own["input"], own["drop"], strict=True)}
     lines = []
     for kind in study.kinds:
         spill = max((matrix[kind, other] for other in study.kinds if other != kind), default=0.0)
         removed = matrix[kind, kind]
+        if kind in worse:
+            lines.append(f"**{kind}**: the target has not learned to remove it; its units say what else changed.")
+            continue
         words = (
             f"masking 1 % takes {percent(removed)} of the drop on its own input and at most {percent(spill)} on others"
         )
@@ -209,10 +220,14 @@ def advice(study: Study, table: pd.DataFrame, halves: pd.DataFrame) -> str:
 @typeset
 def gains(table: pd.DataFrame) -> str:
     """Which inputs the target is no better on than the baseline, in a sentence; empty where there are none."""
-    worse: Mapping[str, float] = {
-        row["input"]: row["gain"] for row in table.to_dict("records") if row["input"] != "clean" and row["gain"] <= 0
-    }
+    worse = _no_better(table)
     if not worse:
         return ""
     told = listed(f"{kind} ({number(gain, '+.2f')} dB)" for kind, gain in worse.items())
     return f"The target is no better than the baseline on {told}: there is no ability to be found there."
+
+
+def _no_better(quality: pd.DataFrame) -> Mapping[str, float]:
+    """The gain on every degraded input that the target restores no better than the baseline."""
+    rows = quality.to_dict("records")
+    return {row["input"]: row["gain"] for row in rows if row["input"] != "clean" and row["gain"] <= 0}
