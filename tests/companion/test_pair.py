@@ -194,6 +194,8 @@ def test_the_page_is_made_and_a_second_run_computes_nothing_anew(folders, capfd)
     assert "Is the straight path sound?" in text
     assert "srresnet_s-target-seed0.safetensors" in text
     assert "Traceback" not in text
+    assert "Author name" not in text
+    assert text.count('class="scrolls plot"') == len(list((page.parent / "_images").glob("*.png"))) > 4
     assert "With one image there are no halves" in text
     notebook = json.loads((folders / "out" / "report.ipynb").read_text())
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"

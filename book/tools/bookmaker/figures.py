@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bs4 import BeautifulSoup
-from PIL import Image
 
 from bookmaker.tables import widen
+from faiglib.companion.page.plots import boxed
 
 #: Of figures in CSS pixels, from which on they take the width of the window.
 WIDE = 760
@@ -19,14 +19,7 @@ WIDE = 760
 
 def finish_figures(page: BeautifulSoup, folder: Path) -> None:
     """Finishes the figures of a page in ``folder``, in place."""
-    for picture in page.select(".cell_output img"):
-        path = folder / str(picture.get("src", ""))
-        if path.suffix != ".png" or not path.is_file():
-            continue
-        with Image.open(path) as image:
-            width = image.width
-        box = page.new_tag("div", attrs={"class": "scrolls plot", "style": f"--natural: {width}px"})
-        picture.wrap(box)
+    for box, width in boxed(page, folder):
         cell = box.find_parent("div", class_="cell")
         if cell and width > WIDE:
             widen(cell)

@@ -17,6 +17,7 @@ from typing import Any
 
 from faiglib import errors
 from faiglib.companion import kernel
+from faiglib.companion.page.plots import boxed
 from faiglib.errors import FaiglibError
 from faiglib.system.files import write_text_atomic
 
@@ -35,7 +36,8 @@ html_css_files = ["book.css"]
 html_js_files = ["interactive.js", "enlarge.js"]
 html_show_sourcelink = False
 html_copy_source = False
-html_theme_options = {"navbar_persistent": [], "use_download_button": False, "home_page_in_toc": False}
+html_theme_options = {"navbar_persistent": [], "use_download_button": False, "home_page_in_toc": False,
+    "footer_content_items": ""}
 """
 
 
@@ -94,6 +96,7 @@ def build(executed: Path, out: Path) -> Path:
         FaiglibError: Sphinx failed.
     """
     import nbformat
+    from bs4 import BeautifulSoup
 
     source, html = out / ".source", out / "html"
     shutil.rmtree(source, ignore_errors=True)
@@ -121,6 +124,10 @@ def build(executed: Path, out: Path) -> Path:
         shutil.rmtree(left, ignore_errors=True)
     if done.returncode or not (html / "index.html").is_file():
         raise FaiglibError(f"the page cannot be made by Sphinx: {' '.join(done.stderr.split()[-60:])}")
+    parsed = BeautifulSoup((html / "index.html").read_text(encoding="utf-8"), "html.parser")
+    for _ in boxed(parsed, html):
+        pass
+    write_text_atomic(html / "index.html", str(parsed))
     return html / "index.html"
 
 
