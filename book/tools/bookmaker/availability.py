@@ -58,8 +58,8 @@ def facts(name: str) -> Iterator[tuple[str, str]]:
 
 def digest(name: str) -> str:
     """The sha256 of the lines "sha256  path" of a set's files, as ``sha256sum`` prints them, sorted by path."""
-    lines = sorted(f"{file.path}\0{file.sha256}" for file in registry.registered_files(name))
-    text = "".join("{1}  {0}\n".format(*line.split("\0")) for line in lines)
+    files = sorted(registry.registered_files(name), key=lambda file: file.path)
+    text = "".join(f"{file.sha256}  {file.path}\n" for file in files)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

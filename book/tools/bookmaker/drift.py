@@ -103,11 +103,6 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
     return target
 
 
-def seconds(layout: Layout, profile: str) -> dict[str, float]:
-    """How long each notebook of the recorded run took, as far as that is known."""
-    return {name: float(cost["seconds"]) for name, cost in costs(layout, profile).items()}
-
-
 def costs(layout: Layout, profile: str) -> dict[str, dict[str, Any]]:
     """Seconds and memory of the notebooks of the recorded run of a profile, by name, as far as they are known."""
     return _costs_of(layout.root / "results" / profile)

@@ -240,7 +240,8 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
 
     with kernel.of_this_python(layout.build / "jupyter"):
         size = crew.workers(len(jobs), options.device)
-        jobs = sorted(jobs, key=lambda job: -drift.seconds(layout, options.profile).get(job.name, math.inf))
+        known = drift.costs(layout, options.profile)
+        jobs.sort(key=lambda job: -known[job.name]["seconds"] if job.name in known else -math.inf)
         crew.Crew(layout, options.parameters(), size).execute(jobs, remember)
     return up_to_date
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from bookmaker.layout import Layout
 from faiglib.companion.places import Places
-from faiglib.system.files import write_text_atomic
+from faiglib.system.files import sha256_file, write_text_atomic
 
 PACKAGES = (
     "torch",
@@ -135,7 +135,7 @@ def tables_of(layout: Layout, profile: str) -> dict[str, str]:
     """Sha256 of every file in a profile's folder of measured tables, by its name."""
     folder = layout.measured(profile)
     files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
+    return {file.name: sha256_file(file) for file in files if file.is_file()}
 
 
 def take_tables(layout: Layout, profile: str, own: Path) -> dict[str, str]:
@@ -147,8 +147,7 @@ def take_tables(layout: Layout, profile: str, own: Path) -> dict[str, str]:
     for file in files:
         os.replace(file, there / file.name)
     shutil.rmtree(own, ignore_errors=True)
-    everything = tables_of(layout, profile)
-    return {file.name: everything[file.name] for file in files}
+    return {file.name: sha256_file(there / file.name) for file in files}
 
 
 def reason_to_execute(layout: Layout, name: str, made_of: Ingredients) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup, Tag
 
 
-def boxed(page: BeautifulSoup, folder: Path) -> Iterator[tuple[Tag, int]]:
+def boxed(page: BeautifulSoup, folder: Path) -> list[tuple[Tag, int]]:
     """Put a box around every plot among the outputs of a page, in place.
 
     A plot has no ground; its ink is turned light where the page is dark, it scrolls on a phone and opens in full size.
@@ -21,9 +20,10 @@ def boxed(page: BeautifulSoup, folder: Path) -> Iterator[tuple[Tag, int]]:
         page: parsed.
         folder: of the page, where its pictures are looked for.
 
-    Yields:
+    Returns:
         Each box, and the width of its plot in CSS pixels.
     """
+    found = []
     for picture in page.select(".cell_output img"):
         path = folder / str(picture.get("src", ""))
         if path.suffix != ".png" or not path.is_file():
@@ -32,4 +32,5 @@ def boxed(page: BeautifulSoup, folder: Path) -> Iterator[tuple[Tag, int]]:
             width = image.width
         box = page.new_tag("div", attrs={"class": "scrolls plot", "style": f"--natural: {width}px"})
         picture.wrap(box)
-        yield box, width
+        found.append((box, width))
+    return found

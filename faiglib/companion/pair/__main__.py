@@ -125,8 +125,7 @@ def build(executed: Path, out: Path) -> Path:
     if done.returncode or not (html / "index.html").is_file():
         raise FaiglibError(f"the page cannot be made by Sphinx: {' '.join(done.stderr.split()[-60:])}")
     parsed = BeautifulSoup((html / "index.html").read_text(encoding="utf-8"), "html.parser")
-    for _ in boxed(parsed, html):
-        pass
+    boxed(parsed, html)
     write_text_atomic(html / "index.html", str(parsed))
     return html / "index.html"
 
