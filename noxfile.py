@@ -180,6 +180,12 @@ def picture(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["env"])
+def masks(session: nox.Session) -> None:
+    """Trains the masks of chapter 13 anew, for the image set that is here, and records what they exchange."""
+    run(session, "python", "book/tools/record_masks.py")
+
+
+@nox.session(venv_backend="none", requires=["env"])
 def metadata(session: nox.Session) -> None:
     """Writes codemeta.json and .zenodo.json anew, from CITATION.cff."""
     run(session, "python", "book/tools/metadata.py")

@@ -102,8 +102,11 @@ show.against(retrained, "gain (dB)", measured)
 #   proportion the best of the masks counts. No method that ranks filters can be expected to do much better, so this is
 #   the **bound**.
 
-# %% mystnb={"image": {"alt": "Fraction of the target's advantage left against the proportion of deleted filters, by method, network and function."}, "figure": {"caption": "Deletion: what is left of the target\u2019s advantage on the own input when its best filters become the baseline\u2019s (0 is best; below \u22121.1 not drawn).", "name": "fig-deletion"}}
+# %%
 curves = measure.curves(bench)
+display(Markdown(report.origin_in_words(curves, measure.check(bench, curves))))
+
+# %% mystnb={"image": {"alt": "Fraction of the target's advantage left against the proportion of deleted filters, by method, network and function."}, "figure": {"caption": "Deletion: what is left of the target\u2019s advantage on the own input when its best filters become the baseline\u2019s (0 is best; below \u22121.1 not drawn).", "name": "fig-deletion"}}
 fractions = report.fractions(curves)
 show.curves(fractions, "deletion")
 

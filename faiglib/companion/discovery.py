@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from faiglib.attribution import faig, filter_change, intinf, path_integral, per_image, random_scores
+from faiglib.attribution import (
+    contributions_along,
+    faig,
+    filter_change,
+    intinf,
+    path_integral,
+    per_image,
+    random_scores,
+)
 from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.attribution.quadrature import Rule
@@ -63,7 +71,11 @@ def discover(bench: Workbench, pair: Pair, image_set: str) -> Rankings:
 
 
 def attributions(bench: Workbench, pair: Pair, image_set: str) -> dict[tuple[str, str], FilterScores]:
-    """FAIG and IG of every filter by input, before any elimination: {(method, input): scores}."""
+    """FAIG and IG of every filter by input, before any elimination: {(method, input): scores}.
+
+    ``signed`` are the contributions that FAIG adds up the sizes of, with their signs: positive where the target's
+    filter lowers the loss.
+    """
     profile = bench.profile
     limit, crop = profile.discovery_images, profile.discovery_crop
     kinds = [own for own, _ in FUNCTIONS.values()]
@@ -73,9 +85,8 @@ def attributions(bench: Workbench, pair: Pair, image_set: str) -> dict[tuple[str
         results = {}
         for kind in kinds:
             label = f"{pair.title} seed {pair.seed}, {bench.image_set(image_set).title}, {kind}"
-            results[f"faig/{kind}"] = faig(
-                pair.target,
-                pair.baseline,
+            results[f"faig/{kind}"], results[f"signed/{kind}"], _ = contributions_along(
+                (pair.target, pair.baseline),
                 pairs_of(samples, kind),
                 rule=profile.rule,
                 nodes=profile.nodes,
@@ -97,7 +108,7 @@ def attributions(bench: Workbench, pair: Pair, image_set: str) -> dict[tuple[str
     index = FilterIndex.of(pair.target)
     return {
         (method, kind): FilterScores(index, stored[f"{method}/{kind}"])
-        for method in ("faig", "intinf")
+        for method in ("faig", "signed", "intinf")
         for kind in kinds
     }
 

@@ -15,7 +15,9 @@ from torch import nn
 from faiglib.companion import questions
 from faiglib.companion.criteria import QUESTIONS
 from faiglib.companion.discovery import discover
-from faiglib.companion.faithfulness import measure, rankings, report, show, trajectories
+from faiglib.companion.faithfulness import measure, rankings, recorded, report, show, trajectories
+from faiglib.companion.workbench import open_workbench
+from faiglib.errors import StoreError
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterSet
 from faiglib.filters.substitution import substitute
@@ -24,6 +26,7 @@ from faiglib.images.metrics import gradient_error, levelled
 from faiglib.images.restoration import restore
 from faiglib.networks import zoo
 from faiglib.networks.zoo import Pair
+from faiglib.system.documents import read_json
 
 PERCENTS = (0.1, 1.0, 10.0, 100.0)
 METHODS = ("faig", "random", "mask_1", "mask_10")
@@ -202,6 +205,7 @@ def test_curves_are_what_substitution_and_restoration_give(better, monkeypatch):
         assert row["psnr"] == pytest.approx(-10 * np.log10(float(error.square().mean())), abs=1e-4)
         assert row["drop"] == pytest.approx(float(gradient_error(output, own)), abs=1e-9)
     report.areas(table)
+    assert not table["recorded"].any()
     assert set(measure.signs(better)["filters"]) == set(FUNCTIONS)
 
 
@@ -210,6 +214,56 @@ def _masks(target, baseline, own, other, **_):
     from faiglib.attribution import random_scores
 
     return {sparsity: random_scores(FilterIndex.of(target), int(sparsity)) for sparsity in rankings.SPARSITIES}
+
+
+@pytest.fixture
+def record(better, monkeypatch, tmp_path):
+    """A recorded run of the bench's pair; the bench then has another pair that is smaller."""
+    monkeypatch.setattr(rankings, "learned_masks", _masks)
+    recorded.write(better, lambda pair: measure.trained_curves(better, pair), tmp_path)
+    return tmp_path
+
+
+def test_a_recorded_run_stands_for_what_would_be_measured(better, record, monkeypatch):
+    here = measure.curves(better, record)
+    assert not here["recorded"].any(), "the smallest network is trained anew"
+    assert measure.check(better, here, record) < 1e-3, "as written, with six digits"
+    monkeypatch.setattr(measure, "smallest", lambda bench: ("another", 0))
+    monkeypatch.setattr(measure, "trained_curves", lambda *_: pytest.fail("what is recorded is not measured"))
+    from_record = measure.curves(better, record)
+    assert set(from_record.loc[from_record["recorded"], "method"]) == set(rankings.TRAINED)
+    pd.testing.assert_frame_equal(
+        from_record.drop(columns="recorded"), here.drop(columns="recorded"), check_exact=False, rtol=1e-5
+    )
+    assert "those of SRResNet before it" in report.origin_in_words(from_record.replace("another", "srresnet"), None)
+
+
+@pytest.mark.parametrize("changed", [{"seed": 7}, {"profile": {"mask_steps": 99}}])
+def test_a_recorded_run_of_something_else_is_not_used(better, record, changed):
+    pair = better.pair("srresnet", 0)
+    assert recorded.read(better, pair, record) is not None
+    profile = dataclasses.replace(better.profile, **changed.get("profile", {}))
+    other = dataclasses.replace(better, profile=profile, seed=changed.get("seed", better.seed))
+    assert recorded.read(other, pair, record) is None
+    assert recorded.read(better, pair, record / "nowhere") is None
+
+
+@pytest.mark.parametrize("ending", ["csv", "json"])
+def test_a_damaged_recorded_run_is_refused_in_a_sentence(better, record, ending):
+    path = record / f"{better.test_set}.{ending}"
+    path.write_text(path.read_text()[:-40] + "nonsense")
+    with pytest.raises(StoreError, match=r"the recorded masks .* cannot be read"):
+        recorded.read(better, better.pair("srresnet", 0), record)
+
+
+@pytest.mark.parametrize("image_set", ["skimage", "set14"])
+def test_the_shipped_run_is_of_the_shipped_weights_and_the_standard_profile(image_set):
+    made = read_json(recorded.folder() / f"{image_set}.json", recorded.MadeFrom).made_from
+    bench = open_workbench("standard", "cpu")
+    assert {name for name, _ in bench.first_pairs} == {name.rpartition("-")[0] for name in made}
+    for name, seed in bench.first_pairs:
+        of = made[f"{name}-{seed}"]
+        assert (of["pair"], of["budget"]) == (bench.pair(name, seed).digest, recorded.budget(bench)), "nox -s masks"
 
 
 def test_controls_are_measured_as_faigs_filters_are(bench):

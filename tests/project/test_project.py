@@ -149,8 +149,8 @@ def test_nox_has_its_sessions():
         if isinstance(node, ast.FunctionDef) and node.decorator_list
     }
     assert sessions.keys() == {
-        "env", "reproduce", "tests", "metadata", "portability", "compat", "lint", "pdf", "lab", "train", "bench",
-        "book", "hashes", "audit", "picture", "axe",
+        "env", "reproduce", "tests", "masks", "metadata", "portability", "compat", "lint", "pdf", "lab", "train",
+        "bench", "book", "hashes", "audit", "picture", "axe",
     }  # fmt: skip
     own = {"env", "compat", "hashes", "audit", "axe"}
     assert all("requires" in keywords for name, keywords in sessions.items() if name not in own)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import timeit
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -13,7 +14,8 @@ from tqdm import tqdm
 
 from faiglib.attribution import faig, filter_change
 from faiglib.companion.discovery import KINDS, Rankings, discover
-from faiglib.companion.faithfulness.rankings import BOUND, METHODS, rankings
+from faiglib.companion.faithfulness import recorded
+from faiglib.companion.faithfulness.rankings import METHODS, TRAINED, rankings, trained_rankings
 from faiglib.companion.masked import mean_drop, with_controls
 from faiglib.companion.retrained import psnr_by_step, recipe_of
 from faiglib.companion.workbench import Sample, Workbench
@@ -27,36 +29,91 @@ from faiglib.networks.zoo import Pair
 
 #: Proportion of the filters that controls are drawn for.
 PERCENT = 1.0
+#: Methods that train nothing.
+UNTRAINED = tuple(name for name in METHODS if name not in (*TRAINED, "bound"))
+#: Columns of the curves that say what both ends are, whatever is exchanged.
+ENDS = ("psnr_target", "psnr_baseline", "drop_baseline")
 
 
-def curves(bench: Workbench) -> pd.DataFrame:
+def curves(bench: Workbench, where: Path | None = None) -> pd.DataFrame:
     """Deletion (baseline's filters into the target) and insertion (target's into the baseline) by every method.
 
-    For the first pair of each network, on the workbench's test set; the images are those of the masking curves.
+    For the first pair of each network, on the workbench's test set; the images are those of the masking curves. What
+    methods that train exchange comes from the recorded run where there is one, but for the smallest network.
+
+    Args:
+        bench: what is measured on.
+        where: folder of the recorded run; the checkout's unless given.
 
     Returns:
         One row per ``network``, ``seed``, ``method`` (of :data:`faiglib.companion.faithfulness.rankings.METHODS`; masks
         of the bound each by itself), ``filters`` (function), ``way`` (``deletion`` or ``insertion``), ``percent``,
         ``input`` and ``image``: ``psnr`` (dB, with the means of the channels put right) and ``drop`` (gradient-map MSE
-        ×10³ against the target's output), and of both ends ``psnr_target``, ``psnr_baseline`` and ``drop_baseline``.
+        ×10³ against the target's output), of both ends ``psnr_target``, ``psnr_baseline`` and ``drop_baseline``, and
+        ``recorded``, whether it comes from the recorded run.
+
+    Raises:
+        StoreError: the recorded run cannot be read.
     """
+    place, anew = where or recorded.folder(), smallest(bench)
 
     def of(item: tuple[str, int]) -> pd.DataFrame:
         pair = bench.pair(*item)
         key = bench.key(pair, bench.test_set, profile=bench.profile)
-        table = bench.store.table("faithfulness/curves", key, partial(_curves, bench, pair))
-        return table.assign(network=pair.network, seed=pair.seed)
+        table = bench.store.table("faithfulness/curves", key, partial(_curves, bench, pair, UNTRAINED, rankings))
+        known = None if item == anew else recorded.read(bench, pair, place)
+        if known is None:
+            trained = trained_curves(bench, pair).assign(recorded=False)
+        else:
+            ends = table[["input", "image", *ENDS]].drop_duplicates()
+            trained = known.merge(ends, on=["input", "image"], validate="many_to_one").assign(recorded=True)
+        both = pd.concat([table.assign(recorded=False), trained], ignore_index=True)
+        return both.assign(network=pair.network, seed=pair.seed)
 
     table = pd.concat(bench.in_parallel(of, bench.first_pairs), ignore_index=True)
     return table[["network", "seed", *(name for name in table.columns if name not in ("network", "seed"))]]
 
 
-def _curves(bench: Workbench, pair: Pair) -> pd.DataFrame:
-    found = rankings(bench, pair, bench.test_set)
+def trained_curves(bench: Workbench, pair: Pair) -> pd.DataFrame:
+    """The rows of :func:`curves` for the methods that train, of one pair, measured here."""
+    key = bench.key(pair, bench.test_set, profile=bench.profile)
+    compute = partial(_curves, bench, pair, TRAINED, trained_rankings)
+    return bench.store.table("faithfulness/trained_curves", key, compute)
+
+
+def smallest(bench: Workbench) -> tuple[str, int]:
+    """The first pair of the network that has the fewest filters."""
+    return min(bench.first_pairs, key=lambda one: FilterIndex.of(bench.pair(*one).target).total)
+
+
+def check(bench: Workbench, curves: pd.DataFrame, where: Path | None = None) -> float | None:
+    """How far the recorded run is from what the smallest network's trained methods give here.
+
+    Args:
+        bench: what is measured on.
+        curves: from :func:`curves`.
+        where: as there.
+
+    Returns:
+        The largest difference in PSNR, in dB; None without a recorded run of this network.
+    """
+    network, seed = smallest(bench)
+    known = recorded.read(bench, bench.pair(network, seed), where or recorded.folder())
+    if known is None:
+        return None
+    point = ["method", "filters", "way", "percent", "input", "image"]
+    here = curves[(curves["network"] == network) & (curves["seed"] == seed)].set_index(point)["psnr"]
+    return float((known.set_index(point)["psnr"] - here).dropna().abs().max())
+
+
+def _curves(
+    bench: Workbench, pair: Pair, methods: Sequence[str], ranked: Callable[[Workbench, Pair, str], Rankings]
+) -> pd.DataFrame:
+    found = ranked(bench, pair, bench.test_set)
     samples = bench.samples(bench.test_set, bench.profile.curve_images, bench.profile.discovery_crop)
     judge = _Judge(pair, samples)
     rows = []
-    sets = list(_sets(found, bench.profile.exchanged_percents))
+    sets = list(_sets(found, methods, bench.profile.exchanged_percents))
     for way in ("deletion", "insertion"):
         ends = (pair.target, pair.baseline) if way == "deletion" else (pair.baseline, pair.target)
         known: dict[tuple[int, ...], list[dict[str, object]]] = {}
@@ -69,9 +126,11 @@ def _curves(bench: Workbench, pair: Pair) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _sets(found: Rankings, percents: Sequence[float]) -> Iterator[tuple[str, str, float, FilterSet]]:
+def _sets(
+    found: Rankings, methods: Sequence[str], percents: Sequence[float]
+) -> Iterator[tuple[str, str, float, FilterSet]]:
     """Method, function, proportion and filters of every point of the curves."""
-    for method in (*(name for name in METHODS if name != "bound"), *BOUND):
+    for method in methods:
         for function in FUNCTIONS:
             for percent in percents:
                 yield method, function, percent, found.top(method, function, percent)
@@ -164,7 +223,7 @@ def trainings(bench: Workbench) -> pd.DataFrame:
         One row per ``network``, ``seed``, ``filters`` (function, also what is trained), ``kind`` (``faig`` or
         ``matched``) and ``draw``: ``gain`` over the untouched baseline in dB on the own input, mean over images.
     """
-    pair = min((bench.pair(*one) for one in bench.first_pairs), key=lambda one: FilterIndex.of(one.target).total)
+    pair = bench.pair(*smallest(bench))
     key = bench.key(pair, bench.test_set, profile=bench.profile, training=bench.training_set.digest)
     table = bench.store.table("faithfulness/trainings", key, partial(_trainings, bench, pair))
     return table.assign(network=pair.network, seed=pair.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from torch import Tensor
@@ -19,7 +19,7 @@ from faiglib.attribution import (
 from faiglib.attribution.elimination import eliminate
 from faiglib.attribution.learned_mask import SPARSITIES
 from faiglib.companion import paper
-from faiglib.companion.discovery import KINDS, Rankings, discover, pairs_of
+from faiglib.companion.discovery import KINDS, Rankings, attributions, discover, pairs_of
 from faiglib.companion.profiles import Profile
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
@@ -29,6 +29,8 @@ from faiglib.networks.zoo import Pair
 
 #: Masks that are trained, by the sparsity of their stage; together they are the bound.
 BOUND: Mapping[str, float] = {f"mask_{sparsity:g}": sparsity for sparsity in SPARSITIES}
+#: Methods that have to train something, by far the most of the chapter's time.
+TRAINED = ("detour", *BOUND)
 #: All methods of the chapter: key, name in tables. The bound stands for its masks.
 METHODS: Mapping[str, str] = {
     **paper.MASKED,
@@ -65,79 +67,96 @@ def gradients(profile: Profile, images: int) -> dict[str, float]:
 
 
 def rankings(bench: Workbench, pair: Pair, image_set: str) -> Rankings:
-    """Scores of all methods, and of each mask of the bound, for both functions.
+    """Scores of all methods but those of :data:`TRAINED`, for both functions.
 
     ``signed`` are the contributions to the loss on the function's own input with their signs, nothing eliminated.
     The images and the quadrature are those that FAIG's filters are discovered with.
     """
-    profile = bench.profile
-    index = FilterIndex.of(pair.target)
-    key = bench.key(
-        pair,
-        image_set,
-        rule=profile.rule,
-        nodes=profile.nodes,
-        limit=profile.discovery_images,
-        crop=profile.discovery_crop,
-        steps=profile.mask_steps,
+    made = bench.store.tensors(
+        "faithfulness/rankings", bench.key(pair, image_set, **_ways(bench)), partial(_made, bench, pair, image_set)
     )
-    made = bench.store.tensors("faithfulness/rankings", key, partial(_made, bench, pair, image_set))
-    scores = dict(discover(bench, pair, image_set).scores)
-    for name, values in made.items():
+    return Rankings({**discover(bench, pair, image_set).scores, **_scores(pair, made)})
+
+
+def trained_rankings(bench: Workbench, pair: Pair, image_set: str) -> Rankings:
+    """Scores of the methods of :data:`TRAINED`, for both functions, from the same images."""
+    key = bench.key(pair, image_set, **_ways(bench), steps=bench.profile.mask_steps)
+    made = bench.store.tensors("faithfulness/trained", key, partial(_trained, bench, pair, image_set))
+    return Rankings(_scores(pair, made))
+
+
+def _ways(bench: Workbench) -> dict[str, object]:
+    """What every ranking depends on besides weights, images and seed."""
+    profile = bench.profile
+    return {
+        "rule": profile.rule,
+        "nodes": profile.nodes,
+        "limit": profile.discovery_images,
+        "crop": profile.discovery_crop,
+    }
+
+
+def _scores(pair: Pair, values: Mapping[str, Tensor]) -> dict[tuple[str, str], FilterScores]:
+    """Scores by method and function, of values by ``method/function``."""
+    index = FilterIndex.of(pair.target)
+    found = {}
+    for name, one in values.items():
         method, _, function = name.partition("/")
-        scores[method, function] = FilterScores(index, values)
-    return Rankings(scores)
+        found[method, function] = FilterScores(index, one)
+    return found
+
+
+def _samples(bench: Workbench, image_set: str) -> list[Sample]:
+    return bench.samples(image_set, bench.profile.discovery_images, bench.profile.discovery_crop)
+
+
+def _eliminated(method: str, by_input: Mapping[str, FilterScores]) -> dict[str, Tensor]:
+    """The values of a method that ranks for every input, by ``method/function`` (paper, eq. 7)."""
+    return {
+        f"{method}/{function}": eliminate(by_input[own], by_input[other]).values
+        for function, (own, other) in FUNCTIONS.items()
+    }
 
 
 def _made(bench: Workbench, pair: Pair, image_set: str) -> dict[str, Tensor]:
-    """The values of what :func:`faiglib.companion.discovery.discover` does not rank by: {method/function: scores}."""
-    samples = bench.samples(image_set, bench.profile.discovery_images, bench.profile.discovery_crop)
-    label = f"{pair.title} seed {pair.seed}"
-    by_method = dict(_by_input(bench.profile, pair, samples, label))
-    signed = by_method.pop("signed")
-    found = {
-        f"{method}/{function}": eliminate(by_input[own], by_input[other]).values
-        for method, by_input in by_method.items()
-        for function, (own, other) in FUNCTIONS.items()
-    }
-    for function, (own, other) in FUNCTIONS.items():
-        found[f"signed/{function}"] = signed[own].values
-        masks = learned_masks(
-            pair.target,
-            pair.baseline,
-            pairs_of(samples, own),
-            pairs_of(samples, other),
-            steps=bench.profile.mask_steps,
-            batch=MASK_BATCH,
-            progress=f"masks for {function}: {label}",
-        )
-        found |= {f"{name}/{function}": masks[sparsity].values for name, sparsity in BOUND.items()}
+    """The values of what :func:`faiglib.companion.discovery.discover` does not rank by and nothing is trained for."""
+    ends, raw = (pair.target, pair.baseline), attributions(bench, pair, image_set)
+    images = {kind: pairs_of(_samples(bench, image_set), kind) for kind in KINDS}
+    found: dict[str, Tensor] = {}
+    for method, (rule, nodes) in FEW.items():
+        few = {kind: faig(*ends, pairs, rule=rule, nodes=nodes) for kind, pairs in images.items()}
+        found |= _eliminated(method, few)
+    for method, score in (("taylor", taylor), ("fisher", fisher)):
+        found |= _eliminated(method, {kind: score(pair.target, pairs) for kind, pairs in images.items()})
+    helpful = {kind: _helpful(raw["faig", kind], raw["signed", kind]) for kind in KINDS}
+    found |= _eliminated("helpful", helpful)
+    for function, (own, _) in FUNCTIONS.items():
+        found[f"signed/{function}"] = raw["signed", own].values
         found[f"magnitude/{function}"] = magnitude(pair.target).values
     return found
 
 
-def _by_input(
-    profile: Profile, pair: Pair, samples: list[Sample], label: str
-) -> Iterator[tuple[str, dict[str, FilterScores]]]:
-    """Methods that rank for every input, with their scores by input before elimination."""
-    ends, images = (pair.target, pair.baseline), {kind: pairs_of(samples, kind) for kind in KINDS}
-    for method, (rule, nodes) in FEW.items():
-        yield method, {kind: faig(*ends, pairs, rule=rule, nodes=nodes) for kind, pairs in images.items()}
-    yield "taylor", {kind: taylor(pair.target, pairs) for kind, pairs in images.items()}
-    yield "fisher", {kind: fisher(pair.target, pairs) for kind, pairs in images.items()}
-    along = partial(contributions_along, rule=profile.rule, nodes=profile.nodes)
-    straight = {kind: along(ends, pairs, progress=f"signs, {kind}: {label}")[:2] for kind, pairs in images.items()}
-    yield "signed", {kind: signed for kind, (_, signed) in straight.items()}
-    yield "helpful", {kind: _helpful(*scores) for kind, scores in straight.items()}
+def _trained(bench: Workbench, pair: Pair, image_set: str) -> dict[str, Tensor]:
+    """The values of the methods that train."""
+    profile, ends = bench.profile, (pair.target, pair.baseline)
+    label = f"{pair.title} seed {pair.seed}"
+    images = {kind: pairs_of(_samples(bench, image_set), kind) for kind in KINDS}
     every = [image for kind in KINDS for image in images[kind]]
     middle = low_loss_waypoint(*ends, every, steps=profile.mask_steps, progress=f"waypoint: {label}")
-    yield (
-        "detour",
-        {
-            kind: along((pair.target, middle, pair.baseline), pairs, progress=f"detour, {kind}: {label}")[0]
-            for kind, pairs in images.items()
-        },
-    )
+    along = partial(contributions_along, (pair.target, middle, pair.baseline), rule=profile.rule, nodes=profile.nodes)
+    detour = {kind: along(pairs, progress=f"detour, {kind}: {label}")[0] for kind, pairs in images.items()}
+    found = _eliminated("detour", detour)
+    for function, (own, other) in FUNCTIONS.items():
+        masks = learned_masks(
+            *ends,
+            images[own],
+            images[other],
+            steps=profile.mask_steps,
+            batch=MASK_BATCH,
+            progress=f"masks for {function}: {label}",
+        )
+        found |= {f"{name}/{function}": masks[sparsity].values for name, sparsity in BOUND.items()}
+    return found
 
 
 def _helpful(scores: FilterScores, signed: FilterScores) -> FilterScores:

@@ -125,6 +125,27 @@ def _interval(curves: pd.DataFrame, insertion: pd.DataFrame, measure: str) -> tu
     return interval([table[name].to_numpy() for table in (points, ends) for name in table.columns], statistic)
 
 
+@typeset
+def origin_in_words(curves: pd.DataFrame, apart: float | None) -> str:
+    """Which networks' trained methods were recorded before, and how far the record is from what was trained now.
+
+    Args:
+        curves: from :func:`faiglib.companion.faithfulness.measure.curves`.
+        apart: from :func:`faiglib.companion.faithfulness.measure.check`.
+    """
+    before = [TITLES[name] for name in curves.loc[curves["recorded"], "network"].unique()]
+    now = [title for title in (TITLES[name] for name in curves["network"].unique()) if title not in before]
+    anew = f"Masks and waypoint of {listed(now)} were trained for this page"
+    if not before:
+        return f"{anew}."
+    if apart is None:
+        return f"{anew}, those of {listed(before)} before it, in a recorded run (`nox -s masks`)."
+    return (
+        f"{anew}, those of {listed(before)} before it, in a recorded run (`nox -s masks`); that run has "
+        f"{listed(now)} too, and its PSNRs differ from those here by at most {number(apart, '.2g')} dB."
+    )
+
+
 def of_bound(table: pd.DataFrame) -> pd.DataFrame:
     """FAIG's part of what the learned masks reach.
 
