@@ -6,7 +6,7 @@ import shutil
 from itertools import count
 from typing import Any
 
-from bookmaker import api, artifact, availability, banner, colophon, drift, scorecard, sources, staleness
+from bookmaker import api, artifact, availability, banner, colophon, drift, opposite, scorecard, sources, staleness
 from bookmaker.execute import read_notebook, write_notebook
 from bookmaker.layout import Layout
 
@@ -41,6 +41,7 @@ def stage(layout: Layout) -> list[str]:
     scorecard.fill(layout)
     (layout.source / "notebooks").mkdir()
     (layout.source / sources.EXTRA).mkdir()
+    opposite.fill(layout)
     for name in layout.pages():
         path = layout.source / f"{name}.md"
         if path.is_file():
