@@ -29,6 +29,9 @@ class Setting:
     needs: tuple[str, ...] = ()
 
 
+#: With which of them a processor computes in bfloat16; others imitate it, which takes many times as long.
+KNOWS_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
+
 #: The first is what all others are held against; the second is the first again.
 SETTINGS = (
     Setting("usual kernels"),
@@ -37,10 +40,10 @@ SETTINGS = (
     Setting("oneDNN as with SSE4.1", {"ONEDNN_MAX_CPU_ISA": "SSE41"}, needs=("sse4_1",)),
     Setting("oneDNN as with AVX2", {"ONEDNN_MAX_CPU_ISA": "AVX2"}, needs=("avx2",)),
     Setting("PyTorch’s own without vectors", {"ATEN_CPU_CAPABILITY": "default"}),
-    Setting("PyTorch’s own with AVX2", {"ATEN_CPU_CAPABILITY": "avx2"}, needs=("avx2",)),
     Setting("MKL for any processor", {"MKL_CBWR": "COMPATIBLE"}),
-    Setting("MKL as with AVX2", {"MKL_CBWR": "AVX2"}, needs=("avx2",)),
     Setting("bfloat16", arithmetic="bfloat16"),
+    Setting("PyTorch’s own with AVX2", {"ATEN_CPU_CAPABILITY": "avx2"}, needs=("avx2",)),
+    Setting("MKL as with AVX2", {"MKL_CBWR": "AVX2"}, needs=("avx2",)),
     Setting(
         "bfloat16 by AVX-512", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, arithmetic="bfloat16", needs=("avx512_bf16",)
     ),

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
+from bookmaker import kernels
 from faiglib.companion import record
 from faiglib.companion.discovery import discover
 from faiglib.companion.distribution import measure as distribution
@@ -24,14 +25,17 @@ from faiglib.errors import DatasetError, FaiglibError
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.system.tensors import save_weights
 
-PROFILE, IMAGE_SET = "standard", "set14"
+PROFILE, IMAGE_SET, SMALLEST = "standard", "set14", "srresnet_s"
 #: That depend on the images and are computed with gradients.
 METHODS = ("faig", "intinf")
 SCORES = "scores.safetensors"
 
 
-def bench_of() -> Workbench:
+def bench_of(reduced: bool = False) -> Workbench:
     """The profile standard, cut down to the first pair of every network and one image set.
+
+    Args:
+        reduced: Whether it is for bfloat16; a processor that only imitates it gets the smallest network alone.
 
     Raises:
         FaiglibError: The image set is not here, or there are no weights.
@@ -39,7 +43,8 @@ def bench_of() -> Workbench:
     bench = open_workbench(PROFILE, "cpu")
     if IMAGE_SET not in bench.image_sets:
         raise DatasetError(f"the image set {IMAGE_SET} is not here; `faiglib fetch {IMAGE_SET}` downloads it")
-    return replace(bench, profile=replace(bench.profile, seeds=1, image_sets=(IMAGE_SET,)))
+    networks = (SMALLEST,) if reduced and not kernels.KNOWS_BFLOAT16 & kernels.abilities() else None
+    return replace(bench, profile=replace(bench.profile, seeds=1, image_sets=(IMAGE_SET,), networks=networks))
 
 
 def measure(bench: Workbench, reduced: bool) -> None:
@@ -74,7 +79,8 @@ def measure(bench: Workbench, reduced: bool) -> None:
 def main() -> int:
     """Measures; the exit code is 1 where that is not possible."""
     try:
-        measure(bench_of(), sys.argv[1:] == ["bfloat16"])
+        reduced = sys.argv[1:] == ["bfloat16"]
+        measure(bench_of(reduced), reduced)
     except FaiglibError as error:
         print(f"rounding: {error}", file=sys.stderr)
         return 1
