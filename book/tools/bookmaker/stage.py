@@ -6,7 +6,19 @@ import shutil
 from itertools import count
 from typing import Any
 
-from bookmaker import api, artifact, availability, banner, colophon, drift, opposite, scorecard, sources, staleness
+from bookmaker import (
+    api,
+    artifact,
+    availability,
+    banner,
+    colophon,
+    drift,
+    opposite,
+    scorecard,
+    sources,
+    staleness,
+    takeaway,
+)
 from bookmaker.execute import read_notebook, write_notebook
 from bookmaker.layout import Layout
 
@@ -59,6 +71,7 @@ def stage(layout: Layout) -> list[str]:
             if notice := banner.of(layout, name):
                 add_notice(page, notice)
             page.cells.append(nbformat.v4.new_markdown_cell(colophon.of_chapter(layout, name, parameters, record)))
+            takeaway.add(page, layout.root, record.get("made_with", {}).get("commit"))
         else:
             page = read_notebook(layout.notebook(name))
             add_notice(page, NOT_EXECUTED.format(number=name.split("_")[0]))
