@@ -18,8 +18,8 @@ FOLDER = "faiglib-project"
 UNSEEN = "remove-cell"
 BADGE = (
     "[![Open in Colab]({colab}assets/colab-badge.svg)]({colab}) There, *File*, *Upload notebook* takes this file. The "
-    "next cell installs the project, at the commit that made this page, and the pinned versions of everything, unless it "
-    "is here already."
+    "next cell installs the project, at the commit that made this page, and the pinned versions of all packages, "
+    "unless it is here already."
 )
 INSTALL = """\
 import importlib.util
