@@ -119,6 +119,7 @@ def _environment(setting: Setting, build: Path) -> dict[str, str]:
         **setting.variables,
         "OMP_NUM_THREADS": str(setting.threads),
         "MKL_NUM_THREADS": str(setting.threads),
+        "OMP_WAIT_POLICY": "PASSIVE",  # two threads that wait for each other leave the cores to other programs
         "FAIGLIB_BUILD": str(build),
         "FAIGLIB_STORE": str(build / "store"),
         "PYTHONPATH": os.pathsep.join(filter(None, [tools, os.environ.get("PYTHONPATH")])),
