@@ -1,7 +1,7 @@
 """Uses an installed faiglib as someone would who has nothing else; the environment's own Python runs this, with -I.
 
-The arguments are the version that has to be there and, with the extra ``book``, the sdist, whose book is then built from
-notebooks that were not executed.
+The arguments are the version that has to be there and, with the extra ``book``, the sdist, whose book is then built
+from notebooks that were not executed.
 """
 
 from __future__ import annotations

@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+#: The folder of the record below ``results``, and its files; see :mod:`bookmaker.rounding`.
+FOLDER, RUN, NUMBERS, RANKINGS = "rounding", "run.json", "numbers.csv", "rankings.csv"
+#: Proportions of the best filters that are compared, in percent.
+PERCENTS = (1, 5)
+
 Arithmetic = Literal["float32", "bfloat16"]
 
 

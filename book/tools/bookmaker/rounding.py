@@ -22,7 +22,7 @@ import pandas as pd
 
 from bookmaker import kernels
 from bookmaker.errors import BookError
-from bookmaker.kernels import Setting
+from bookmaker.kernels import FOLDER, NUMBERS, PERCENTS, RANKINGS, RUN, Setting
 from bookmaker.layout import Layout
 from bookmaker.remeasure import PROFILE, SCORES, bench_of
 from faiglib.companion import record
@@ -35,10 +35,7 @@ from faiglib.system.documents import DocumentError, read_json
 from faiglib.system.files import write_text_atomic
 from faiglib.system.tensors import read_tensors
 
-FOLDER, RUN, NUMBERS, RANKINGS = "rounding", "run.json", "numbers.csv", "rankings.csv"
 DONE = "done.json"
-#: Proportions of the best filters that are compared, in percent.
-PERCENTS = (1, 5)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from bookmaker import (
     availability,
     banner,
     colophon,
+    differs,
     drift,
     opposite,
     scorecard,
@@ -49,6 +50,7 @@ def stage(layout: Layout) -> list[str]:
     api.fill(layout)
     artifact.fill(layout)
     availability.fill(layout)
+    differs.fill(layout)
     drift.fill(layout)
     scorecard.fill(layout)
     (layout.source / "notebooks").mkdir()
