@@ -24,6 +24,7 @@ class Setting:
         variables: Of the environment, which make a library choose kernels.
         threads: That one operation is shared out to.
         arithmetic: Of the convolutions and their gradients.
+        slow: Whether it takes so many times as long that the smallest network alone is measured.
         needs: Names of abilities of the processor, as Linux has them, without which this would be another setting.
     """
 
@@ -31,6 +32,7 @@ class Setting:
     variables: Mapping[str, str] = field(default_factory=dict)
     threads: int = 1
     arithmetic: Arithmetic = "float32"
+    slow: bool = False
     needs: tuple[str, ...] = ()
 
 
@@ -42,13 +44,13 @@ SETTINGS = (
     Setting("usual kernels"),
     Setting("usual kernels, again"),
     Setting("two threads", threads=2),
-    Setting("oneDNN as with SSE4.1", {"ONEDNN_MAX_CPU_ISA": "SSE41"}, needs=("sse4_1",)),
     Setting("oneDNN as with AVX2", {"ONEDNN_MAX_CPU_ISA": "AVX2"}, needs=("avx2",)),
     Setting("PyTorch’s own without vectors", {"ATEN_CPU_CAPABILITY": "default"}),
     Setting("MKL for any processor", {"MKL_CBWR": "COMPATIBLE"}),
     Setting("bfloat16", arithmetic="bfloat16"),
     Setting("PyTorch’s own with AVX2", {"ATEN_CPU_CAPABILITY": "avx2"}, needs=("avx2",)),
     Setting("MKL as with AVX2", {"MKL_CBWR": "AVX2"}, needs=("avx2",)),
+    Setting("oneDNN as with SSE4.1", {"ONEDNN_MAX_CPU_ISA": "SSE41"}, slow=True, needs=("sse4_1",)),
     Setting(
         "bfloat16 by AVX-512", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, arithmetic="bfloat16", needs=("avx512_bf16",)
     ),
@@ -63,6 +65,11 @@ def abilities(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     except OSError:
         return frozenset()
     return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+
+
+def on_smallest(setting: Setting, able: frozenset[str]) -> bool:
+    """Whether a setting is so slow on a processor that the smallest network alone is measured."""
+    return setting.slow or (setting.arithmetic == "bfloat16" and not KNOWS_BFLOAT16 & able)
 
 
 def lacking(setting: Setting, able: frozenset[str]) -> tuple[str, ...]:

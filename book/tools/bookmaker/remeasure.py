@@ -1,4 +1,4 @@
-"""Measures the cheapest tables of the profile standard in one setting: ``python -m bookmaker.remeasure ARITHMETIC``.
+"""Measures the cheapest tables of the profile standard in one setting: ``python -m bookmaker.remeasure float32 all``.
 
 Threads and kernels come from the environment, which libraries read when they start, so that every setting has a process
 of its own. Its tables lie where :mod:`faiglib.companion.record` keeps those of a run, beside them the filters' scores.
@@ -13,7 +13,6 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from bookmaker import kernels
 from faiglib.companion import record
 from faiglib.companion.discovery import discover
 from faiglib.companion.distribution import measure as distribution
@@ -31,11 +30,11 @@ METHODS = ("faig", "intinf")
 SCORES = "scores.safetensors"
 
 
-def bench_of(reduced: bool = False) -> Workbench:
+def bench_of(smallest: bool = False) -> Workbench:
     """The profile standard, cut down to the first pair of every network and one image set.
 
     Args:
-        reduced: Whether it is for bfloat16; a processor that only imitates it gets the smallest network alone.
+        smallest: Whether to cut it down to the smallest network.
 
     Raises:
         FaiglibError: The image set is not here, or there are no weights.
@@ -43,7 +42,7 @@ def bench_of(reduced: bool = False) -> Workbench:
     bench = open_workbench(PROFILE, "cpu")
     if IMAGE_SET not in bench.image_sets:
         raise DatasetError(f"the image set {IMAGE_SET} is not here; `faiglib fetch {IMAGE_SET}` downloads it")
-    networks = (SMALLEST,) if reduced and not kernels.KNOWS_BFLOAT16 & kernels.abilities() else None
+    networks = (SMALLEST,) if smallest else None
     return replace(bench, profile=replace(bench.profile, seeds=1, image_sets=(IMAGE_SET,), networks=networks))
 
 
@@ -79,8 +78,8 @@ def measure(bench: Workbench, reduced: bool) -> None:
 def main() -> int:
     """Measures; the exit code is 1 where that is not possible."""
     try:
-        reduced = sys.argv[1:] == ["bfloat16"]
-        measure(bench_of(reduced), reduced)
+        arithmetic, networks = sys.argv[1:]
+        measure(bench_of(networks == "smallest"), arithmetic == "bfloat16")
     except FaiglibError as error:
         print(f"rounding: {error}", file=sys.stderr)
         return 1
