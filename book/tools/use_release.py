@@ -39,8 +39,10 @@ def in_python(version: str) -> None:
 
     assert faiglib.__version__ == version, faiglib.__version__
     assert Path(faiglib.__file__).is_relative_to(sys.prefix), faiglib.__file__
-    networks = [nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1)) for _ in "ab"]
-    scores = faiglib.faig(*networks, [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))])
+    target, baseline = (
+        nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 3, padding=1)) for _ in range(2)
+    )
+    scores = faiglib.faig(target, baseline, [(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))])
     assert len(scores.values) == 3 * 8 + 8 * 3
     assert bool((scores.values > 0).all())
 
