@@ -133,7 +133,7 @@ def test_the_page_says_what_the_record_holds(layout):
     assert "| again | nothing | 0 of 3 | 0 |" in text
     assert "| kernel A | `A=1` | 1 of 3 | 0.06 |" in text
     assert "| half | bfloat16 | 2 of 2 |" in text
-    assert r"lacks what they need: kernel C \(amx\)." in text
+    assert r"lacks what they need: kernel C \(amx\). Not in this record: usual kernels" in text
     assert "| float32 | SRResNet | FAIG | 98.0 % | 100.0 % | 0.980000 |" in "\n".join(differs.order(layout, found))
     assert f"| {as_markdown(PSNR)} | 0.0012 | 1 | 0.02 or " in "\n".join(differs.allowed(layout, found))
 
