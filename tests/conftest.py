@@ -18,6 +18,8 @@ import pytest
 import torch
 from hypothesis import settings
 from torch import Tensor, nn
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from bookmaker.browser import Browser, find
 from faiglib.companion import profiles
@@ -42,6 +44,7 @@ NUMERIC = {
             "input_path",
             "parameter_path",
             "path_profile",
+            "published",
             "quadrature",
             "slopes",
             "waypoints",
@@ -55,6 +58,8 @@ NUMERIC = {
     for name in names
 }
 
+#: Files whose tests start from one thing that takes long to make: one process runs all of such a file.
+TOGETHER = ("tests/attribution/test_published.py", "tests/training/test_runs.py")
 #: Parts of the names of tests in them that take long and are about something else, or in double precision throughout.
 NOT_NUMERIC = ("interrupted", "is_the_published_algorithm", "learns_to_tell", "processes", "progress", "random_basis")
 
@@ -64,11 +69,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--ulp-seeds", type=int, default=0, help="repeat numeric tests in so many ways moved by one unit")
 
 
+class Together(LoadScopeScheduling):
+    """Shares single tests out over processes, and the files of :data:`TOGETHER` as a whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in TOGETHER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Of xdist's own schedulers, the one for groups of tests does not see them from pytest 9.2 on."""
+    return Together(config, log)
+
+
 def pytest_configure() -> None:
-    """Refuse a numeric file that is not there, whose tests would be left out without a word."""
-    for path in NUMERIC:
+    """Refuse a list with a file that is not there, whose tests would be left out, or shared out, without a word."""
+    for path in (*NUMERIC, *(Path(__file__).parents[1] / name for name in TOGETHER)):
         if not path.is_file():
-            raise pytest.UsageError(f"{path}, a file of numeric tests, does not exist")
+            raise pytest.UsageError(f"{path}, which tests/conftest.py names, does not exist")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
