@@ -106,12 +106,11 @@ KERNELS = (
 
 @nox.session(venv_backend="none", requires=["env"])
 def portability(session: nox.Session) -> None:
-    """Repeats the numeric tests with numbers moved by one unit in the last place, and with other kernels."""
-    numeric = ("-m", "pytest", "-q", "-m", "numeric", *options(session))
-    run(session, "python", *numeric, "-n", "auto", "--ulp-seeds=2")
-    for kernels, workers in KERNELS:
+    """Repeats the numeric tests with other kernels and numbers moved by one unit in the last place, both at once."""
+    for seed, (kernels, workers) in enumerate(KERNELS):
         session.log(f"Numeric tests with {kernels}")
-        run(session, "python", *numeric, "-n", workers, **kernels)
+        numeric = ("-m", "pytest", "-q", "-m", "numeric", "-n", workers, f"--ulp-seed={seed}", *options(session))
+        run(session, "python", *numeric, **kernels)
 
 
 @nox.session(venv_backend="venv", reuse_venv=True, python=["3.11", "3.12", "3.13"])

@@ -66,7 +66,7 @@ NOT_NUMERIC = ("interrupted", "is_the_published_algorithm", "learns_to_tell", "p
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let all random numbers be moved by one unit in the last place."""
-    parser.addoption("--ulp-seeds", type=int, default=0, help="repeat numeric tests in so many ways moved by one unit")
+    parser.addoption("--ulp-seed", type=int, default=None, help="move random numbers by one unit, in a way of many")
 
 
 class Together(LoadScopeScheduling):
@@ -90,14 +90,6 @@ def pytest_configure() -> None:
             raise pytest.UsageError(f"{path}, which tests/conftest.py names, does not exist")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Repeat numeric tests as often as --ulp-seeds says."""
-    seeds = metafunc.config.getoption("--ulp-seeds")
-    if seeds and metafunc.definition.path in NUMERIC:
-        most = 1 if "published" in metafunc.fixturenames else seeds  # its reference takes a quarter of a minute
-        metafunc.parametrize("_moved_by_one_unit", range(min(seeds, most)), indirect=True, scope="session")
-
-
 @pytest.fixture
 def _interruptions() -> Iterator[None]:
     """Python's own SIGINT handler: for what a script starts in the background the signal is ignored."""
@@ -112,7 +104,7 @@ def _moved_by_one_unit(request: pytest.FixtureRequest) -> Iterator[None]:
 
     The direction follows from the value and the seed, so that equal draws stay equal.
     """
-    seed = getattr(request, "param", None)
+    seed = request.config.getoption("--ulp-seed")
     if seed is None:
         yield
         return
