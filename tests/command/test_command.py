@@ -345,6 +345,7 @@ def test_attribution_is_that_of_the_library(attributed, material):
         assert loaded.index == FilterIndex.of(build("srresnet_s"))
 
 
+@pytest.mark.slow
 def test_attribution_by_several_processes_gives_the_same_files(material, attributed, tmp_path):
     outcome = finish(start(*material.attribute(tmp_path / "out", device="cpu", devices=2)))
     assert outcome.status == 0, outcome
@@ -820,6 +821,7 @@ def agrees(folder: Path, expected: dict[str, Tensor]) -> bool:
     return two and 0 < distance(start, expected) > 100 * distance(found, expected)
 
 
+@pytest.mark.slow
 def test_training_by_two_processes(call, training_images, of_one_process, tmp_path):
     """The files are written once, and one process may go on with what two began: here it finds it finished."""
     folder = tmp_path / "srresnet_s-baseline-seed0"
@@ -847,6 +849,7 @@ def on_two_hosts(lines: list[list[object]]) -> list[Outcome]:
     return [finish(process) for process in started]
 
 
+@pytest.mark.slow
 def test_training_on_two_hosts(training_images, of_one_process, tmp_path):
     shared, other = tmp_path / "shared", tmp_path / "other"
     folder = shared / "srresnet_s-baseline-seed0"
