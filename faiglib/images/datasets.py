@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,10 +20,10 @@ from typing import Literal
 from torch import Tensor
 
 from faiglib.errors import DatasetError, ImageError, IncompleteError, PlaceError, StoreError
-from faiglib.images.downloads import RETRIES, download, reason
+from faiglib.images import origins
+from faiglib.images.fetching import bring
 from faiglib.images.files import center_crop, crop_to_multiple, read_image
 from faiglib.images.folders import images_by_stem
-from faiglib.images.pace import Pace
 from faiglib.images.registry import (
     BASE_URL,
     DIV2K,
@@ -37,10 +35,9 @@ from faiglib.images.registry import (
     title,
 )
 from faiglib.system import environment
-from faiglib.system.files import expanded, sha256_file, usual_mode
+from faiglib.system.files import expanded, sha256_file
 
 Where = Literal["folder", "cache", "embedded"]
-DOWNLOADS_AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
@@ -169,12 +166,14 @@ def fetch(
 ) -> ImageSet:
     """Download what is missing of a set, each file from its pinned commit and checked against its SHA-256.
 
-    Files that are there with the right content are kept, so an interrupted download is resumed.
+    Files that are there with the right content are kept, so an interrupted download is resumed. A mirror that
+    ``FAIGLIB_MIRROR`` names is asked first, then each of :data:`faiglib.images.origins.REGISTERED`.
 
     Args:
         name: One of :data:`NAMES`; nothing is downloaded for ``"skimage"``.
         data_dir: Folder to download into; by default the cache.
-        base_url: Server that answers ``/<repository>/<commit>/<path>``.
+        base_url: Another server than the registered ones, which answers ``/<repository>/<commit>/<path>``; it is asked
+            alone.
         progress: Whether a progress bar over the files is shown on the terminal.
 
     Raises:
@@ -188,33 +187,8 @@ def fetch(
     if not files:
         raise DatasetError(f"{title(name)} is not downloaded by faiglib; {_remedy(name)}")
     folder = cache_folder() if data_dir is None else expanded(data_dir)
-    import pooch
-    from tqdm.auto import tqdm
-
-    source = pooch.create(
-        path=folder,
-        base_url="",
-        registry={file.path: f"sha256:{file.sha256}" for file in files},
-        urls={file.path: file.url(base_url) for file in files},
-        retry_if_failed=RETRIES,
-    )
-    try:  # before the threads, since pooch's own way fails when two of them make one folder
-        for file in files:
-            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{title(name)} could not be fetched: {reason(error)}") from error
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    executor = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
-    try:
-        pace, mode = Pace(), usual_mode()
-        jobs = [executor.submit(download, source, file, base_url, pace, mode) for file in files]
-        for job in tqdm(as_completed(jobs), title(name), len(jobs), unit="file", disable=not progress):
-            job.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-        logger.setLevel(level)
+    missing = [file for file in files if not _is_good(folder / file.path, file.bytes, file.sha256)]
+    bring(title(name), files, missing, folder, origins.to_ask(base_url), progress)
     return _image_set(name, folder, "cache" if data_dir is None else "folder")
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faiglib.errors import DatasetError
+from faiglib.images.origins import Asked
 from faiglib.images.pace import Pace, seconds_asked_for
+from faiglib.images.registry import RegisteredFile
 
 if TYPE_CHECKING:
     import pooch
-from faiglib.images.registry import RegisteredFile
 
 RETRIES = 2
 TIMEOUT_SECONDS = (5.0, 30.0)
@@ -27,34 +29,74 @@ _BUSY_STATUS = frozenset({429, 503})
 """Answers that may say when to ask again."""
 
 
-def download(source: pooch.Pooch, file: RegisteredFile, base_url: str, pace: Pace, mode: int) -> None:
-    """Fetch one file into the folder of ``source`` unless it is there already."""
+def download(source: pooch.Pooch, file: RegisteredFile, servers: Sequence[Asked], mode: int) -> None:
+    """Fetch one file into the folder of ``source`` unless it is there already, from the first server that gives it.
+
+    Args:
+        source: of the folder, with the file's hash.
+        file: which.
+        servers: in the order in which they are asked; one that did not answer at all is not asked again but last.
+        mode: permissions of the file.
+
+    Raises:
+        DatasetError: no server gives it, and what each of them said.
+    """
+    failures: list[DatasetError] = []
+    for server in servers:
+        if server.lost and server is not servers[-1]:
+            continue
+        try:
+            return _from(source, file, server, mode)
+        except DatasetError as error:
+            failures.append(error)
+    raise DatasetError("; ".join(map(str, failures))) from failures[-1]
+
+
+def _from(source: pooch.Pooch, file: RegisteredFile, server: Asked, mode: int) -> None:
     import requests
 
-    url = file.url(base_url)
+    url = server.origin.of(file)
 
-    def download(url: str, output_file: str, _source: pooch.Pooch) -> None:
-        for attempt in range(RETRIES + 1):
-            pace.wait()
-            try:
-                return _transfer(url, Path(output_file), file.bytes)
-            except requests.HTTPError as error:
-                if error.response is None:
-                    raise
-                status, asked = error.response.status_code, error.response.headers.get("Retry-After")
-                asked_often = status in _BUSY_STATUS and asked is not None and attempt == RETRIES
-                if status in _FINAL_STATUS or asked_often:
-                    raise DatasetError(f"{url} could not be fetched: {reason(error)}") from error
-                if status not in _BUSY_STATUS or asked is None:
-                    raise  # and let pooch try again in its own way
-                pace.slow_down(seconds_asked_for(asked), url)
+    def bring(_url: str, output_file: str, _source: pooch.Pooch) -> None:
+        patiently(url, server.pace, lambda: _transfer(url, Path(output_file), file.bytes))
 
     try:
-        fetched = Path(source.fetch(file.path, downloader=download))
+        fetched = Path(source.fetch(file.path, downloader=bring))
         if stat.S_IMODE(fetched.stat().st_mode) == PRIVATE:
             fetched.chmod(mode)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
+        server.lost = server.lost or isinstance(error, requests.ConnectionError | requests.Timeout)
         raise DatasetError(f"{url} could not be fetched: {reason(error)}") from error
+
+
+def patiently(url: str, pace: Pace, transfer: Callable[[], None]) -> None:
+    """Ask a server, and again when it names the time.
+
+    Args:
+        url: what is asked for.
+        pace: of the server.
+        transfer: asks, and raises what ``requests`` does.
+
+    Raises:
+        DatasetError: asking again would change nothing, or the server asks for a longer pause than it is granted.
+        requests.RequestException: there is no answer, or another one.
+    """
+    import requests
+
+    for attempt in range(RETRIES + 1):
+        pace.wait()
+        try:
+            return transfer()
+        except requests.HTTPError as error:
+            if error.response is None:
+                raise
+            status, asked = error.response.status_code, error.response.headers.get("Retry-After")
+            asked_often = status in _BUSY_STATUS and asked is not None and attempt == RETRIES
+            if status in _FINAL_STATUS or asked_often:
+                raise DatasetError(f"{url} could not be fetched: {reason(error)}") from error
+            if status not in _BUSY_STATUS or asked is None:
+                raise  # and let pooch try again in its own way
+            pace.slow_down(seconds_asked_for(asked), url)
 
 
 def _transfer(url: str, path: Path, size: int) -> None:

@@ -1,0 +1,188 @@
+"""The page on why numbers differ, and the tolerances that follow: both from the record of :mod:`bookmaker.rounding`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bookmaker import places
+from bookmaker.errors import BookError
+from bookmaker.kernels import FOLDER, NUMBERS, PERCENTS, RANKINGS, RUN
+from bookmaker.layout import Layout
+from faiglib.companion import paper, record
+from faiglib.companion.page.escaping import as_markdown
+from faiglib.companion.page.words import counted, listed, number, percent, printed
+from faiglib.companion.record import Quantity
+from faiglib.images import registry
+from faiglib.networks import TITLES
+from faiglib.system import provenance
+from faiglib.system.documents import DocumentError, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAGE = "why_numbers_differ.md"
+SETTINGS = "<!-- tables with other kernels: book/tools/bookmaker/differs.py -->"
+ORDER = "<!-- rankings with other kernels: book/tools/bookmaker/differs.py -->"
+ALLOWED = "<!-- tolerances that follow: book/tools/bookmaker/differs.py -->"
+#: Times the largest change that was measured: other processors and versions have kernels that this one has not.
+MARGIN = 10
+#: Two units of the last of the six digits that a record keeps.
+KEPT = 2e-5
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The record.
+
+    Attributes:
+        run: What made it, see :func:`bookmaker.rounding.make`.
+        numbers: From :func:`bookmaker.rounding.numbers`.
+        rankings: From :func:`bookmaker.rounding.rankings`.
+    """
+
+    run: dict[str, Any]
+    numbers: pd.DataFrame
+    rankings: pd.DataFrame
+
+    @property
+    def names(self) -> list[str]:
+        """Of the settings, what all others are held against first."""
+        return [one["name"] for one in self.run["settings"]]
+
+    def others(self, arithmetic: str) -> list[str]:
+        """Names of the settings of an arithmetic but the first and its repetition."""
+        return [one["name"] for one in self.run["settings"][2:] if one["arithmetic"] == arithmetic]
+
+    def changes(self, name: str) -> pd.Series:
+        """By how much each number differs from the first setting's; NaN where it was not measured."""
+        return (self.numbers[name] - self.numbers[self.names[0]]).abs()
+
+    def largest(self, title: str, names: list[str]) -> float:
+        """The largest change of a quantity in some settings; NaN where they have none of it."""
+        chosen = self.numbers["quantity"] == title
+        return max((self.changes(name)[chosen].max() for name in names), default=math.nan)
+
+
+def read(layout: Layout) -> Recorded | None:
+    """The record of a project, or None if it has none.
+
+    Raises:
+        BookError: It cannot be read.
+    """
+    import pandas as pd
+
+    folder = layout.root / "results" / FOLDER
+    if not (folder / RUN).is_file():
+        return None
+    try:
+        run = read_json(folder / RUN, dict[str, Any])
+        return Recorded(run, pd.read_csv(folder / NUMBERS), pd.read_csv(folder / RANKINGS))
+    except (OSError, DocumentError, ValueError) as error:
+        raise BookError(f"the record {folder} cannot be read: {error}") from None
+
+
+def tolerances(layout: Layout) -> dict[str, Quantity]:
+    """By how much numbers may differ from the recorded run's.
+
+    Of what was measured with other kernels: :data:`MARGIN` times the largest change by kernels of the same arithmetic.
+    Of the rest what :data:`faiglib.companion.record.QUANTITIES` declares.
+    """
+    found = read(layout)
+    if found is None:
+        return dict(record.QUANTITIES)
+    moved = {key: found.largest(one.title, found.others("float32")) for key, one in record.QUANTITIES.items()}
+    return {
+        key: one if math.isnan(moved[key]) else replace(one, absolute=_rounded_up(MARGIN * moved[key]), relative=KEPT)
+        for key, one in record.QUANTITIES.items()
+    }
+
+
+def _rounded_up(value: float) -> float:
+    """A number with one digit that is not smaller."""
+    if value <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return float(f"{math.ceil(round(value / power, 6)) * power:.6g}")
+
+
+def fill(layout: Layout) -> None:
+    """Puts tables and sentences into the staged page, where the book has it."""
+    found = read(layout)
+    for place, make in ((SETTINGS, settings), (ORDER, order), (ALLOWED, allowed)):
+
+        def text(make: Any = make) -> str:
+            return "There is no record here." if found is None else "\n".join(make(layout, found))
+
+        places.fill(layout, PAGE, place, text)
+
+
+def settings(layout: Layout, found: Recorded) -> Iterator[str]:
+    """What was measured, by which settings, and how many numbers moved how far."""
+    names = listed(TITLES[network] for network, _ in found.run["pairs"])
+    sets = listed(registry.title(name) for name in found.run["image_sets"])
+    tables = listed(found.numbers["table"].unique())
+    yield printed(
+        f"Measured: the tables {tables} in the budget of the profile {found.run['profile']}, for the first pair of "
+        f"{names} each, on {sets}; {counted(len(found.numbers), 'number')} in six digits, by "
+        f"{as_markdown(provenance.in_words(found.run['made_on']))}."
+    )
+    yield ""
+    yield "| setting | chosen by | numbers that changed | largest change, in tolerances |"
+    yield "| --- | --- | --- | --- |"
+    limits = {one.title: one for one in tolerances(layout).values()}
+    for one in found.run["settings"][1:]:
+        changes = found.changes(one["name"])
+        cells = (as_markdown(one["name"]), _chosen_by(one), f"{int((changes > 0).sum())} of {changes.notna().sum()}")
+        yield f"| {' | '.join(cells)} | {number(_in_tolerances(found, changes, limits), '.2g')} |"
+    yield ""
+    yield printed(_lacking(found))
+
+
+def _chosen_by(setting: dict[str, Any]) -> str:
+    parts = [f"`{name}={value}`" for name, value in setting["variables"].items()]
+    parts += [counted(setting["threads"], "thread")] if setting["threads"] > 1 else []
+    parts += [setting["arithmetic"]] if setting["arithmetic"] != "float32" else []
+    return ", ".join(parts) or "nothing"
+
+
+def _in_tolerances(found: Recorded, changes: pd.Series, limits: dict[str, Quantity]) -> float:
+    usual = found.numbers[found.names[0]].abs()
+    given = found.numbers["quantity"].map(limits)
+    allowed = [max(one.absolute, one.relative * value) for one, value in zip(given, usual, strict=True)]
+    return float((changes / allowed).max())
+
+
+def _lacking(found: Recorded) -> str:
+    """What was left out since the processor does not have it."""
+    missing = [f"{name} ({listed(needed)})" for name, needed in found.run["lacking"].items()]
+    if not missing:
+        return "The processor has all kernels that the settings name."
+    return f"Left out, since the processor lacks what they need: {as_markdown(listed(missing))}."
+
+
+def order(_: Layout, found: Recorded) -> Iterator[str]:
+    """How much of the rankings stays, by arithmetic, network and method."""
+    heads = [f"best {share} % in common" for share in PERCENTS]
+    yield f"| arithmetic | network | ranking | {' | '.join(heads)} | rank correlation |"
+    yield f"| --- | --- | --- | {' | '.join('---' for _ in heads)} | --- |"
+    for arithmetic in ("float32", "bfloat16"):
+        rows = found.rankings[found.rankings["setting"].isin(found.others(arithmetic))]
+        for (network, method), group in rows.groupby(["network", "method"], sort=False):
+            least = [percent(group[f"common_{share}"].min(), 1) for share in PERCENTS]
+            cells = [arithmetic, TITLES[str(network)], paper.METHODS[str(method)], *least]
+            yield f"| {' | '.join(cells)} | {number(group['spearman'].min(), '.6f')} |"
+    yield ""
+    yield "Each number is the least of all settings of that arithmetic and of both functions."
+
+
+def allowed(layout: Layout, found: Recorded) -> Iterator[str]:
+    """The largest change of each quantity, and what is allowed."""
+    yield "| quantity | other kernels, at most | bfloat16, at most | allowed in the comparison with the record |"
+    yield "| --- | --- | --- | --- |"
+    for one in tolerances(layout).values():
+        moved = [number(found.largest(one.title, found.others(kind)), ".2g") for kind in ("float32", "bfloat16")]
+        share = f" or {number(one.relative, '.2g')} of it" if one.relative else ""
+        yield f"| {as_markdown(one.title)} | {moved[0]} | {moved[1]} | {number(one.absolute, '.2g')}{share} |"
