@@ -72,7 +72,7 @@ SETUPS: Mapping[str, Setup] = {
         "Trained two networks with two branches, DAN and DASR, and for each a one-branch SRResNet that costs no more, "
         "and compared their PSNR on RGB, for blur and for blur and noise.",
         "supplementary Tables 1 and 2",
-        "Counts parameters and operations exactly, and races smaller versions of the same networks under equal "
+        "Counted parameters and operations exactly, and raced smaller versions of the same networks under equal "
         "conditions, each against a control of half its depth as well.",
         tuple(paper.RACE_TRAINING),
         ("bsd100",),
@@ -86,7 +86,7 @@ SETUPS: Mapping[str, Setup] = {
         "Replaced 1 % of the target’s filters by the baseline’s at the same places, and looked at curves of the drop "
         "and at pictures.",
         "main Figs. 3 and 4, supplementary Figs. 1 to 7",
-        "Measures the same drop as a share of what replacing all filters takes, beside PSNR, SSIM and brightness.",
+        "Measured the same drop as a share of what replacing all filters takes, beside PSNR, SSIM and brightness.",
         _BOTH,
         paper.IMAGE_SETS,
         (FOUND, MASKED, NODES),
@@ -97,7 +97,7 @@ SETUPS: Mapping[str, Setup] = {
     "c": Setup(
         "Masked as many filters at random, and compared the drop with that of FAIG’s.",
         "main Fig. 3, supplementary Tables 3 to 6",
-        "Does the same with a seeded choice, and measures the change of PSNR besides.",
+        "Did the same with a seeded choice, and measured the change of PSNR besides.",
         _BOTH,
         paper.IMAGE_SETS,
         (FOUND, MASKED, NODES),
@@ -109,7 +109,7 @@ SETUPS: Mapping[str, Setup] = {
         "Masked 1 and 5 % of the filters that FAIG, IG and |θ − θ̄| rank highest, and random ones, and compared the "
         "mean drops.",
         "supplementary Tables 3 to 6",
-        f"Does the same with an interval for each ratio, so that a cell can be a tie; {percent(AHEAD)} of them have to "
+        f"Did the same with an interval for each ratio, so that a cell can be a tie; {percent(AHEAD)} of them have to "
         "be ahead.",
         _BOTH,
         paper.IMAGE_SETS,
@@ -122,7 +122,7 @@ SETUPS: Mapping[str, Setup] = {
         "Let only 1 % of the baseline’s filters learn, at the places that each method found, and compared the PSNR at "
         "the end.",
         "the table on re-training",
-        "Does the same for a small part of the training.",
+        "Did the same for a small part of the training.",
         _PLAIN,
         paper.IMAGE_SETS,
         (FOUND, NODES, RETRAINED),
@@ -134,7 +134,7 @@ SETUPS: Mapping[str, Setup] = {
     "f": Setup(
         "Drew a map of the 1 % found filters of both functions, and described it.",
         "main Fig. 7",
-        "Counts the filters of each layer against an even spread, and asks for the description in four parts.",
+        "Counted the filters of each layer against an even spread, and asked for the description in four parts.",
         _BOTH,
         paper.IMAGE_SETS,
         (FOUND, NODES),
@@ -146,7 +146,7 @@ SETUPS: Mapping[str, Setup] = {
         "Took filters from Set14 and one threshold a degradation from BSD100, and counted right decisions on the "
         "validation set of DIV2K.",
         "section 4.4, supplementary Fig. 9",
-        f"Does the same with the sets that are here, asks for {percent(PREDICTED)} of right decisions, and holds it "
+        f"Did the same with the sets that are here, asked for {percent(PREDICTED)} of right decisions, and held it "
         "against a plain rule on pixels.",
         _BOTH,
         ("set14", "bsd100", "div2k_valid"),
@@ -158,7 +158,7 @@ SETUPS: Mapping[str, Setup] = {
     "h": Setup(
         "Let the path end in random and in zero weights instead, and replaced the found filters by these.",
         "supplementary Fig. 8",
-        "Does the same, and counts how often the trained baseline is the best end, and how far brightness shifts.",
+        "Did the same, and counted how often the trained baseline is the best end, and how far brightness shifts.",
         _PLAIN,
         paper.IMAGE_SETS,
         (COMPARED, NODES),
@@ -169,7 +169,7 @@ SETUPS: Mapping[str, Setup] = {
     "i": Setup(
         "Ranked filters with and without the attribution of the other degradation taken off.",
         "the ablation of gradient elimination",
-        "Does the same, and measures selectivity, the drop on the own input over that on the other.",
+        "Did the same, and measured selectivity, the drop on the own input over that on the other.",
         _BOTH,
         paper.IMAGE_SETS,
         (COMPARED, NODES),
@@ -180,7 +180,7 @@ SETUPS: Mapping[str, Setup] = {
     "j": Setup(
         f"Moved the found filters from baseline to target in {len(paper.LAMBDAS)} values of λ, and showed pictures.",
         "supplementary Figs. 10 and 11",
-        "Measures at every step the distance from the target’s output, noise and sharpness.",
+        "Measured at every step the distance from the target’s output, noise and sharpness.",
         _BOTH,
         paper.IMAGE_SETS,
         (FOUND, SWEPT, NODES),

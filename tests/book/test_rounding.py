@@ -107,16 +107,22 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def test_tolerances_are_ten_times_the_largest_change_by_kernels(layout):
-    """0.0012 dB, times ten, rounded up to one digit; bfloat16 does not count, nor does what was not measured."""
+    """0.0012 dB, times ten, rounded up to one digit; bfloat16 does not count, nor does what was not measured.
+
+    The share did not move; one of the 1,519 filters in 1 % of SRResNet may. PSNR of 30 dB is kept to the fourth digit.
+    """
     found = differs.tolerances(layout)
     assert found["psnr"].absolute == 0.02
-    assert found["share"].absolute == 0
+    assert found["share"].absolute == 0.0007
+    folder = layout.root / "results" / "rounding"
+    (folder / NUMBERS).write_text((folder / NUMBERS).read_text().replace("20.0012", "20.0").replace("30.0003", "30.0"))
+    assert differs.tolerances(layout)["psnr"].absolute == 0.0006
     assert found["share"].relative == found["psnr"].relative == differs.KEPT
     assert found["retrained"] == record.QUANTITIES["retrained"]
     assert differs.tolerances(Layout(layout.root / "elsewhere")) == dict(record.QUANTITIES)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0.012, 0.02), (0.01, 0.01), (0.0, 0.0), (3.0001, 4.0), (0.95, 1.0)])
+@pytest.mark.parametrize(("value", "expected"), [(0.012, 0.02), (0.01, 0.01), (3.0001, 4.0), (0.95, 1.0)])
 def test_rounding_up(value, expected):
     assert differs._rounded_up(value) == pytest.approx(expected)
 
@@ -127,7 +133,7 @@ def test_the_page_says_what_the_record_holds(layout):
     assert "| again | nothing | 0 of 3 | 0 |" in text
     assert "| kernel A | `A=1` | 1 of 3 | 0.06 |" in text
     assert "| half | bfloat16 | 2 of 2 |" in text
-    assert r"lacks what they need: kernel C \(amx\)." in text
+    assert r"lacks what they need: kernel C \(amx\). Not in this record: usual kernels" in text
     assert "| float32 | SRResNet | FAIG | 98.0 % | 100.0 % | 0.980000 |" in "\n".join(differs.order(layout, found))
     assert f"| {as_markdown(PSNR)} | 0.0012 | 1 | 0.02 or " in "\n".join(differs.allowed(layout, found))
 

@@ -50,7 +50,7 @@ def test_a_first_cell_installs_the_commit_with_its_pins(tmp_path, monkeypatch, c
     assert "Restart" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("origin", [None, "/home/someone/faiglib", "file:///home/someone/faiglib"])
+@pytest.mark.parametrize("origin", [None, "/srv/faiglib", "file:///srv/faiglib"])
 def test_nobody_is_sent_to_a_folder_of_another_machine(tmp_path, origin):
     assert [cell.source for cell in taken(tmp_path, origin)] == ["# Title"]
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from bookmaker import places
 from bookmaker.errors import BookError
 from bookmaker.kernels import FOLDER, NUMBERS, PERCENTS, RANKINGS, RUN
+from bookmaker.kernels import SETTINGS as KNOWN
 from bookmaker.layout import Layout
 from faiglib.companion import paper, record
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.words import counted, listed, number, percent, printed
 from faiglib.companion.record import Quantity
+from faiglib.filters.index import FilterIndex
 from faiglib.images import registry
-from faiglib.networks import TITLES
+from faiglib.networks import TITLES, build
 from faiglib.system import provenance
 from faiglib.system.documents import DocumentError, read_json
 
@@ -31,6 +33,8 @@ ALLOWED = "<!-- tolerances that follow: book/tools/bookmaker/differs.py -->"
 MARGIN = 10
 #: Two units of the last of the six digits that a record keeps.
 KEPT = 2e-5
+#: Quantities that move by whole filters.
+COUNTED = ("share", "depth")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,15 @@ class Recorded:
         """By how much each number differs from the first setting's; NaN where it was not measured."""
         return (self.numbers[name] - self.numbers[self.names[0]]).abs()
 
+    @property
+    def smallest_set(self) -> int:
+        """How many filters 1 % of the smallest network are."""
+        return min(FilterIndex.of(build(network)).total // 100 for network, _ in self.run["pairs"])
+
+    def size(self, title: str) -> float:
+        """The largest number of a quantity in the first setting, without its sign."""
+        return float(self.numbers.loc[self.numbers["quantity"] == title, self.names[0]].abs().max())
+
     def largest(self, title: str, names: list[str]) -> float:
         """The largest change of a quantity in some settings; NaN where they have none of it."""
         chosen = self.numbers["quantity"] == title
@@ -87,23 +100,26 @@ def read(layout: Layout) -> Recorded | None:
 def tolerances(layout: Layout) -> dict[str, Quantity]:
     """By how much numbers may differ from the recorded run's.
 
-    Of what was measured with other kernels: :data:`MARGIN` times the largest change by kernels of the same arithmetic.
-    Of the rest what :data:`faiglib.companion.record.QUANTITIES` declares.
+    Of what was measured with other kernels: :data:`MARGIN` times the largest change by kernels of the same arithmetic,
+    and at least the smallest step that can be seen: two units of the last digit that a record keeps, or one filter of
+    the smallest set. Of the rest what :data:`faiglib.companion.record.QUANTITIES` declares.
     """
     found = read(layout)
     if found is None:
         return dict(record.QUANTITIES)
-    moved = {key: found.largest(one.title, found.others("float32")) for key, one in record.QUANTITIES.items()}
-    return {
-        key: one if math.isnan(moved[key]) else replace(one, absolute=_rounded_up(MARGIN * moved[key]), relative=KEPT)
-        for key, one in record.QUANTITIES.items()
-    }
+    limits = {}
+    for key, one in record.QUANTITIES.items():
+        moved = found.largest(one.title, found.others("float32"))
+        if math.isnan(moved):
+            limits[key] = one
+        else:
+            step = 1 / found.smallest_set if key in COUNTED else KEPT * found.size(one.title)
+            limits[key] = replace(one, absolute=_rounded_up(max(MARGIN * moved, step)), relative=KEPT)
+    return limits
 
 
 def _rounded_up(value: float) -> float:
     """A number with one digit that is not smaller."""
-    if value <= 0:
-        return 0.0
     power = 10.0 ** math.floor(math.log10(value))
     return float(f"{math.ceil(round(value / power, 6)) * power:.6g}")
 
@@ -156,11 +172,14 @@ def _in_tolerances(found: Recorded, changes: pd.Series, limits: dict[str, Quanti
 
 
 def _lacking(found: Recorded) -> str:
-    """What was left out since the processor does not have it."""
+    """What was left out since the processor does not have it, and what is not in the record at all."""
     missing = [f"{name} ({listed(needed)})" for name, needed in found.run["lacking"].items()]
-    if not missing:
-        return "The processor has all kernels that the settings name."
-    return f"Left out, since the processor lacks what they need: {as_markdown(listed(missing))}."
+    known = {*found.names, *found.run["lacking"]}
+    unmeasured = [one.name for one in KNOWN if one.name not in known]
+    told = "The processor has all kernels that these settings name."
+    if missing:
+        told = f"Left out, since the processor lacks what they need: {as_markdown(listed(missing))}."
+    return f"{told} Not in this record: {as_markdown(listed(unmeasured))}." if unmeasured else told
 
 
 def order(_: Layout, found: Recorded) -> Iterator[str]:

@@ -61,7 +61,7 @@ def boxes(layout: Layout) -> Iterator[str]:
     for letter, claim in CLAIMS.items():
         if claim.page in layout.pages():
             yield f"(what-{letter})="
-            yield f"## ({letter}) {as_html(claim.short)}"
+            yield f"## ({letter}) {as_html(claim.short.removesuffix('.'))}"
             yield ""
             yield box(layout, letter, claim, SETUPS[letter])
             yield ""
@@ -95,7 +95,7 @@ def _verdicts(found: Kept) -> str:
 
 def _chips(part: Part) -> str:
     names = {grade: [name for name, one in part.grades.items() if one == grade] for grade in GRADES}
-    chips = "".join(chip(grade, ", ".join(of)) for grade, of in names.items() if of)
+    chips = " ".join(chip(grade, ", ".join(of)) for grade, of in names.items() if of)
     return chips or f"{chip('not tested')}<small>{as_html(part.why)}</small>"
 
 
