@@ -18,6 +18,8 @@ import pytest
 import torch
 from hypothesis import settings
 from torch import Tensor, nn
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from bookmaker.browser import Browser, find
 from faiglib.companion import profiles
@@ -25,6 +27,7 @@ from faiglib.companion.places import Places
 from faiglib.companion.workbench import Workbench
 from faiglib.networks import build, zoo
 from tests.helpers.manifests import DESCRIPTION
+from tests.helpers.srresnet import small_srresnet
 
 torch.set_num_threads(int(os.environ.get("FAIGLIB_TEST_THREADS", "1")))
 settings.register_profile("faiglib", derandomize=True, deadline=None, database=None)  # the same examples everywhere
@@ -42,6 +45,7 @@ NUMERIC = {
             "input_path",
             "parameter_path",
             "path_profile",
+            "published",
             "quadrature",
             "slopes",
             "waypoints",
@@ -55,28 +59,36 @@ NUMERIC = {
     for name in names
 }
 
+#: Files whose tests start from one thing that takes long to make: one process runs all of such a file.
+TOGETHER = ("tests/attribution/test_published.py", "tests/training/test_runs.py")
 #: Parts of the names of tests in them that take long and are about something else, or in double precision throughout.
 NOT_NUMERIC = ("interrupted", "is_the_published_algorithm", "learns_to_tell", "processes", "progress", "random_basis")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let all random numbers be moved by one unit in the last place."""
-    parser.addoption("--ulp-seeds", type=int, default=0, help="repeat numeric tests in so many ways moved by one unit")
+    parser.addoption("--ulp-seed", type=int, default=None, help="move random numbers by one unit, in a way of many")
+
+
+class Together(LoadScopeScheduling):
+    """Shares single tests out over processes, and the files of :data:`TOGETHER` as a whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in TOGETHER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Of xdist's own schedulers, the one for groups of tests does not see them from pytest 9.2 on."""
+    return Together(config, log)
 
 
 def pytest_configure() -> None:
-    """Refuse a numeric file that is not there, whose tests would be left out without a word."""
-    for path in NUMERIC:
+    """Refuse a list with a file that is not there, whose tests would be left out, or shared out, without a word."""
+    for path in (*NUMERIC, *(Path(__file__).parents[1] / name for name in TOGETHER)):
         if not path.is_file():
-            raise pytest.UsageError(f"{path}, a file of numeric tests, does not exist")
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Repeat numeric tests as often as --ulp-seeds says."""
-    seeds = metafunc.config.getoption("--ulp-seeds")
-    if seeds and metafunc.definition.path in NUMERIC:
-        most = 1 if "published" in metafunc.fixturenames else seeds  # its reference takes a quarter of a minute
-        metafunc.parametrize("_moved_by_one_unit", range(min(seeds, most)), indirect=True, scope="session")
+            raise pytest.UsageError(f"{path}, which tests/conftest.py names, does not exist")
 
 
 @pytest.fixture
@@ -93,7 +105,7 @@ def _moved_by_one_unit(request: pytest.FixtureRequest) -> Iterator[None]:
 
     The direction follows from the value and the seed, so that equal draws stay equal.
     """
-    seed = getattr(request, "param", None)
+    seed = request.config.getoption("--ulp-seed")
     if seed is None:
         yield
         return
@@ -257,9 +269,11 @@ TINY = dataclasses.replace(
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one SRResNet pair whose target differs from the baseline by a little noise."""
+    """A folder with one pair, a small SRResNet whose target differs from the baseline by a little noise."""
     folder = tmp_path_factory.mktemp("models")
-    baseline = {name: 5 * value for name, value in build("srresnet", seed=0).state_dict().items()}
+    with pytest.MonkeyPatch.context() as patch:
+        small_srresnet(patch)
+        baseline = {name: 5 * value for name, value in build("srresnet", seed=0).state_dict().items()}
     generator = torch.Generator().manual_seed(1)
     target = {
         name: value + 0.1 * value.abs().mean() * torch.randn(value.shape, generator=generator)
@@ -274,6 +288,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
     """A workbench on the CPU with the tiny pair, scikit-image's photographs only, and a store of its own."""
+    small_srresnet(monkeypatch)
     monkeypatch.delenv("FAIGLIB_DATA", raising=False)
     monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FAIGLIB_BUILD", str(tmp_path / "build"))

@@ -85,22 +85,46 @@ def write_notebook(root: Path, name: str, code: str = "") -> None:
     (root / "notebooks" / f"{name}.py").write_text(NOTEBOOK.format(number=name[:2], code=code), encoding="utf-8")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A small project, in a folder whose name is not plain."""
-    tmp_path = tmp_path / "Zoë's books 数"
-    tmp_path.mkdir()
-    for folder in ("book", "notebooks", "faiglib", "models"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "_config.yml").write_text(CONFIG)
-    (tmp_path / "book" / "index.md").write_text("# Tiny\n\nHello.\n")
-    (tmp_path / "book" / "_toc.yml").write_text(
+#: Not a plain name of a folder.
+FOLDER = "Zoë's books 数"
+
+
+def project(folder: Path) -> Path:
+    """A small project."""
+    for name in ("book", "notebooks", "faiglib", "models"):
+        (folder / name).mkdir(parents=True)
+    (folder / "_config.yml").write_text(CONFIG)
+    (folder / "book" / "index.md").write_text("# Tiny\n\nHello.\n")
+    (folder / "book" / "_toc.yml").write_text(
         "format: jb-book\nroot: index\nchapters:\n  - file: notebooks/01_one\n  - file: notebooks/02_two\n"
     )
-    (tmp_path / "faiglib" / "module.py").write_text("")
-    write_notebook(tmp_path, "01_one")
-    write_notebook(tmp_path, "02_two")
-    return tmp_path
+    (folder / "faiglib" / "module.py").write_text("")
+    write_notebook(folder, "01_one")
+    write_notebook(folder, "02_two")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A small project in which nothing was executed yet."""
+    return project(tmp_path / FOLDER)
+
+
+@pytest.fixture(scope="module")
+def _executed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = project(tmp_path_factory.mktemp("executed") / FOLDER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html, "build", lambda layout, *, strict: None)
+        assert reproduce(folder) == 0
+    return folder
+
+
+@pytest.fixture
+def executed(_executed_once: Path, tmp_path: Path) -> Path:
+    """A small project whose notebooks have been executed, to be changed at will."""
+    folder = shutil.copytree(_executed_once, tmp_path / FOLDER)
+    assert runs(folder) == ["01", "02"]
+    return folder
 
 
 @pytest.fixture
@@ -141,26 +165,21 @@ def test_executes_once_and_again_only_what_has_changed(root, capsys):
 
 @pytest.mark.usefixtures("_no_html")
 @pytest.mark.parametrize("part", ["parameters", "faiglib", "models", "images", "recorded results"])
-def test_every_ingredient_counts(root, capsys, part):
-    (root / "notebooks" / "02_two.py").unlink()
-    (root / "book" / "_toc.yml").write_text("root: index\nchapters:\n  - file: notebooks/01_one\n")
-    assert reproduce(root) == 0
-    runs(root)
+def test_every_ingredient_counts(executed, capsys, part):
     arguments, sets = [], Sets()
     if part == "parameters":
         arguments = ["--seed", "7"]
     elif part == "faiglib":
-        (root / "faiglib" / "module.py").write_text("x = 1\n")
+        (executed / "faiglib" / "module.py").write_text("x = 1\n")
     elif part == "models":
-        (root / "models" / "net.safetensors").write_bytes(b"weights")
+        (executed / "models" / "net.safetensors").write_bytes(b"weights")
     elif part == "images":
         sets = Sets({"skimage": "s", "set14": "other bytes"})
     else:
-        (root / "results" / "race").mkdir(parents=True)
-        (root / "results" / "race" / "run.csv").write_text("a,b\n")
-    capsys.readouterr()
-    assert reproduce(root, *arguments, sets=sets) == 0
-    assert runs(root) == ["01"]
+        (executed / "results" / "race").mkdir(parents=True)
+        (executed / "results" / "race" / "run.csv").write_text("a,b\n")
+    assert reproduce(executed, *arguments, sets=sets) == 0
+    assert runs(executed) == ["01", "02"]
     assert f"executing (changed: {part})" in capsys.readouterr().out
 
 
@@ -198,6 +217,8 @@ def test_a_run_is_recorded_and_the_next_one_compared(root, capsys):
     assert "There is no record of the profile `quick`" in page.read_text()
     assert reproduce(root, "--record") == 0
     assert (root / "results" / "quick" / "masking.csv").is_file()
+    costs = json.loads((root / "results" / "quick" / drift.COSTS).read_text())
+    assert all(costs[name]["seconds"] > 0 for name in ("01_one", "02_two"))
     assert "all 1 numbers are within their tolerance" in page.read_text()
     keep_table(root, 3.0)
     capsys.readouterr()
@@ -306,13 +327,11 @@ def test_as_many_notebooks_as_cores_and_memory_allow(monkeypatch):
 @pytest.mark.usefixtures("_no_html")
 def test_the_longest_of_the_recorded_run_starts_first(root, capsys, monkeypatch):
     monkeypatch.setattr(crew, "workers", lambda notebooks, device: 1)
-    write_notebook(root, "02_two", code="import time\ntime.sleep(1.5)")
-    keep_table(root, 1.0)
-    assert reproduce(root, "--record") == 0
-    costs = json.loads((root / "results" / "quick" / "costs.json").read_text())
-    assert costs["02_two"]["seconds"] > costs["01_one"]["seconds"]
-    shutil.rmtree(root / "build")
-    capsys.readouterr()
+    folder = root / "results" / "quick"
+    folder.mkdir(parents=True)
+    cost = {"memory_gib": 0.1, "finished": "2026-11-27T12:00:00+00:00"}
+    costs = {name: cost | {"seconds": seconds} for name, seconds in (("01_one", 1.0), ("02_two", 2.0))}
+    (folder / drift.COSTS).write_text(json.dumps(costs))
     assert reproduce(root) == 0
     out = capsys.readouterr().out
     assert out.index("02_two: executing") < out.index("01_one: executing")

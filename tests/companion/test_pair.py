@@ -186,7 +186,7 @@ def test_without_the_extra_it_says_what_to_install(folders, monkeypatch, capsys)
     assert "pip install 'faiglib[book]'" in capsys.readouterr().err
 
 
-def test_the_page_is_made_and_a_second_run_computes_nothing_anew(folders, capfd):
+def test_the_page_is_made_and_what_it_computed_stays(folders, capfd):
     main.main(command_line(folders, "--images", "1", "--crop", "24"))
     page = folders / "out" / "html" / "index.html"
     assert f"The page is {page}." in capfd.readouterr().out

@@ -175,6 +175,7 @@ def _tiny_network(monkeypatch):
 
 
 @pytest.mark.usefixtures("_tiny_network")
+@pytest.mark.slow
 def test_a_training_killed_anywhere_ends_with_the_same_bits(tmp_path):
     expected = train_tiny(tmp_path / "undisturbed")
     for where in kills(train_tiny, tmp_path / "run"):
@@ -215,6 +216,7 @@ def material(tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_an_attribution_killed_anywhere_ends_with_the_same_files(tmp_path, material, monkeypatch, capsys):
     monkeypatch.setitem(networks.NETWORKS, "srresnet", Tiny)
     attribute(tmp_path / "undisturbed", material)

@@ -1,4 +1,7 @@
-"""Training runs in folders: their description, going on, and their way into the models."""
+"""Training runs in folders: their description, going on, and their way into the models.
+
+One process runs this file (see tests/conftest.py): most tests start from one training.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,6 @@ from faiglib.training.publishing import measured_psnr, publish, rounding
 from faiglib.training.recipe import Recipe
 from faiglib.training.runs import plan_of, plans_of, run, with_overrides
 from faiglib.training.validation import JUDGED, validation_crops
-
-pytestmark = pytest.mark.xdist_group("runs")  # most of them start from one training
 
 RECIPE = Recipe("srresnet_s", "baseline", seed=3, iterations=4, batch=1, patch=16, peak_lr=1e-4)
 
