@@ -7,7 +7,6 @@ of its own. Its tables lie where :mod:`faiglib.companion.record` keeps those of 
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 
 import pandas as pd
@@ -22,6 +21,7 @@ from faiglib.companion.masking import report as masking_report
 from faiglib.companion.workbench import Workbench, open_workbench
 from faiglib.errors import DatasetError, FaiglibError
 from faiglib.images.degradations import FUNCTIONS
+from faiglib.networks import build
 from faiglib.system.tensors import save_weights
 
 PROFILE, IMAGE_SET, SMALLEST = "standard", "set14", "srresnet_s"
@@ -51,22 +51,25 @@ def measure(bench: Workbench, reduced: bool) -> None:
 
     Args:
         bench: From :func:`bench_of`.
-        reduced: Whether convolutions and their gradients are in bfloat16.
+        reduced: Whether the networks' convolutions and their gradients are in bfloat16.
 
     Raises:
         FaiglibError: Something cannot be computed or written.
     """
+    if reduced:
+        for kind in {type(build(name)) for name, _ in bench.pair_names}:
+            # The class, since masked networks are copies; inputs and measures stay as they are.
+            kind.forward = torch.autocast("cpu", torch.bfloat16)(kind.forward)
     drops, shares, scores = [], [], {}
-    with torch.autocast("cpu", torch.bfloat16) if reduced else nullcontext():
-        for network, seed in bench.pair_names:
-            # One pair at a time, in this thread, so that all threads are for its operations.
-            alone = replace(bench, profile=replace(bench.profile, networks=(network,)))
-            drops.append(masking.drops(alone))
-            shares.append(distribution.shares(alone))
-            rankings = discover(alone, alone.pair(network, seed), IMAGE_SET)
-            for method in METHODS:
-                for function in FUNCTIONS:
-                    scores[f"{network}/{method}/{function}"] = rankings.scores[method, function].values
+    for network, seed in bench.pair_names:
+        # One pair at a time, in this thread, so that all threads are for its operations.
+        alone = replace(bench, profile=replace(bench.profile, networks=(network,)))
+        drops.append(masking.drops(alone))
+        shares.append(distribution.shares(alone))
+        rankings = discover(alone, alone.pair(network, seed), IMAGE_SET)
+        for method in METHODS:
+            for function in FUNCTIONS:
+                scores[f"{network}/{method}/{function}"] = rankings.scores[method, function].values
     masked, spread = pd.concat(drops, ignore_index=True), pd.concat(shares, ignore_index=True)
     record.keep(bench, "masking", masking_report.summary(masked))
     record.keep(bench, "selectivity", masking_report.selectivity(masked))
