@@ -106,13 +106,13 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path)
 
 
-def test_tolerances_are_ten_times_the_largest_change_by_kernels(layout):
-    """0.0012 dB, times ten, rounded up to one digit; bfloat16 does not count, nor does what was not measured.
+def test_tolerances_are_twice_the_largest_change_by_kernels(layout):
+    """0.0012 dB, twice, rounded up to one digit; bfloat16 does not count, nor does what was not measured.
 
     The share did not move; one of the 1,519 filters in 1 % of SRResNet may. PSNR of 30 dB is kept to the fourth digit.
     """
     found = differs.tolerances(layout)
-    assert found["psnr"].absolute == 0.02
+    assert found["psnr"].absolute == 0.003
     assert found["share"].absolute == 0.0007
     folder = layout.root / "results" / "rounding"
     (folder / NUMBERS).write_text((folder / NUMBERS).read_text().replace("20.0012", "20.0").replace("30.0003", "30.0"))
@@ -131,11 +131,11 @@ def test_the_page_says_what_the_record_holds(layout):
     found = differs.read(layout)
     text = "\n".join(differs.settings(layout, found))
     assert "| again | nothing | 0 of 3 | 0 |" in text
-    assert "| kernel A | `A=1` | 1 of 3 | 0.06 |" in text
+    assert "| kernel A | `A=1` | 1 of 3 | 0.4 |" in text
     assert "| half | bfloat16 | 2 of 2 |" in text
     assert r"lacks what they need: kernel C \(amx\). Not in this record: usual kernels" in text
     assert "| float32 | SRResNet | FAIG | 98.0 % | 100.0 % | 0.980000 |" in "\n".join(differs.order(layout, found))
-    assert f"| {as_markdown(PSNR)} | 0.0012 | 1 | 0.02 or " in "\n".join(differs.allowed(layout, found))
+    assert f"| {as_markdown(PSNR)} | 0.0012 | 1 | 0.003 or " in "\n".join(differs.allowed(layout, found))
 
 
 def test_the_comparison_with_the_record_uses_them(layout, tmp_path):
@@ -148,7 +148,7 @@ def test_the_comparison_with_the_record_uses_them(layout, tmp_path):
     moved = tmp_path / "moved"
     moved.mkdir()
     (moved / "selectivity.json").write_text(json.dumps(made_by))
-    for value, within in (("20.019", True), ("20.021", False)):
+    for value, within in (("20.0029", True), ("20.0032", False)):
         (moved / "selectivity.csv").write_text(f"{head}srresnet,set14,1,blurry,deblurring,{value},30,25,1\n")
         found = record.compare(moved, kept, ("selectivity",), differs.tolerances(layout))
         assert found["within"].all() == within
