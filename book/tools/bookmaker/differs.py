@@ -29,7 +29,7 @@ PAGE = "why_numbers_differ.md"
 SETTINGS = "<!-- tables with other kernels: book/tools/bookmaker/differs.py -->"
 ORDER = "<!-- rankings with other kernels: book/tools/bookmaker/differs.py -->"
 ALLOWED = "<!-- tolerances that follow: book/tools/bookmaker/differs.py -->"
-#: Times the largest change that was measured: there are more pairs and image sets than were measured, and other kernels.
+#: Times the largest change that was measured: there are more pairs, image sets and kernels than were measured.
 MARGIN = 2
 #: Two units of the last of the six digits that a record keeps.
 KEPT = 2e-5
