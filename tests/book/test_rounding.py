@@ -60,7 +60,7 @@ def test_rankings_are_compared_as_by_hand(tmp_path):
         folder = tmp_path / str(len(measured))
         folder.mkdir()
         save_weights(folder / SCORES, {"srresnet_s/faig/deblurring": values})
-        measured.append(rounding.Measured(setting, 1.0, folder))
+        measured.append(rounding.Measured(setting, folder))
     (row,) = rounding.rankings(measured).to_dict("records")
     for share in (1, 5):
         count = total * share // 100
@@ -76,7 +76,7 @@ def layout(tmp_path: Path) -> Layout:
     folder = tmp_path / "results" / "rounding"
     folder.mkdir(parents=True)
     settings = [
-        {"name": name, "variables": variables, "threads": 1, "arithmetic": arithmetic, "needs": [], "seconds": 1.0}
+        {"name": name, "variables": variables, "threads": 1, "arithmetic": arithmetic, "needs": []}
         for name, variables, arithmetic in (
             ("usual", {}, "float32"),
             ("again", {}, "float32"),

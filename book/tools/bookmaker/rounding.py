@@ -12,7 +12,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,12 +43,10 @@ class Measured:
 
     Attributes:
         setting: Which.
-        seconds: That it took.
         folder: With its tables and scores.
     """
 
     setting: Setting
-    seconds: float
     folder: Path
 
 
@@ -68,7 +65,7 @@ def make(layout: Layout, settings: Sequence[Setting] = kernels.SETTINGS) -> Path
         "profile": PROFILE,
         "image_sets": {name: one.digest for name, one in bench.image_sets.items()},
         "pairs": [[network, seed] for network, seed in bench.pair_names],
-        "settings": [asdict(one.setting) | {"seconds": one.seconds} for one in measured],
+        "settings": [asdict(one.setting) for one in measured],
         "lacking": {name: list(abilities) for name, abilities in missing.items() if abilities},
         "made_on": provenance.collect(bench.device),
     }
@@ -83,20 +80,18 @@ def _measured(layout: Layout, setting: Setting) -> Measured:
     build = layout.build / FOLDER / re.sub(r"\W+", "-", setting.name)
     folder = Places(build, build / "store").measured(PROFILE)
     made_by = asdict(setting) | {"sources": provenance.source_digest()}
-    known = _known(folder / DONE)
-    if known.pop("seconds", None) is None or known != json.loads(json.dumps(made_by)):
+    if _known(folder / DONE) != json.loads(json.dumps(made_by)):
         print(f"rounding: {setting.name}", flush=True)
-        start, small = time.monotonic(), kernels.on_smallest(setting, kernels.abilities())
+        networks = "smallest" if kernels.on_smallest(setting, kernels.abilities()) else "all"
         done = subprocess.run(
-            [sys.executable, "-m", "bookmaker.remeasure", setting.arithmetic, "smallest" if small else "all"],
+            [sys.executable, "-m", "bookmaker.remeasure", setting.arithmetic, networks],
             env=_environment(setting, build),
             check=False,
         )
         if done.returncode:
             raise BookError(f"the setting '{setting.name}' could not be measured")
-        seconds = round(time.monotonic() - start, 1)
-        write_text_atomic(folder / DONE, json.dumps(made_by | {"seconds": seconds}, indent=1) + "\n")
-    return Measured(setting, _known(folder / DONE)["seconds"], folder)
+        write_text_atomic(folder / DONE, json.dumps(made_by, indent=1) + "\n")
+    return Measured(setting, folder)
 
 
 def _known(path: Path) -> dict[str, Any]:
