@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,10 +20,9 @@ from typing import Literal
 from torch import Tensor
 
 from faiglib.errors import DatasetError, ImageError, IncompleteError, PlaceError, StoreError
-from faiglib.images.downloads import RETRIES, download, reason
+from faiglib.images.downloads import Download, fetch_all
 from faiglib.images.files import center_crop, crop_to_multiple, read_image
 from faiglib.images.folders import images_by_stem
-from faiglib.images.pace import Pace
 from faiglib.images.registry import (
     BASE_URL,
     DIV2K,
@@ -37,10 +34,9 @@ from faiglib.images.registry import (
     title,
 )
 from faiglib.system import environment
-from faiglib.system.files import expanded, sha256_file, usual_mode
+from faiglib.system.files import expanded, sha256_file
 
 Where = Literal["folder", "cache", "embedded"]
-DOWNLOADS_AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,7 @@ def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
     if name == "skimage":
         return _embedded()
     shortcomings = []
-    for folder, where in _places(data_dir):
+    for folder, where in places(data_dir):
         shortcoming = _shortcoming(name, folder)
         if shortcoming is None:
             return _image_set(name, folder, where)
@@ -188,33 +184,8 @@ def fetch(
     if not files:
         raise DatasetError(f"{title(name)} is not downloaded by faiglib; {_remedy(name)}")
     folder = cache_folder() if data_dir is None else expanded(data_dir)
-    import pooch
-    from tqdm.auto import tqdm
-
-    source = pooch.create(
-        path=folder,
-        base_url="",
-        registry={file.path: f"sha256:{file.sha256}" for file in files},
-        urls={file.path: file.url(base_url) for file in files},
-        retry_if_failed=RETRIES,
-    )
-    try:  # before the threads, since pooch's own way fails when two of them make one folder
-        for file in files:
-            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{title(name)} could not be fetched: {reason(error)}") from error
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    executor = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
-    try:
-        pace, mode = Pace(), usual_mode()
-        jobs = [executor.submit(download, source, file, base_url, pace, mode) for file in files]
-        for job in tqdm(as_completed(jobs), title(name), len(jobs), unit="file", disable=not progress):
-            job.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-        logger.setLevel(level)
+    wanted = [Download(file.path, file.url(base_url), file.sha256, file.bytes) for file in files]
+    fetch_all(title(name), wanted, folder, progress)
     return _image_set(name, folder, "cache" if data_dir is None else "folder")
 
 
@@ -223,8 +194,15 @@ def _is_builtin(image_set: ImageSet) -> bool:
     return TITLES.get(image_set.name) == image_set.title
 
 
-def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Where]]:
-    """The folders to look in, in this order."""
+def places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Where]]:
+    """The folders that data are looked for in, in this order.
+
+    Args:
+        data_dir: The first of them; by default the environment variable ``FAIGLIB_DATA``.
+
+    Raises:
+        PlaceError: It does not exist.
+    """
     origin = "" if data_dir is not None else " (from FAIGLIB_DATA)"
     if folder := expanded(data_dir) if data_dir is not None else environment.folder("FAIGLIB_DATA"):
         if not folder.is_dir():

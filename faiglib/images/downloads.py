@@ -1,17 +1,23 @@
-"""One file of an image set, brought here and checked."""
+"""Files that are pinned by address, size and SHA-256, brought here and checked."""
 
 from __future__ import annotations
 
+import logging
 import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faiglib.errors import DatasetError
 from faiglib.images.pace import Pace, seconds_asked_for
+from faiglib.system.files import usual_mode
 
 if TYPE_CHECKING:
     import pooch
-from faiglib.images.registry import RegisteredFile
+
+DOWNLOADS_AT_A_TIME = 4
 
 RETRIES = 2
 TIMEOUT_SECONDS = (5.0, 30.0)
@@ -27,11 +33,69 @@ _BUSY_STATUS = frozenset({429, 503})
 """Answers that may say when to ask again."""
 
 
-def download(source: pooch.Pooch, file: RegisteredFile, base_url: str, pace: Pace, mode: int) -> None:
+@dataclass(frozen=True)
+class Download:
+    """A file to be brought here.
+
+    Attributes:
+        path: Place below the folder of downloads, with forward slashes.
+        url: Address.
+        sha256: Hash of the content, 64 hexadecimal digits.
+        bytes: Size of the content.
+    """
+
+    path: str
+    url: str
+    sha256: str
+    bytes: int
+
+
+def fetch_all(title: str, files: Sequence[Download], folder: Path, progress: bool = True) -> None:
+    """Download what is missing of some files, several at a time; those that are there with the right content stay.
+
+    Args:
+        title: Of all of them, for the progress bar and for errors.
+        files: To be brought.
+        folder: Where to.
+        progress: Whether a progress bar over the files is shown on the terminal.
+
+    Raises:
+        DatasetError: A file could not be fetched; nothing half-written stays under a final name.
+    """
+    import pooch
+    from tqdm.auto import tqdm
+
+    source = pooch.create(
+        path=folder,
+        base_url="",
+        registry={file.path: f"sha256:{file.sha256}" for file in files},
+        urls={file.path: file.url for file in files},
+        retry_if_failed=RETRIES,
+    )
+    try:  # before the threads, since pooch's own way fails when two of them make one folder
+        for file in files:
+            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{title} could not be fetched: {reason(error)}") from error
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    executor = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
+    try:
+        pace, mode = Pace(), usual_mode()
+        jobs = [executor.submit(download, source, file, pace, mode) for file in files]
+        for job in tqdm(as_completed(jobs), title, len(jobs), unit="file", disable=not progress):
+            job.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+        logger.setLevel(level)
+
+
+def download(source: pooch.Pooch, file: Download, pace: Pace, mode: int) -> None:
     """Fetch one file into the folder of ``source`` unless it is there already."""
     import requests
 
-    url = file.url(base_url)
+    url = file.url
 
     def download(url: str, output_file: str, _source: pooch.Pooch) -> None:
         for attempt in range(RETRIES + 1):
