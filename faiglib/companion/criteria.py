@@ -303,8 +303,8 @@ QUESTIONS: Mapping[str, Claim] = {
         "Over the pairs trained here and the public ones of waifu2x, straight lines alone; selectivity is the drop on "
         "the own input over that on the other when 1 % is masked, the geometric mean of both functions. Held if its "
         f"rank correlation with the depth is at most {RELATED:g} (p < 0.05), and the limit of {SOUND:g} dB sorts at "
-        f"least {100 * SORTED:.0f} % of the pairs as selective ({SELECTIVE:g} times) or not; partly if one of both; not "
-        "tested if all paths are sound, or none is.",
+        f"least {100 * SORTED:.0f} % of the pairs as selective ({SELECTIVE:g} times) or not; partly if one of both; "
+        "not tested if all paths are sound, or none is.",
         "A path profile costs a few images and no gradient. The pairs of one network are not independent, so that a "
         "correlation is no proof, but one that is missing is a refutation.",
         f"{_FIRST.capitalize()} but trials with one pair, whose path was known to be broken.",

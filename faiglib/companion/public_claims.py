@@ -7,7 +7,7 @@ pair's path was broken, and masking cost it most of its brightness.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +16,10 @@ from faiglib.attribution.path_profile import SOUND
 from faiglib.companion.criteria import (
     AHEAD,
     CHANCE,
+    CLAIMS,
     INVISIBLE,
     PREDICTED,
+    QUESTIONS,
     RARE,
     RELATED,
     REMOVED,
@@ -31,7 +33,7 @@ from faiglib.companion.criteria import (
 from faiglib.companion.distribution.report import CLUSTER, EVEN
 from faiglib.companion.interpolation.report import LEAST_GAIN, MONOTONE
 from faiglib.companion.judging import at_least, at_most
-from faiglib.companion.page.words import counted, number, percent, printed
+from faiglib.companion.page.words import DASH, counted, number, percent, printed
 from faiglib.companion.public_pairs import report
 from faiglib.companion.public_pairs.pairs import CONTROL, MAIN
 from faiglib.companion.questions import NOT_ASKED
@@ -176,6 +178,30 @@ def _controlled(table: pd.DataFrame) -> tuple[Grade, str]:
     words = f"reached by {percent(table['reached'].max())} of {counted(int(table['draws'].max()), 'control')} at most"
     times = f"{number(table['effect'].min(), '.1f')} to {number(table['effect'].max(), '.1f')} times their drop"
     return at_least(float(beaten.mean()), 1, 0.5), f"{words}, {times}"
+
+
+def tabulated(found: Sequence[Verdict], trained_here: Mapping[str, Verdict | None]) -> pd.DataFrame:
+    """Verdicts for a table, a row per claim and measure.
+
+    Args:
+        found: from :func:`verdicts`.
+        trained_here: the verdicts on the pairs of this book, by letter; None where there is none.
+
+    Returns:
+        Columns ``claim``, ``measured by``, ``public pair``, ``what decides`` and ``trained here``.
+    """
+    import pandas as pd
+
+    rows = []
+    for one in found:
+        own = trained_here.get(one.claim)
+        parts = [(one.paper, own.paper if own else None), (one.beyond, own.beyond if own else None)]
+        for words, (public, here) in zip(CRITERIA[one.claim], parts, strict=True):
+            if words:
+                claim = {**CLAIMS, **QUESTIONS}[one.claim].short.rstrip(".")
+                ours = here.grade if here else DASH
+                rows.append((f"({one.claim}) {claim}", words, public.grade, public.measured or public.why, ours))
+    return pd.DataFrame(rows, columns=["claim", "measured by", "public pair", "what decides", "trained here"])
 
 
 def foretold(everywhere: pd.DataFrame) -> Verdict:

@@ -119,16 +119,17 @@ def drops(bench: Workbench) -> pd.DataFrame:
     """What masking costs every input.
 
     Returns:
-        One row per ``method``, ``filters`` (function; the control's of FAIG alone), ``percent``, ``input`` and
-        ``image``: ``drop`` (gradient-map MSE ×10³ against the target's output), ``drop_all`` (when all filters are the
-        baseline's), and ``psnr`` and ``level`` (dB, the second with the means of the channels put right), both also
-        ``_target`` and ``_baseline``.
+        One row per ``method``, ``filters`` (function; the control's of FAIG alone), ``percent``, ``input`` (all of
+        FAIG's filters, of others those that there are functions for) and ``image``: ``drop`` (gradient-map MSE ×10³
+        against the target's output), ``drop_all`` (when all filters are the baseline's), and ``psnr`` and ``level``
+        (dB, the second with the means of the channels put right), both also ``_target`` and ``_baseline``.
     """
 
     def compute() -> pd.DataFrame:
         ends = MAIN.load(bench)
         found = rankings(bench, ends)
-        judge = Judge(ends, scenes(bench, bench.profile.evaluation_images, bench.profile.evaluation_crop))
+        tested = scenes(bench, bench.profile.evaluation_images, bench.profile.evaluation_crop)
+        every, few = (Judge(ends, tested, kinds) for kinds in (tuple(INPUTS), [own for own, _ in FUNCTIONS.values()]))
         known: dict[tuple[int, ...], list[dict[str, object]]] = {}
         rows = []
         for (method, function), scores in tqdm(found.items(), f"masking: {MAIN.title}", unit="ranking"):
@@ -136,7 +137,7 @@ def drops(bench: Workbench) -> pd.DataFrame:
                 filters = scores.top(percent)
                 chosen = tuple(filters.ids.tolist())
                 if chosen not in known:
-                    known[chosen] = judge.of(substitute(*ends, filters))
+                    known[chosen] = (every if method == "faig" else few).of(substitute(*ends, filters))
                 named = {"method": method, "filters": function, "percent": percent}
                 rows += [named | row for row in known[chosen]]
         return pd.DataFrame(rows)
@@ -145,9 +146,9 @@ def drops(bench: Workbench) -> pd.DataFrame:
 
 
 class Judge:
-    """Compares outputs of a changed target with the truth and with the target's own, on all inputs of some scenes."""
+    """Compares outputs of a changed target with the truth and with the target's own, on some inputs of scenes."""
 
-    def __init__(self, ends: Ends, found: Sequence[Scene], kinds: Sequence[str] = tuple(INPUTS)) -> None:
+    def __init__(self, ends: Ends, found: Sequence[Scene], kinds: Sequence[str]) -> None:
         self.cases = [(scene, kind) for scene in found for kind in kinds]
         self.inputs = [scene.inputs[kind] for scene, kind in self.cases]
         every = substitute(*ends, FilterSet.every(FilterIndex.of(ends[0])))

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from faiglib.companion.workbench import Workbench
 from faiglib.errors import WeightsError
+from faiglib.filters.index import FilterIndex
 from faiglib.images.chain import Chain, Downsample, GaussianBlur, GaussianNoise, Jpeg
 from faiglib.images.degradations import BLUR_SIGMA, noise_generator
-from faiglib.networks import waifu2x
+from faiglib.networks import build, waifu2x
 
 #: Noise (8-bit levels) and JPEG quality that the strongest targets were trained for.
 NOISE, QUALITY = 15, 30
@@ -128,3 +129,8 @@ def here(bench: Workbench) -> bool:
     except WeightsError:
         return False
     return True
+
+
+def filters() -> int:
+    """How many filters the networks have."""
+    return FilterIndex.of(build(waifu2x.NETWORK)).total

@@ -145,8 +145,9 @@ def everywhere(bench: Workbench) -> pd.DataFrame:
         One row per ``pair`` (title), ``network``, ``place`` (``public`` or ``here``), ``kind``, ``way`` and ``filters``
         (function): ``barrier`` (dB on clean input; of pairs trained here as their manifest has it, NaN where it has
         none), ``distance`` and ``cosine`` as of :func:`profiles`, and for ``own`` and ``other`` input: ``drop_``
-        (×10³), ``share_`` (of the drop when all filters are the baseline's), ``lost_`` (dB of PSNR against the target)
-        and ``level_`` (the same with the means of the channels put right).
+        (×10³), ``share_`` (of the drop when all filters are the baseline's), ``lost_`` (dB of PSNR against the
+        target), ``level_`` (the same with the means of the channels put right) and ``gain_`` (dB of PSNR that the
+        target is better than the baseline).
     """
     public = [(pair, "straight") for pair in MEASURED] + [(MAIN, way) for way in WAYS if way != "straight"]
 
@@ -198,16 +199,21 @@ def costs(bench: Workbench, asked: Asked) -> pd.DataFrame:
         row: dict[str, object] = {"filters": function}
         for side, kind in (("own", own), ("other", other)):
             lows, truths = zip(*asked.images[kind], strict=True)
-            networks = (target, substitute(target, baseline, chosen), substitute(target, baseline, every))
-            outputs = [restore_all(network, lows) for network in networks]
+            masked, replaced = (substitute(target, baseline, filters) for filters in (chosen, every))
+            outputs = [restore_all(network, lows) for network in (target, masked, replaced, baseline)]
             row |= {f"{name}_{side}": value for name, value in _lost(outputs, truths)}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _lost(outputs: Sequence[Sequence[Tensor]], truths: Sequence[Tensor]) -> Iterator[tuple[str, float]]:
-    """What the second outputs have lost against the first, means over images; the third has all filters replaced."""
-    whole, masked, replaced = outputs
+    """What masked outputs have lost, means over images.
+
+    Args:
+        outputs: of the target whole, masked, and with all filters replaced, and of the baseline.
+        truths: as many as there are outputs of each.
+    """
+    whole, masked, replaced, first = outputs
 
     def mean(values: Iterator[Tensor]) -> float:
         found = [float(value) for value in values]
@@ -222,3 +228,4 @@ def _lost(outputs: Sequence[Sequence[Tensor]], truths: Sequence[Tensor]) -> Iter
     yield "lost", mean(psnr(*both) for both in before) - mean(psnr(*both) for both in after)
     level = [mean(psnr(levelled(*both), both[1]) for both in one) for one in (before, after)]
     yield "level", level[0] - level[1]
+    yield "gain", mean(psnr(*both) for both in before) - mean(psnr(*both) for both in zip(first, truths, strict=True))

@@ -188,7 +188,8 @@ def by_pair(everywhere: pd.DataFrame) -> pd.DataFrame:
     Returns:
         ``pair``, ``network``, ``place``, ``kind``, ``way``, ``barrier``, ``distance`` and ``cosine``, and over both
         functions: ``selectivity``, the geometric mean of the drops on own over other input, ``spill``, the larger share
-        of its drop that the other input loses, and ``spilled``, the larger loss there in dB.
+        of its drop that the other input loses, ``spilled``, the larger loss there in dB, and ``gain``, the smaller of
+        what the target gains over the baseline on the own inputs, dB.
     """
     table = everywhere.assign(ratio=np.log(everywhere["drop_own"] / everywhere["drop_other"]))
     keys = ["pair", "network", "place", "kind", "way"]
@@ -196,15 +197,17 @@ def by_pair(everywhere: pd.DataFrame) -> pd.DataFrame:
     found = grouped[["barrier", "distance", "cosine"]].first()
     found["selectivity"] = np.exp(grouped["ratio"].mean())
     found["spill"], found["spilled"] = grouped["share_other"].max(), grouped["lost_other"].max()
+    found["gain"] = grouped["gain_own"].min()
     return found.reset_index()
 
 
-def relation(pairs: pd.DataFrame) -> tuple[float, float, int]:
-    """Spearman's rank correlation of barrier and selectivity over straight ways: ρ, p and the number of pairs.
+def relation(pairs: pd.DataFrame, column: str = "barrier") -> tuple[float, float, int]:
+    """Spearman's rank correlation of a column with the selectivity over straight ways: ρ, p and the number of pairs.
 
     Args:
         pairs: from :func:`by_pair`.
+        column: ``barrier`` or ``distance``.
     """
-    straight = pairs[pairs["way"] == "straight"].dropna(subset=["barrier", "selectivity"])
-    found = stats.spearmanr(straight["barrier"], straight["selectivity"])
+    straight = pairs[pairs["way"] == "straight"].dropna(subset=[column, "selectivity"])
+    found = stats.spearmanr(straight[column], straight["selectivity"])
     return float(found.statistic), float(found.pvalue), len(straight)
