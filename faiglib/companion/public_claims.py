@@ -212,7 +212,7 @@ def foretold(everywhere: pd.DataFrame) -> Verdict:
     """
     table = report.by_pair(everywhere)
     rho, p, count = report.relation(table)
-    straight = table[table["way"] == "straight"].dropna(subset=["barrier", "selectivity"])
+    straight = report.counted(table)
     sound, selective = straight["barrier"] <= SOUND, straight["selectivity"] >= SELECTIVE
     right = float((sound == selective).mean())
     related = rho <= RELATED and p < 0.05

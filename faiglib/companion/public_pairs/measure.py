@@ -63,7 +63,7 @@ def abilities(bench: Workbench) -> pd.DataFrame:
     """PSNR of all models: one row per ``style``, ``model`` and ``input``: ``psnr`` in dB, mean over images."""
 
     def compute() -> pd.DataFrame:
-        found = scenes(bench, bench.profile.curve_images, bench.profile.evaluation_crop)
+        found = scenes(bench, bench.profile.curve_images, bench.profile.discovery_crop)
         rows = []
         for style in waifu2x.STYLES:
             for model in waifu2x.MODELS:
@@ -128,7 +128,7 @@ def drops(bench: Workbench) -> pd.DataFrame:
     def compute() -> pd.DataFrame:
         ends = MAIN.load(bench)
         found = rankings(bench, ends)
-        tested = scenes(bench, bench.profile.evaluation_images, bench.profile.evaluation_crop)
+        tested = scenes(bench, bench.profile.evaluation_images, bench.profile.discovery_crop)
         every, few = (Judge(ends, tested, kinds) for kinds in (tuple(INPUTS), [own for own, _ in FUNCTIONS.values()]))
         known: dict[tuple[int, ...], list[dict[str, object]]] = {}
         rows = []
@@ -257,7 +257,7 @@ def overlaps(bench: Workbench) -> pd.DataFrame:
         path = ParameterPath(*ends)
         how: dict[str, Any] = {"rule": profile.prediction_rule, "nodes": profile.prediction_nodes}
         rows = []
-        tested = scenes(bench, profile.prediction_images, profile.prediction_crop)
+        tested = scenes(bench, profile.prediction_images, profile.discovery_crop)
         for scene in tqdm(tested, f"prediction: {MAIN.title}", unit="image"):
             for kind, _ in FUNCTIONS.values():
                 own = filters_of_image(path, scene.inputs[kind], percent=PERCENTS[0], **how)

@@ -40,6 +40,8 @@ WAYS: Mapping[str, str] = {
 }
 #: Networks on the corrected way, both ends included.
 CORRECTED = 7
+#: Role of targets trained here that know noise and JPEG, too: the control for the public pairs' two degradations.
+CONTROL_ROLE = "target_jpeg"
 #: Steps that a waypoint is trained, times those of the profile's masks.
 LONGER = 5
 
@@ -142,12 +144,12 @@ def everywhere(bench: Workbench) -> pd.DataFrame:
     """How selective FAIG's top 1 % are, for public pairs and those trained here, by one and the same small budget.
 
     Returns:
-        One row per ``pair`` (title), ``network``, ``place`` (``public`` or ``here``), ``kind``, ``way`` and ``filters``
-        (function): ``barrier`` (dB on clean input; of pairs trained here as their manifest has it, NaN where it has
-        none), ``distance`` and ``cosine`` as of :func:`profiles`, and for ``own`` and ``other`` input: ``drop_``
-        (×10³), ``share_`` (of the drop when all filters are the baseline's), ``lost_`` (dB of PSNR against the
-        target), ``level_`` (the same with the means of the channels put right) and ``gain_`` (dB of PSNR that the
-        target is better than the baseline).
+        One row per ``pair`` (title), ``network``, ``place`` (``public``, ``here``, or ``control`` for a pair trained
+        here that is asked for the public ones' functions), ``kind``, ``way`` and ``filters`` (function): ``barrier``
+        (dB on clean input; of pairs trained here as their manifest has it, NaN where it has none), ``distance`` and
+        ``cosine`` as of :func:`profiles`, and for ``own`` and ``other`` input: ``drop_`` (×10³), ``share_`` (of the
+        drop when all filters are the baseline's), ``lost_`` (dB of PSNR against the target), ``level_`` (the same with
+        the means of the channels put right) and ``gain_`` (dB of PSNR that the target is better than the baseline).
     """
     public = [(pair, "straight") for pair in MEASURED] + [(MAIN, way) for way in WAYS if way != "straight"]
 
@@ -159,8 +161,12 @@ def everywhere(bench: Workbench) -> pd.DataFrame:
         entry = zoo.pair_entries(bench.models, *item)["target"]
         return stored(bench, "everywhere", lambda: _own(bench, *item), pair=entry.sha256)
 
+    def of_control(entry: zoo.Entry) -> pd.DataFrame:
+        return stored(bench, "everywhere", lambda: _control(bench, entry), pair=entry.sha256)
+
+    controls = [entry for entry in zoo.entries(bench.models) if entry.role == CONTROL_ROLE][:1]
     found = [*bench.in_parallel(of_public, public), *bench.in_parallel(of_own, bench.pair_names)]
-    return pd.concat(found, ignore_index=True)
+    return pd.concat([*found, *map(of_control, controls)], ignore_index=True)
 
 
 def _public(bench: Workbench, pair: PublicPair, way: str) -> pd.DataFrame:
@@ -182,6 +188,16 @@ def _own(bench: Workbench, network: str, seed: int) -> pd.DataFrame:
     title = f"{TITLES[network]}, seed {seed}"
     named = {"pair": title, "network": network, "place": "here", "kind": "fine-tuned", "way": "straight"}
     asked = Asked((pair.target, pair.baseline), images, OWN_FUNCTIONS)
+    return costs(bench, asked).assign(**named, barrier=barrier, **distance(pair.target, pair.baseline))
+
+
+def _control(bench: Workbench, entry: zoo.Entry) -> pd.DataFrame:
+    pair = zoo.load_pair(bench.models, entry.network, entry.seed, bench.device, CONTROL_ROLE)
+    images = {kind: [scene.pair(kind) for scene in _scenes(bench)] for kind, _ in pairs.FUNCTIONS.values()}
+    barrier = entry.barrier["psnr"] if entry.barrier else math.nan
+    title = f"{TITLES[entry.network]}, trained on JPEG as well"
+    named = {"pair": title, "network": entry.network, "place": "control", "kind": "fine-tuned", "way": "straight"}
+    asked = Asked((pair.target, pair.baseline), images, pairs.FUNCTIONS)
     return costs(bench, asked).assign(**named, barrier=barrier, **distance(pair.target, pair.baseline))
 
 

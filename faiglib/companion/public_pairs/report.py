@@ -201,13 +201,20 @@ def by_pair(everywhere: pd.DataFrame) -> pd.DataFrame:
     return found.reset_index()
 
 
-def relation(pairs: pd.DataFrame, column: str = "barrier") -> tuple[float, float, int]:
-    """Spearman's rank correlation of a column with the selectivity over straight ways: ρ, p and the number of pairs.
+def relation(pairs: pd.DataFrame, column: str = "barrier", value: str = "selectivity") -> tuple[float, float, int]:
+    """Spearman's rank correlation of two columns over the pairs of :func:`counted`: ρ, p and the number of pairs.
 
     Args:
         pairs: from :func:`by_pair`.
         column: ``barrier`` or ``distance``.
+        value: ``selectivity`` or ``spilled``.
     """
-    straight = pairs[pairs["way"] == "straight"].dropna(subset=[column, "selectivity"])
-    found = stats.spearmanr(straight[column], straight["selectivity"])
-    return float(found.statistic), float(found.pvalue), len(straight)
+    table = counted(pairs).dropna(subset=[column])
+    found = stats.spearmanr(table[column], table[value])
+    return float(found.statistic), float(found.pvalue), len(table)
+
+
+def counted(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`by_pair` that question (n) is about: straight ways of known depth, without the control."""
+    straight = pairs[(pairs["way"] == "straight") & (pairs["place"] != "control")]
+    return straight.dropna(subset=["barrier", "selectivity"])

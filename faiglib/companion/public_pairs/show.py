@@ -27,13 +27,19 @@ from faiglib.images.metrics import psnr
 from faiglib.networks import TITLES
 
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, GRAY)
+#: Panels of the paths, and the kinds of pairs in each.
+PANELS = {
+    "fine-tuned from the baseline": ("fine-tuned",),
+    "siblings, fine-tuned from one baseline": ("siblings",),
+    "wrong baselines": ("replaced", "strangers"),
+}
 
 
 @with_source
 def profiles(table: pd.DataFrame) -> Figure:
     """PSNR on clean input along the paths, a panel per kind of pair and one for the main pair's other ways."""
     straight = table[table["way"] == "straight"]
-    panels = [(KINDS[str(kind)], rows, "pair") for kind, rows in straight.groupby("kind", sort=False)]
+    panels = [(title, straight[straight["kind"].isin(kinds)], "pair") for title, kinds in PANELS.items()]
     panels.append((f"{MAIN.title}, by other ways", table[table["pair"] == MAIN.title], "way"))
     figure, axes = in_pairs(len(panels), 4.6, 3.3, sharex=True, sharey=True)
     for axis, (title, rows, column) in zip(axes, panels, strict=True):
@@ -148,19 +154,25 @@ def relation(table: pd.DataFrame, least: float) -> Figure:
         table: from :func:`faiglib.companion.public_pairs.report.by_pair`.
         least: selectivity from which on filters count as selective.
     """
-    figure, axis = plt.subplots(figsize=(6.6, 4.2))
-    groups = table.groupby(["network", "kind", "way"], sort=False)
+    figure, axis = plt.subplots(figsize=(7.2, 4.4))
     signs, colours = iter("osD^vPX*<>"), iter((*COLOURS, "black", "#F0E442", "#882255", "#44AA99"))
-    for (network, kind, way), rows in groups:
-        name = KINDS[str(kind)] if network == "upconv_7" else "trained here"
-        label = f"{TITLES[str(network)]}: {name}" + ("" if way == "straight" else f", {WAYS[str(way)]}")
+    for (network, place, kind, way), rows in table.groupby(["network", "place", "kind", "way"], sort=False):
+        named = {"here": "trained here", "control": "noise and JPEG"}.get(str(place), KINDS[str(kind)])
+        named = named if way == "straight" else WAYS[str(way)]
+        label = f"{TITLES[str(network)]}: {named}"
         axis.scatter(rows["barrier"] + 0.05, rows["selectivity"], marker=next(signs), color=next(colours), label=label)
     axis.axvline(SOUND + 0.05, color=GRAY, lw=0.8, ls="--")
     axis.axhline(least, color=GRAY, lw=0.8, ls="--")
-    axis.set(
-        xscale="log", yscale="log", xlabel="depth of the path + 0.05 (dB)", ylabel="selectivity: drop, own ÷ other"
+    axis.set(xscale="log", yscale="log", xlabel="depth of the path + 0.05 (dB)", ylabel="drop on own ÷ other input")
+    figure.tight_layout()
+    figure.legend(
+        *axis.get_legend_handles_labels(),
+        frameon=False,
+        fontsize=8,
+        loc="upper center",
+        ncols=2,
+        bbox_to_anchor=(0.5, 0),
     )
-    axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=1)
     return finished(figure)
 
 

@@ -11,14 +11,16 @@ from faiglib.companion.public_pairs import report
 from faiglib.companion.public_pairs.kept import Found
 from faiglib.companion.public_pairs.pairs import CONTROL, FUNCTIONS, MAIN
 from faiglib.companion.public_pairs.paths import WAYS
-from faiglib.networks import waifu2x
+from faiglib.networks import TITLES, waifu2x
 
+#: Pairs of one network from which on their own rank correlation is told.
+FEWEST = 5
 #: What pairs of a kind are called.
 KINDS = {
     "fine-tuned": "baseline and what was fine-tuned from it",
     "siblings": "siblings, fine-tuned from one baseline",
     "replaced": "baseline that was trained anew afterwards",
-    "strangers": "a baseline of other images",
+    "strangers": "baseline of other images",
 }
 
 
@@ -120,13 +122,44 @@ def relation(everywhere: pd.DataFrame) -> str:
     """What the rank correlations of depth, and of distance, with selectivity are."""
     table = report.by_pair(everywhere)
     (rho, p, count), (other, q, _) = (report.relation(table, column) for column in ("barrier", "distance"))
-    public = table[(table["place"] == "public") & (table["way"] == "straight")]
-    inner = report.relation(public)
+    told = [
+        f"the rank correlation of selectivity with the depth of the path is {number(rho)} (p = {number(p, '.2g')}), "
+        f"with the distance of the weights {number(other)} (p = {number(q, '.2g')})"
+    ]
+    for network, rows in report.counted(table).groupby("network", sort=False):
+        if len(rows) >= FEWEST:
+            inner = report.relation(rows)
+            told.append(
+                f"among the {inner[2]} of {TITLES[str(network)]} alone, that with the depth is {number(inner[0])} "
+                f"(p = {number(inner[1], '.2g')})"
+            )
+    return f"Over {counted(count, 'pair')}, {'; '.join(told)}."
+
+
+@typeset
+def control(everywhere: pd.DataFrame, least: float) -> str:
+    """Whether noise and JPEG can be told apart at all: the pair trained here that knows both, if there is one.
+
+    Args:
+        everywhere: from :func:`faiglib.companion.public_pairs.paths.everywhere`.
+        least: selectivity from which on filters count as selective.
+    """
+    table = report.by_pair(everywhere)
+    rows = table[table["place"] == "control"].to_dict("records")
+    if not rows:
+        return "Among the weights of this run is no pair that was trained here on noise and JPEG."
+    rho, p, _ = report.relation(table, value="spilled")
+    meaning = "So the two can be told apart where the path is sound."
+    if rows[0]["selectivity"] < least:
+        meaning = (
+            f"That is less than {number(least, 'g')} on a sound path: that filters of the public pairs are not selective "
+            "may be due to these two degradations as much as to the path, and (n) has to be read with this in mind."
+        )
     return (
-        f"Over {counted(count, 'pair')}, the rank correlation of selectivity with the depth of the path is "
-        f"{number(rho)} (p = {number(p, '.2g')}), with the distance of the weights {number(other)} (p = "
-        f"{number(q, '.2g')}); over the {inner[2]} public ones alone, that with the depth is {number(inner[0])} "
-        f"(p = {number(inner[1], '.2g')})."
+        f"For {rows[0]['pair']}, whose path is {number(rows[0]['barrier'])} dB deep, FAIG's filters for noise and for "
+        f"JPEG have a selectivity of {number(rows[0]['selectivity'], '.1f')}, and cost the other input "
+        f"{number(rows[0]['spilled'])} dB at most. {meaning} What masking costs the other input does not depend on this: "
+        f"its rank correlation with the depth is {number(rho)} (p = {number(p, '.2g')})."
     )
 
 
@@ -140,15 +173,15 @@ def evenness(layers: pd.DataFrame) -> str:
     return f"The last {report.LAST} convolutions hold of the filters for {listed(told)}."
 
 
-#: By table: attributes of the profile for the number of its images and their crop.
+#: By table: attribute of the profile for the number of its images.
 IMAGES = {
-    "abilities": ("curve_images", "evaluation_crop"),
-    "profiles": ("curve_images", "discovery_crop"),
-    "drops": ("evaluation_images", "evaluation_crop"),
-    "controls": ("curve_images", "discovery_crop"),
-    "overlaps": ("prediction_images", "prediction_crop"),
-    "sweep": ("interpolation_images", "discovery_crop"),
-    "everywhere": ("curve_images", "discovery_crop"),
+    "abilities": "curve_images",
+    "profiles": "curve_images",
+    "drops": "evaluation_images",
+    "controls": "curve_images",
+    "overlaps": "prediction_images",
+    "sweep": "interpolation_images",
+    "everywhere": "curve_images",
 }
 
 
@@ -161,7 +194,7 @@ def measured_on(found: Found, name: str) -> str:
         name: of the table, a key of :data:`IMAGES`.
     """
     profile = get(found.made_by.profile)
-    images, crop = (getattr(profile, attribute) for attribute in IMAGES[name])
+    images, crop = getattr(profile, IMAGES[name]), profile.discovery_crop
     many = "all images" if images is None else counted(images, "image")
     side = "whole" if crop is None else f"central {crop}×{crop} pixels"
     return f"{many} of {found.made_by.image_set}, {side}"
