@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -132,9 +133,7 @@ def _read(path: Path) -> pd.DataFrame:
     Raises:
         DocumentError: it is no table.
     """
-    import io
-
-    return pd.read_csv(io.StringIO(read_text(path)), float_precision="round_trip")
+    return pd.read_csv(io.StringIO(read_text(path)))
 
 
 def _file(name: str) -> str:

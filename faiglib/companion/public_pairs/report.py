@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -204,12 +205,16 @@ def by_pair(everywhere: pd.DataFrame) -> pd.DataFrame:
 def relation(pairs: pd.DataFrame, column: str = "barrier", value: str = "selectivity") -> tuple[float, float, int]:
     """Spearman's rank correlation of two columns over the pairs of :func:`counted`: ρ, p and the number of pairs.
 
+    The first two are NaN where a column has one value.
+
     Args:
         pairs: from :func:`by_pair`.
         column: ``barrier`` or ``distance``.
         value: ``selectivity`` or ``spilled``.
     """
     table = counted(pairs).dropna(subset=[column])
+    if min(table[column].nunique(), table[value].nunique()) < 2:
+        return math.nan, math.nan, len(table)
     found = stats.spearmanr(table[column], table[value])
     return float(found.statistic), float(found.pvalue), len(table)
 

@@ -152,14 +152,14 @@ def control(everywhere: pd.DataFrame, least: float) -> str:
     meaning = "So the two can be told apart where the path is sound."
     if rows[0]["selectivity"] < least:
         meaning = (
-            f"That is less than {number(least, 'g')} on a sound path: that filters of the public pairs are not selective "
-            "may be due to these two degradations as much as to the path, and (n) has to be read with this in mind."
+            f"That is less than {number(least, 'g')}: that filters of the public pairs are not selective may be due to "
+            "these two degradations as much as to the path, and (n) has to be read with this in mind."
         )
     return (
         f"For {rows[0]['pair']}, whose path is {number(rows[0]['barrier'])} dB deep, FAIG's filters for noise and for "
         f"JPEG have a selectivity of {number(rows[0]['selectivity'], '.1f')}, and cost the other input "
-        f"{number(rows[0]['spilled'])} dB at most. {meaning} What masking costs the other input does not depend on this: "
-        f"its rank correlation with the depth is {number(rho)} (p = {number(p, '.2g')})."
+        f"{number(rows[0]['spilled'])} dB at most. {meaning} What masking costs the other input in dB has a "
+        f"rank correlation of {number(rho)} with the depth (p = {number(p, '.2g')})."
     )
 
 
