@@ -115,7 +115,7 @@ else:
 show.knobs(tables["sweep"])
 
 # %%
-glue(public_evenness=words.evenness(tables["layers"]), public_ways=words.ways(tables["everywhere"]))
+glue(public_evenness=words.evenness(tables["layers"]), public_ways=words.ways(tables["everywhere"], criteria.SELECTIVE))
 
 # %% [markdown]
 # {glue:text}`public_evenness:s`
@@ -166,7 +166,13 @@ judged = public_claims.verdicts(tables)
 ours = {one.claim: verdicts.of_record(one.claim) for one in judged}
 show.verdicts(public_claims.tabulated(judged, ours), f"Verdicts on {pairs.MAIN.title}, and on the pairs trained here")
 
+# %%
+display(Markdown(public_claims.in_short(judged)))
+
 # %% [markdown]
+# (g) and (j) do not ask that filters be specific: where masking costs every input, a knob that undoes it still leads to the
+# target step by step, and images still excite filters of their own.
+#
 # ## In short
 #
 # - (n) *The path tells beforehand where FAIG is selective*: {glue:text}`beyond_n:s`.

@@ -17,6 +17,7 @@ from faiglib.companion.criteria import (
     AHEAD,
     CHANCE,
     CLAIMS,
+    GRADES,
     INVISIBLE,
     PREDICTED,
     QUESTIONS,
@@ -33,7 +34,7 @@ from faiglib.companion.criteria import (
 from faiglib.companion.distribution.report import CLUSTER, EVEN
 from faiglib.companion.interpolation.report import LEAST_GAIN, MONOTONE
 from faiglib.companion.judging import at_least, at_most
-from faiglib.companion.page.words import DASH, counted, number, percent, printed
+from faiglib.companion.page.words import DASH, counted, listed, number, percent, printed
 from faiglib.companion.public_pairs import report
 from faiglib.companion.public_pairs.pairs import CONTROL, MAIN
 from faiglib.companion.questions import NOT_ASKED
@@ -202,6 +203,24 @@ def tabulated(found: Sequence[Verdict], trained_here: Mapping[str, Verdict | Non
                 ours = here.grade if here else DASH
                 rows.append((f"({one.claim}) {claim}", words, public.grade, public.measured or public.why, ours))
     return pd.DataFrame(rows, columns=["claim", "measured by", "public pair", "what decides", "trained here"])
+
+
+def in_short(found: Sequence[Verdict]) -> str:
+    """Which claims got which grade, by the paper's measure and by this book's, a line each.
+
+    Args:
+        found: from :func:`verdicts`.
+    """
+    lines = []
+    for title, place in (("As the paper measures", "paper"), ("As this book does besides", "beyond")):
+        grades = {one.claim: getattr(one, place).grade for one in found if CRITERIA[one.claim][place == "beyond"]}
+        told = [
+            f"{grade}: {listed(f'({letter})' for letter, one in grades.items() if one == grade)}"
+            for grade in GRADES
+            if grade in grades.values()
+        ]
+        lines.append(f"- {title}, {'; '.join(told)}.")
+    return "\n".join(lines)
 
 
 def foretold(everywhere: pd.DataFrame) -> Verdict:

@@ -124,6 +124,7 @@ def everywhere(selectivity) -> pd.DataFrame:
                 row |= {f"level_{side}": 2 * factor, f"gain_{side}": 4.0}
             rows.append(row)
     table = pd.DataFrame(rows)
+    table.loc[table["pair"] == "pair 2", "pair"] = MAIN.title
     other = table.iloc[:4].assign(pair=MAIN.title, way=["waypoint"] * 2 + ["corrected"] * 2)
     return pd.concat([table, other], ignore_index=True)
 
@@ -302,7 +303,7 @@ def test_the_reader_does_not_stumble(fine):
         words.profiles(made["profiles"]),
         words.distances(made["profiles"]),
         words.masking(made["drops"]),
-        words.ways(made["everywhere"]),
+        words.ways(made["everywhere"], 3.0),
         words.relation(made["everywhere"]),
         words.control(made["everywhere"], 3.0),
         words.evenness(made["layers"]),
@@ -320,6 +321,25 @@ def test_the_control_is_told_in_its_place():
     assert "told apart where the path is sound" in words.control(everywhere(lambda depth: 5.0), 1.0)
     without = everywhere(lambda depth: 5.0)
     assert "no pair" in words.control(without[without["place"] != "control"], 3.0)
+
+
+def test_other_ways_are_judged_by_depth_and_selectivity():
+    table = everywhere(lambda depth: 5.0)
+    assert "None of the other ways is sounder" in words.ways(_straight(table, 0.1), 3.0)
+    assert "A sounder way finds selective filters: by a low-loss" in words.ways(_straight(table, 9.0), 3.0)
+    assert "does not find selective filters" in words.ways(_straight(table, 9.0), 30.0)
+
+
+def _straight(table, depth):
+    """The table with a straight way of the main pair of some depth."""
+    main = (table["pair"] == MAIN.title) & (table["way"] == "straight")
+    return table.assign(barrier=table["barrier"].mask(main, depth))
+
+
+def test_grades_are_listed():
+    told = public_claims.in_short(public_claims.verdicts(tables())).splitlines()
+    assert told[0] == "- As the paper measures, held: (b), (c), (d), (f), (g), (i) and (j)."
+    assert told[1] == "- As this book does besides, held: (b), (c), (d), (f), (g), (i), (j), (k) and (l)."
 
 
 def test_figures_and_tables_hold_what_they_are_given():

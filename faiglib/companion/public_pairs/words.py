@@ -105,8 +105,13 @@ def masking(drops: pd.DataFrame) -> str:
 
 
 @typeset
-def ways(everywhere: pd.DataFrame) -> str:
-    """What other ways than the straight line change for the main pair."""
+def ways(everywhere: pd.DataFrame, least: float) -> str:
+    """What other ways than the straight line change for the main pair.
+
+    Args:
+        everywhere: from :func:`faiglib.companion.public_pairs.paths.everywhere`.
+        least: selectivity from which on filters count as selective.
+    """
     table = report.by_pair(everywhere)
     own = table[table["pair"] == MAIN.title].set_index("way")
     told = [
@@ -114,7 +119,16 @@ def ways(everywhere: pd.DataFrame) -> str:
         f"the other input loses up to {number(row['spilled'], '.1f')} dB"
         for way, row in own.iterrows()
     ]
-    return f"{MAIN.title}. {'; '.join(told)}."
+    others = own.drop(index="straight")
+    better = others["barrier"] < own.loc["straight", "barrier"]
+    selective = better & (others["selectivity"] >= least)
+    if not better.any():
+        meaning = "None of the other ways is sounder."
+    elif selective.any():
+        meaning = f"A sounder way finds selective filters: {listed(WAYS[str(way)] for way in others.index[selective])}."
+    else:
+        meaning = "So a sounder way alone does not find selective filters."
+    return f"Of {MAIN.title}, {'; '.join(told)}. {meaning}"
 
 
 @typeset
@@ -158,7 +172,8 @@ def control(everywhere: pd.DataFrame, least: float) -> str:
     return (
         f"For {rows[0]['pair']}, whose path is {number(rows[0]['barrier'])} dB deep, FAIG's filters for noise and for "
         f"JPEG have a selectivity of {number(rows[0]['selectivity'], '.1f')}, and cost the other input "
-        f"{number(rows[0]['spilled'])} dB at most. {meaning} What masking costs the other input in dB has a "
+        f"{number(rows[0]['spilled'])} dB at most (the target gains {number(rows[0]['gain'])} dB on the input where it "
+        f"gains less). {meaning} What masking costs the other input in dB has a "
         f"rank correlation of {number(rho)} with the depth (p = {number(p, '.2g')})."
     )
 
