@@ -139,6 +139,12 @@ def info(
     for name in registry.NAMES:
         say(f"  {name:<12} {folders.presence(name, data_dir)}")
     say("")
+    say("Networks of others")
+    try:
+        say(f"  {waifu2x.FOLDER:<12} {waifu2x.find(data_dir).parent}")
+    except FaiglibError:
+        say(f"  {waifu2x.FOLDER:<12} not here: `faiglib fetch {waifu2x.FOLDER}` downloads them")
+    say("")
     say("Trained weights")
     try:
         folder = zoo.models_dir(models_dir)

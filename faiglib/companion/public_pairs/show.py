@@ -48,7 +48,9 @@ def profiles(table: pd.DataFrame) -> Figure:
             axis.plot(own["alpha"], own["level"], "--", color=colour, lw=1)
         axis.set(title=title, xlabel="α   (0: target θ, 1: baseline θ̄)", ylabel="PSNR (dB), clean input")
         axis.title.set_fontsize(10)
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(frameon=False, fontsize=8, loc="lower center", ncols=2)
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low - 0.4 * (high - low), high)  # for the legends
     return finished(figure)
 
 
@@ -137,7 +139,9 @@ def controls(table: pd.DataFrame, caption: str) -> Styler:
 def knobs(sweep: pd.DataFrame) -> Figure:
     """PSNR on own and other input against λ, a panel per knob."""
     figure, axes = in_pairs(len(FUNCTIONS), 4.6, 3.0, sharex=True, sharey=True)
-    for axis, (function, rows) in zip(axes, sweep.assign(side=report.side(sweep)).groupby("filters"), strict=True):
+    for axis, (function, rows) in zip(
+        axes, sweep.assign(side=report.side(sweep)).groupby("filters", sort=False), strict=True
+    ):
         for side, colour in (("own", BLUE), ("other", ORANGE)):
             means = rows[rows["side"] == side].groupby("lambda")["psnr"].mean()
             axis.plot(means.index, means, "o-", ms=3, color=colour, label=f"{side} input")
