@@ -111,7 +111,7 @@ else:
 # degradation would move the own input and leave the other. (Where masking costs both inputs most of their brightness, a
 # smooth curve from there to the target says little.)
 
-# %% mystnb={"image": {"alt": "PSNR against λ on own and other input, a panel for the knob of denoising and one for that of deblocking."}, "figure": {"caption": "PSNR against λ on either input, means over {glue:text}`public_on_sweep:s`.", "name": "fig-public-knobs"}}
+# %% mystnb={"image": {"alt": "PSNR against \u03bb on own and other input, a panel for the knob of denoising and one for that of deblocking."}, "figure": {"caption": "PSNR against \u03bb on either input, means over {glue:text}`public_on_sweep:s`.", "name": "fig-public-knobs"}}
 show.knobs(tables["sweep"])
 
 # %%
