@@ -140,7 +140,7 @@ by_pair = report.by_pair(tables["everywhere"])
 show.relation(by_pair, criteria.SELECTIVE)
 
 # %%
-verdicts.keep(bench, public_claims.foretold(tables["everywhere"]))
+verdicts.keep(bench, public_claims.foretold(tables["everywhere"], words.recorded(found)))
 glue(
     public_relation=words.relation(tables["everywhere"]),
     public_control=words.control(tables["everywhere"], criteria.SELECTIVE),

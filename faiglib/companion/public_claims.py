@@ -223,11 +223,12 @@ def in_short(found: Sequence[Verdict]) -> str:
     return "\n".join(lines)
 
 
-def foretold(everywhere: pd.DataFrame) -> Verdict:
+def foretold(everywhere: pd.DataFrame, recorded: str = "") -> Verdict:
     """Question (n): whether the path tells beforehand where FAIG is selective.
 
     Args:
         everywhere: from :func:`faiglib.companion.public_pairs.paths.everywhere`.
+        recorded: what to say where it is a recorded table.
     """
     table = report.by_pair(everywhere)
     rho, p, count = report.relation(table)
@@ -243,5 +244,6 @@ def foretold(everywhere: pd.DataFrame) -> Verdict:
         f"of them rightly: {int((sound & selective).sum())} of {counted(int(sound.sum()), 'sound path')} "
         f"and {int((~sound & selective).sum())} of {count - int(sound.sum())} others have selective filters"
     )
-    part = Part({"all pairs": grade}, printed(words), "" if mixed else "all paths are alike")
+    why = "; ".join(filter(None, (recorded, "" if mixed else "all paths are alike")))
+    part = Part({"all pairs": grade}, printed(words), why)
     return Verdict("n", NOT_ASKED, part)

@@ -312,8 +312,17 @@ def test_the_reader_does_not_stumble(fine):
         printed(public_claims.foretold(made["everywhere"]).beyond.in_words),
     ]
     assert all(told)
+    assert words.recorded(found) == ("" if fine else "recorded with the profile quick on Set14, not measured here")
     assert [one for text in told for one in stumbles(text)] == []
     assert ("are not on this machine" in told[0]) == (not fine)
+
+
+def test_depth_and_distance_are_told_apart_where_they_are():
+    assert "about as far apart" in words.distances(profiles())
+    table = profiles()
+    assert "Distance is not" in words.distances(table.assign(barrier=table["kind"].map({"siblings": 0.5}).fillna(9.0)))
+    judged = public_claims.foretold(everywhere(lambda depth: 5.0 - depth / 100), "recorded").beyond
+    assert judged.in_words.split("(")[1].startswith("recorded; ")
 
 
 def test_the_control_is_told_in_its_place():

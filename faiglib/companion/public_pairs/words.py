@@ -39,6 +39,14 @@ def origin(found: Found) -> str:
 
 
 @typeset
+def recorded(found: Found) -> str:
+    """What a verdict says where it was reached on recorded tables; nothing where they were measured."""
+    if not found.recorded:
+        return ""
+    return f"recorded with the profile {found.made_by.profile} on {found.made_by.image_set}, not measured here"
+
+
+@typeset
 def abilities(table: pd.DataFrame) -> str:
     """What the strongest photo target has learned, against its baseline."""
     wide = table[table["style"] == MAIN.target[0]].pivot(index="model", columns="input", values="psnr")
@@ -58,10 +66,10 @@ def profiles(table: pd.DataFrame) -> str:
         ends = [number(value, ".1f") for value in (rows["barrier"].min(), rows["barrier"].max())]
         levels = [number(value, ".1f") for value in (rows["barrier_level"].min(), rows["barrier_level"].max())]
         told.append(
-            f"{KINDS[str(kind)]}: {' to '.join(dict.fromkeys(ends))} dB ({' to '.join(dict.fromkeys(levels))} with the "
+            f"{KINDS[str(kind)]}, {' to '.join(dict.fromkeys(ends))} dB ({' to '.join(dict.fromkeys(levels))} with the "
             f"means put right), {sound} of {counted(len(rows), 'path')} sound"
         )
-    return f"Depths of the straight lines. {'; '.join(told)}."
+    return f"So deep are the straight lines: {'; '.join(told)}."
 
 
 @typeset
@@ -74,8 +82,10 @@ def distances(table: pd.DataFrame) -> str:
         return ""
     near = first.loc[first["distance"].idxmin()]
     far = last.loc[(last["distance"] - near["distance"]).abs().idxmin()]
+    alike = near["barrier"] <= far["barrier"] + SOUND
+    what = "Of two pairs that are about as far apart" if alike else "Distance is not what makes the difference"
     return (
-        f"Distance is not what makes the difference: {near['pair']} lie {number(near['distance'])} of the "
+        f"{what}: {near['pair']} lie {number(near['distance'])} of the "
         f"baseline's length apart and have a path {number(near['barrier'], '.1f')} dB deep, {far['pair']} "
         f"{number(far['distance'])} and {number(far['barrier'], '.1f')} dB."
     )
