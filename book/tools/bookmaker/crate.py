@@ -17,9 +17,7 @@ from bookmaker import staleness
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 from bookmaker.offline import pages
-from faiglib.companion.public_pairs import kept
 from faiglib.images import registry
-from faiglib.networks import waifu2x
 from faiglib.system.documents import DocumentError, read_json
 from faiglib.system.files import sha256_file, write_text_atomic
 
@@ -42,7 +40,7 @@ class Run:
         name: In words.
         made_on: From :func:`faiglib.system.provenance.collect`.
         finished: When, as ISO 8601 has it.
-        weights: sha256 by name of the file.
+        weights: sha256 by name.
         image_sets: Digest by name.
         results: Files of the crate, relative to its folder.
     """
@@ -64,7 +62,7 @@ def write_record(layout: Layout, profile: str) -> Path:
     """
     folder = layout.root / "results" / profile
     files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != FILE and file.name[0] != ".")
-    runs = [*_recorded_runs(folder, files, profile), *_run_on_public_pairs(folder, profile)]
+    runs = list(_recorded_runs(folder, files, profile))
     return _write(folder, f"Recorded run of the book, profile {profile}", files, runs)
 
 
@@ -80,7 +78,7 @@ def write_book(layout: Layout) -> Path | None:
             f"Chapter {name}, profile {found['profile']}",
             found["made_with"],
             found["finished"],
-            {f"models/{file}": sha256 for file, sha256 in found["made_with"].get("weights", {}).items()},
+            found["made_with"].get("weights", {}),
             found["made_with"].get("images", {}),
             (f"notebooks/{name}.html",),
         )
@@ -111,33 +109,13 @@ def _recorded_runs(folder: Path, files: Iterable[Path], profile: str) -> Iterato
             newest["made_on"],
             newest["made_on"]["time_utc"],
             {
-                f"models/{network}-target-seed{seed}.safetensors": sha256
+                f"{network}-target-seed{seed}.safetensors": sha256
                 for network, seeds in newest["weights"].items()
                 for seed, sha256 in seeds.items()
             },
             newest["image_sets"],
             tuple(name for file, _ in tables for name in (f"{file.stem}.csv", file.name)),
         )
-
-
-def _run_on_public_pairs(folder: Path, profile: str) -> Iterator[Run]:
-    """The run that the tables on networks of others come from, of which one file tells."""
-    path = folder / kept.MADE_BY
-    if not path.is_file():
-        return
-    try:
-        made_by = read_json(path, kept.MadeBy)
-    except (OSError, DocumentError) as error:
-        raise BookError(f"{path} of the recorded run cannot be read: {error}") from None
-    tables = sorted(file.name for file in folder.glob("public_*.csv"))
-    yield Run(
-        f"nox -s reproduce -- --profile {profile} --record --only 14",
-        made_by.made_on,
-        str(made_by.made_on["time_utc"]),
-        {Path(waifu2x.WHEEL.path).name: made_by.wheel},
-        {made_by.image_set: made_by.images},
-        (*tables, path.name),
-    )
 
 
 def _write(folder: Path, name: str, files: list[Path], runs: list[Run]) -> Path:
@@ -207,7 +185,7 @@ def _of_run(number: int, run: Run) -> Iterator[Entity]:
         "version": commit or f"sources {run.made_on['sources']}",
     }
     for place, (name, sha256) in weights.items():
-        yield {"@id": place, "@type": "CreativeWork", "name": name, "sha256": sha256}
+        yield {"@id": place, "@type": "CreativeWork", "name": f"models/{name}", "sha256": sha256}
     for place, (name, digest) in sets.items():
         yield {"@id": place, "@type": "Dataset", "name": registry.TITLES.get(name, name), "sha256": digest}
     for place, (name, value) in around.items():
