@@ -296,7 +296,7 @@ def test_the_path_foretells_nothing_where_all_are_alike():
 @pytest.mark.parametrize("fine", [True, False])
 def test_the_reader_does_not_stumble(fine):
     made = tables(fine)
-    found = kept.Found(made, kept.MadeBy("quick", 0, "Set14", "", waifu2x.WHEEL.sha256, {}), recorded=not fine)
+    found = kept.Found(made, kept.MadeBy("quick", 0, {}, {}, {}, "Set14", waifu2x.WHEEL.sha256), recorded=not fine)
     told = [
         words.origin(found),
         words.abilities(made["abilities"]),
@@ -412,7 +412,10 @@ def test_measured_kept_and_shown_again_without_the_networks(public, tmp_path, mo
     assert again.made_by == found.made_by
     for name, table in found.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table, rtol=1e-5, check_dtype=False)
-    assert json.loads((folder / kept.MADE_BY).read_text())["wheel"] == waifu2x.WHEEL.sha256
+    for name in found.tables:
+        made_by = json.loads((folder / f"public_{name}.json").read_text())
+        assert made_by["wheel"] == waifu2x.WHEEL.sha256
+        assert made_by["image_sets"]["skimage"] == public.image_set("skimage").digest
     assert {one.name for one in folder.iterdir()} == {one.name for one in recorded.iterdir()}
     (recorded / "public_controls.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(StoreError, match=r"the recorded results in .* cannot be read"):

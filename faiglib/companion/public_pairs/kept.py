@@ -7,15 +7,16 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from faiglib.companion import record
 from faiglib.companion.public_pairs import measure, paths
 from faiglib.companion.public_pairs.pairs import here
 from faiglib.companion.workbench import Workbench
 from faiglib.errors import StoreError
 from faiglib.networks import waifu2x
-from faiglib.system import provenance
 from faiglib.system.documents import DocumentError, read_json, read_text
 from faiglib.system.files import write_text_atomic
 
@@ -30,31 +31,31 @@ TABLES: Mapping[str, Callable[[Workbench], pd.DataFrame]] = {
     "sweep": measure.sweep,
     "everywhere": paths.everywhere,
 }
-#: The file that says what made them.
-MADE_BY = "public_pairs.json"
 #: Profile whose record stands in where that of the profile is missing.
 RECORDED = "standard"
 
 
 @dataclass(frozen=True)
 class MadeBy:
-    """What the tables were made with.
+    """What the tables were made with, from the JSON file beside each.
 
     Attributes:
         profile: of the run.
         seed: of test noise.
-        image_set: title of the set that was measured on.
-        images: its digest.
-        wheel: sha256 of the wheel.
+        weights: sha256 of the targets trained here, by network and seed.
+        image_sets: digests of the profile's sets, by name.
         made_on: provenance.
+        measured_on: title of the set that was measured on.
+        wheel: sha256 of the wheel with the public networks.
     """
 
     profile: str
     seed: int
-    image_set: str
-    images: str
+    weights: dict[str, dict[str, str]]
+    image_sets: dict[str, str]
+    made_on: dict[str, Any]
+    measured_on: str
     wheel: str
-    made_on: dict[str, object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +85,8 @@ def measured(bench: Workbench, records: Path | None = None) -> Found:
         WeightsError: the networks are here, but cannot be read.
     """
     if here(bench):
-        image_set = bench.image_set(bench.test_set)
-        made_by = MadeBy(
-            bench.profile.name,
-            bench.seed,
-            image_set.title,
-            image_set.digest,
-            waifu2x.WHEEL.sha256,
-            provenance.collect(bench.device),
-        )
+        title = bench.image_set(bench.test_set).title
+        made_by = MadeBy(**record.made_by(bench), measured_on=title, wheel=waifu2x.WHEEL.sha256)
         found = Found({name: compute(bench) for name, compute in TABLES.items()}, made_by, recorded=False)
     else:
         found = _recorded(records or Path(__file__).resolve().parents[3] / "results", bench.profile.name)
@@ -107,10 +101,10 @@ def _recorded(records: Path, profile: str) -> Found:
         StoreError: there are none, or they cannot be read.
     """
     for folder in (records / profile, records / RECORDED):
-        if (folder / MADE_BY).is_file():
+        if all((folder / f"{_file(name)}.csv").is_file() for name in TABLES):
             try:
-                made_by = read_json(folder / MADE_BY, MadeBy)
-                return Found({name: _read(folder / _file(name)) for name in TABLES}, made_by, recorded=True)
+                made_by = read_json(folder / f"{_file(next(iter(TABLES)))}.json", MadeBy)
+                return Found({name: _read(folder / f"{_file(name)}.csv") for name in TABLES}, made_by, recorded=True)
             except (OSError, DocumentError, ValueError) as error:
                 raise StoreError(f"the recorded results in {folder} cannot be read: {error}") from None
     raise StoreError(
@@ -120,11 +114,11 @@ def _recorded(records: Path, profile: str) -> Found:
 
 
 def _write(folder: Path, found: Found) -> None:
+    told = json.dumps(vars(found.made_by), indent=1, ensure_ascii=False)
     for name, table in found.tables.items():
         text = table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
-        write_text_atomic(folder / _file(name), text)
-    text = json.dumps(vars(found.made_by), indent=1, ensure_ascii=False)
-    write_text_atomic(folder / MADE_BY, f"{text}\n")
+        write_text_atomic(folder / f"{_file(name)}.csv", text)
+        write_text_atomic(folder / f"{_file(name)}.json", f"{told}\n")
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -137,4 +131,5 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _file(name: str) -> str:
-    return f"public_{name}.csv"
+    """Name of a table's two files, without an ending."""
+    return f"public_{name}"

