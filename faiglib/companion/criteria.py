@@ -52,6 +52,9 @@ CONTROLS, RARE = 100, 0.05
 NEAR_BOUND = 0.8
 #: Share of it below which FAIG cannot be said to come near.
 FAR_FROM_BOUND = 0.5
+#: Rank correlation of the depth of paths with selectivity, and share of pairs that the limit of sound paths sorts
+#: rightly, from which on the path tells something: a strong relation by the usual names, and one error in five.
+RELATED, SORTED = -0.5, 0.8
 #: Share of the paper's iterations below which training compares how fast networks learn, not how good they become.
 FULL_SHARE = 0.1
 
@@ -291,5 +294,20 @@ QUESTIONS: Mapping[str, Claim] = {
         f"Limits {_FIRST}; that the best of several masks counts, after a trial with one pair had shown that a single "
         "one bounds nothing at most proportions.",
         "notebooks/13_faithfulness",
+    ),
+    "n": Claim(
+        "The path tells beforehand where FAIG is selective.",
+        "How deep the straight path is on clean input tells, before anything is attributed, whether the filters that "
+        "FAIG finds are selective.",
+        "",
+        "Over the pairs trained here and the public ones of waifu2x, straight lines alone; selectivity is the drop on "
+        "the own input over that on the other when 1 % is masked, the geometric mean of both functions. Held if its "
+        f"rank correlation with the depth is at most {RELATED:g} (p < 0.05), and the limit of {SOUND:g} dB sorts at "
+        f"least {100 * SORTED:.0f} % of the pairs as selective ({SELECTIVE:g} times) or not; partly if one of both; "
+        "not tested if all paths are sound, or none is.",
+        "A path profile costs a few images and no gradient. The pairs of one network are not independent, so that a "
+        "correlation is no proof, but one that is missing is a refutation.",
+        f"{_FIRST.capitalize()} but trials with one pair, whose path was known to be broken.",
+        "notebooks/14_public_pairs",
     ),
 }

@@ -49,6 +49,7 @@ class Profile:
         prediction_check_images: images on which more nodes are tried.
         exchanged_percents: proportions of filters that are deleted and inserted, from 0.1 to 100.
         control_draws: matched controls that a set of filters is held against.
+        control_images: images on which that is done; None is all.
         control_trainings: the same for re-training.
         mask_steps: steps of each stage of a learned mask, and of a waypoint.
         seeds: how many of the shipped seeds are used; None is all.
@@ -87,6 +88,7 @@ class Profile:
     prediction_check_images: int
     exchanged_percents: tuple[float, ...]
     control_draws: int
+    control_images: int | None
     control_trainings: int
     mask_steps: int
     seeds: int | None
@@ -131,6 +133,7 @@ PROFILES: dict[str, Profile] = {
             prediction_check_images=1,
             exchanged_percents=(0.1, 3, 100),
             control_draws=5,
+            control_images=1,
             control_trainings=1,
             mask_steps=3,
             seeds=1,
@@ -169,6 +172,7 @@ PROFILES: dict[str, Profile] = {
             prediction_check_images=2,
             exchanged_percents=(0.1, 0.3, 1, 3, 10, 30, 100),
             control_draws=100,
+            control_images=2,
             control_trainings=19,
             mask_steps=40,
             seeds=None,
@@ -207,6 +211,7 @@ PROFILES: dict[str, Profile] = {
             prediction_check_images=2,
             exchanged_percents=(0.1, 0.3, 1, 3, 10, 30, 100),
             control_draws=100,
+            control_images=None,
             control_trainings=99,
             mask_steps=1000,
             seeds=None,

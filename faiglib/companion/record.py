@@ -118,7 +118,15 @@ def keep(bench: Workbench, name: str, table: pd.DataFrame) -> None:
         StoreError: it cannot be written.
     """
     kind = TABLES[name]
-    made_by = {
+    folder = bench.places.measured(bench.profile.name)
+    text = table[[*kind.keys, *kind.values]].to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    write_text_atomic(folder / f"{name}.csv", text)
+    write_text_atomic(folder / f"{name}.json", json.dumps(made_by(bench), indent=1, ensure_ascii=False) + "\n")
+
+
+def made_by(bench: Workbench) -> dict[str, Any]:
+    """What a run depends on and where it was made, as stands in the JSON file beside a recorded table."""
+    return {
         "profile": bench.profile.name,
         "seed": bench.seed,
         "weights": {
@@ -132,10 +140,6 @@ def keep(bench: Workbench, name: str, table: pd.DataFrame) -> None:
         "image_sets": {key: image_set.digest for key, image_set in bench.image_sets.items()},
         "made_on": provenance.collect(bench.device),
     }
-    folder = bench.places.measured(bench.profile.name)
-    text = table[[*kind.keys, *kind.values]].to_csv(index=False, lineterminator="\n", float_format="%.6g")
-    write_text_atomic(folder / f"{name}.csv", text)
-    write_text_atomic(folder / f"{name}.json", json.dumps(made_by, indent=1, ensure_ascii=False) + "\n")
 
 
 def compare(

@@ -58,5 +58,14 @@ def read(folder: Path, letter: str) -> Kept | None:
         raise StoreError(f"the verdict {path} cannot be read: {error}") from None
 
 
+def of_record(letter: str) -> Kept | None:
+    """The verdict of the recorded run of the profile standard in this checkout, or None if there is none.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    return read(Path(__file__).resolve().parents[2] / "results" / "standard", letter)
+
+
 def _file(letter: str) -> str:
     return f"verdict_{letter}.json"

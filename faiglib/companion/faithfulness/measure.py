@@ -188,7 +188,7 @@ def seconds_per_gradient(bench: Workbench) -> dict[str, float]:
 def controls(bench: Workbench) -> pd.DataFrame:
     """What masking FAIG's filters, matched controls and random filters costs their own input.
 
-    On the workbench's test set and the images of the masking curves, for every trained pair.
+    On images of the workbench's test set, for every trained pair.
 
     Returns:
         One row per ``network``, ``seed``, ``baseline``, ``image_set``, ``filters`` (function), ``kind`` (``faig``,
@@ -197,7 +197,7 @@ def controls(bench: Workbench) -> pd.DataFrame:
     profile = bench.profile
 
     def compute(pair: Pair, image_set: str) -> pd.DataFrame:
-        samples = bench.samples(image_set, profile.curve_images, profile.discovery_crop)
+        samples = bench.samples(image_set, profile.control_images, profile.discovery_crop)
         found, change = discover(bench, pair, image_set), filter_change(pair.target, pair.baseline)
         rows: list[dict[str, object]] = []
         for function, (own, _) in FUNCTIONS.items():
