@@ -191,6 +191,36 @@ def metadata(session: nox.Session) -> None:
     run(session, "python", "book/tools/metadata.py")
 
 
+@nox.session(venv_backend="venv", reuse_venv=True)
+def release(session: nox.Session) -> None:
+    """Builds wheel and sdist, checks them, and uses the wheel in empty environments without pins; uploads nothing."""
+    session.install("build>=1.2", "twine>=6")
+    folder = ROOT / "build" / "release"
+    shutil.rmtree(folder, ignore_errors=True)
+    alone = {"PYTHONPATH": ""}
+    session.run("python", "-m", "build", "--outdir", str(folder), env=alone)
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    version = str(parse_wheel_filename(wheel.name)[1])
+    scripts = "Scripts" if os.name == "nt" else "bin"
+    for extra, more in (("", []), ("[book]", [str(sdist)])):
+        place = folder / (extra.strip("[]") or "core")
+        session.run("python", "-m", "venv", str(place))
+        python = str(place / scripts / "python")
+        session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}{extra}", external=True, env=alone)
+        session.run(python, "-m", "pip", "check", external=True, env=alone)
+        session.run(python, "-I", "book/tools/use_release.py", version, *more, external=True)
+    session.log(
+        f"Ready, and not uploaded: {wheel.name} and {sdist.name}. A person does that: twine upload {folder}/*.*"
+    )
+
+
+@nox.session(venv_backend="none", requires=["env"])
+def rounding(session: nox.Session) -> None:
+    """Measures the cheapest tables with other kernels and arithmetic, and records how far they move."""
+    run(session, "python", "book/tools/record_rounding.py")
+
+
 @nox.session(venv_backend="none", requires=["env"])
 def lab(session: nox.Session) -> None:
     """Opens JupyterLab, where a double click on notebooks/NAME.py opens it as a notebook."""

@@ -27,6 +27,7 @@ from faiglib.companion.places import Places
 from faiglib.companion.workbench import Workbench
 from faiglib.networks import build, zoo
 from tests.helpers.manifests import DESCRIPTION
+from tests.helpers.srresnet import small_srresnet
 
 torch.set_num_threads(int(os.environ.get("FAIGLIB_TEST_THREADS", "1")))
 settings.register_profile("faiglib", derandomize=True, deadline=None, database=None)  # the same examples everywhere
@@ -268,9 +269,11 @@ TINY = dataclasses.replace(
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one SRResNet pair whose target differs from the baseline by a little noise."""
+    """A folder with one pair, a small SRResNet whose target differs from the baseline by a little noise."""
     folder = tmp_path_factory.mktemp("models")
-    baseline = {name: 5 * value for name, value in build("srresnet", seed=0).state_dict().items()}
+    with pytest.MonkeyPatch.context() as patch:
+        small_srresnet(patch)
+        baseline = {name: 5 * value for name, value in build("srresnet", seed=0).state_dict().items()}
     generator = torch.Generator().manual_seed(1)
     target = {
         name: value + 0.1 * value.abs().mean() * torch.randn(value.shape, generator=generator)
@@ -285,6 +288,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
     """A workbench on the CPU with the tiny pair, scikit-image's photographs only, and a store of its own."""
+    small_srresnet(monkeypatch)
     monkeypatch.delenv("FAIGLIB_DATA", raising=False)
     monkeypatch.setenv("FAIGLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FAIGLIB_BUILD", str(tmp_path / "build"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -221,10 +222,39 @@ def faig(
 
 def _with_coverage(path: ParameterPath, mean: Tensor) -> FilterScores:
     """The scores among the means of :func:`image_scores` with others, and a warning if much lies outside."""
-    total = path.index.total
-    outside = dict(zip(path.others, mean[total:-1].tolist(), strict=True))
-    Coverage(float(mean[:total].sum()), outside, path.index.units).warn()
-    return FilterScores(path.index, mean[:total])
+    account = Account.of(path, mean)
+    account.coverage.warn()
+    return FilterScores(path.index, account.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Account:
+    """What :func:`image_scores` with others says, or a sum of several, taken apart.
+
+    Attributes:
+        scores: Σ|contribution| of every unit, (total,).
+        signed: Σ contribution of every unit, (total,): positive where the target's weights lower the loss.
+        coverage: how the absolute contributions divide between units and other parameters.
+        whole: Σ contribution of all parameters.
+    """
+
+    scores: Tensor
+    signed: Tensor
+    coverage: Coverage
+    whole: float
+
+    @classmethod
+    def of(cls, path: ParameterPath, values: Tensor) -> Account:
+        """Take apart.
+
+        Args:
+            path: that the values are of.
+            values: (2·total + others + 1,).
+        """
+        total = path.index.total
+        scores, signed, others, whole = values.split([total, total, len(path.others), 1])
+        outside = dict(zip(path.others, others.tolist(), strict=True))
+        return cls(scores, signed, Coverage(float(scores.sum()), outside, path.index.units), float(whole))
 
 
 @differentiating
@@ -246,8 +276,9 @@ def image_scores(
         ground_truth: (1, 3, H, W).
         rule: where the gradient is evaluated.
         loss: scalar function of output and ground truth, a sum over pixels.
-        with_others: append for each of ``path.others`` the sum of its absolute contributions, and last the sum of all
-            contributions with their signs, which tends to L(θ̄, x) − L(θ, x) as nodes are added.
+        with_others: append the sums of every filter's contributions with their signs, for each of ``path.others`` the
+            sum of its absolute contributions, and last the sum of all contributions with their signs, which tends to
+            L(θ̄, x) − L(θ, x) as nodes are added. :class:`Account` takes it apart.
     """
     like = path.parameters[0]
     wanted = path.parameters if with_others else path.weights
@@ -255,9 +286,10 @@ def image_scores(
     names = path.names if with_others else path.index.weights
     integral = integrate(path, as_image(inputs, like), as_image(ground_truth, like), rule, loss, wanted)
     contributions = dict(zip(names, torch._foreach_mul(integral, steps), strict=True))
-    scores = path.index.gather({name: contributions[name] for name in path.index.weights})
+    ranked = {name: contributions[name] for name in path.index.weights}
+    scores = path.index.gather(ranked)
     if not with_others:
         return scores.cpu()
     others = [contributions[name].double().abs().sum() for name in path.others]
-    signed = sum((one.double().sum() for one in contributions.values()), scores.new_zeros(()))
-    return torch.cat([scores, torch.stack([*others, signed])]).cpu()
+    whole = sum((one.double().sum() for one in contributions.values()), scores.new_zeros(()))
+    return torch.cat([scores, path.index.add_up(ranked), torch.stack([*others, whole])]).cpu()

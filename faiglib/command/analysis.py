@@ -74,9 +74,10 @@ def attribute(
     """Rank all filters by FAIG for each of some degradations.
 
     Writes for every input NAME_index.txt (all filter ids, best first, one per line, numbered as released) and the
-    scores behind it as NAME_scores.safetensors: those of this input less those of the others. An interrupted run goes
-    on where it stopped; one of other work in the same folder is refused. The released code is --blur FOLDER --noise
-    FOLDER --rule left --nodes 100.
+    scores behind it as NAME_scores.safetensors: those of this input less those of the others. NAME_totals.csv sums
+    the contributions to this input by layer and channel (or head), absolute and signed (positive: the target's weights
+    lower the loss). An interrupted run goes on where it stopped; one of other work in the same folder is refused. The
+    released code is --blur FOLDER --noise FOLDER --rule left --nodes 100.
     """
     inputs = scenes.named_paths(_with_short_forms(input_ or [], blur=blur, noise=noise))
     target_net, baseline_net, factor = load_pair(target, baseline, network, scale, peak)

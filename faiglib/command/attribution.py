@@ -14,17 +14,16 @@ from tqdm import tqdm
 
 from faiglib._version import __version__
 from faiglib.attribution.averaging import in_image_order
-from faiglib.attribution.coverage import Coverage
 from faiglib.attribution.elimination import Minus, eliminate_each
-from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, image_scores
+from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, Account, ParameterPath, image_scores
 from faiglib.attribution.quadrature import Quadrature, quadrature
 from faiglib.command.folders import alone_in, naming
 from faiglib.command.scenes import Scene
 from faiglib.errors import FaiglibError, WeightsError
-from faiglib.filters.index import Units
+from faiglib.filters.index import FilterIndex, Units
 from faiglib.filters.scores import FilterScores
 from faiglib.images.files import read_image
-from faiglib.system.files import sha256_file
+from faiglib.system.files import sha256_file, write_text_atomic
 from faiglib.system.store import fingerprint
 from faiglib.system.tensors import read_tensors, save_weights
 
@@ -59,7 +58,8 @@ def attribute(
         target: θ.
         baseline: θ̄.
         scenes: from :func:`faiglib.command.scenes.scenes_of`.
-        out: folder for the sums.
+        out: folder for the sums, and for NAME_totals.csv: what layers and channels hold of the path integral of an
+            input, nothing subtracted.
         rule: quadrature rule.
         nodes: gradient evaluations per image and degradation.
         memory_limit: see :func:`faiglib.attribution.parameter_path`.
@@ -83,12 +83,12 @@ def attribute(
     first = fabric is None or fabric.is_global_zero
     with alone_in(out) if first else nullcontext():
         sums = _sums(path, points, scenes, out / PARTIAL, identity, fabric, overwrite)
-    for name, values in sums.items():
-        say(f"Input {name}: {_coverage_in_words(path, values)}.")
-    total = path.index.total
-    return eliminate_each(
-        {name: FilterScores(path.index, values[:total] / len(scenes)) for name, values in sums.items()}, minus
-    )
+    accounts = {name: Account.of(path, values[:-1] / len(scenes)) for name, values in sums.items()}
+    for name, account in accounts.items():
+        say(f"Input {name}: {_in_words(account, float(sums[name][-1]) / len(scenes))}.")
+        if first:
+            _write_totals(out / f"{name}_totals.csv", path.index, account)
+    return eliminate_each({name: FilterScores(path.index, one.scores) for name, one in accounts.items()}, minus)
 
 
 def _identity(
@@ -117,11 +117,12 @@ def _sums(
 ) -> dict[str, Tensor]:
     """The work of :func:`attribute`, once the folder is this run's alone: sums over images by name of the input.
 
-    Each of scores, absolute contributions of other parameters, signed sum of all, change of the loss between the ends.
+    Each of what :class:`faiglib.attribution.parameter_path.Account` takes apart, and the change of the loss between the
+    ends.
     """
     first = fabric is None or fabric.is_global_zero
     done, sums = _sums_so_far(
-        partial, identity, path.index.total + len(path.others) + 2, [*scenes[0].inputs], overwrite
+        partial, identity, 2 * path.index.total + len(path.others) + 2, [*scenes[0].inputs], overwrite
     )
     if fabric is not None:
         fabric.barrier()  # nobody writes before everybody has read
@@ -153,15 +154,21 @@ def _sums(
     return sums
 
 
-def _coverage_in_words(path: ParameterPath, values: Tensor) -> str:
+def _in_words(account: Account, change: float) -> str:
     """What the filters hold of a path integral, and how far the integral is from the change of the loss."""
-    total = path.index.total
-    held = Coverage(
-        float(values[:total].sum()), dict(zip(path.others, values[total:-2].tolist(), strict=True)), path.index.units
-    )
-    signed, change = values[-2:].tolist()
-    gap = f"{abs(signed - change) / abs(change):.1%}" if change else "an unknown share"
-    return f"{held.in_words()}; the integral misses the change of the loss by {gap} (completeness)"
+    gap = f"{abs(account.whole - change) / abs(change):.1%}" if change else "an unknown share"
+    return f"{account.coverage.in_words()}; the integral misses the change of the loss by {gap} (completeness)"
+
+
+def _write_totals(path: Path, index: FilterIndex, account: Account) -> None:
+    """Write what each layer, and each of its output channels, holds of a path integral (of attention, each head)."""
+    rows = ["layer,channel,absolute,signed"]
+    for (layer, absolute), (_, signed) in zip(index.split(account.scores), index.split(account.signed), strict=True):
+        name = layer.name.removesuffix(".weight")
+        rows.append(f"{name},,{float(absolute.sum()):.9g},{float(signed.sum()):.9g}")
+        sums = zip(absolute.sum(1).tolist(), signed.sum(1).tolist(), strict=True)
+        rows += [f"{name},{number},{one:.9g},{other:.9g}" for number, (one, other) in enumerate(sums)]
+    write_text_atomic(path, "\n".join(rows) + "\n")
 
 
 def forget(out: Path) -> None:

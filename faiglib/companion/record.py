@@ -41,6 +41,7 @@ class Quantity:
 
 
 #: Other processors and versions of PyTorch round differently, which moves a few filters across the edge of a top 1 %.
+#: Where that was measured (``results/rounding``), the book compares by what was found instead; these are for the rest.
 #: Re-training amplifies rounding step by step; accuracies and shares move by whole images and filters.
 QUANTITIES: Mapping[str, Quantity] = {
     "drop": Quantity("drop ×10³", 0.05, 0.03),
@@ -141,13 +142,19 @@ def made_by(bench: Workbench) -> dict[str, Any]:
     }
 
 
-def compare(measured: Path, recorded: Path, tables: Collection[str] = tuple(TABLES)) -> pd.DataFrame:
+def compare(
+    measured: Path,
+    recorded: Path,
+    tables: Collection[str] = tuple(TABLES),
+    quantities: Mapping[str, Quantity] = QUANTITIES,
+) -> pd.DataFrame:
     """Every number of a run beside the record's, as far as both come from the same weights, images and seed.
 
     Args:
         measured: folder of the run.
         recorded: folder of the record, of the same profile.
         tables: which of :data:`TABLES`.
+        quantities: how far numbers may differ, by the keys of :data:`QUANTITIES`.
 
     Returns:
         One row per number: ``table``, ``quantity`` (title), ``where`` (its keys in words), ``measured``, ``recorded``
@@ -173,7 +180,7 @@ def compare(measured: Path, recorded: Path, tables: Collection[str] = tuple(TABL
                 continue
             for column, quantity in kind.values.items():
                 now = float(found.loc[keys, column]) if keys in found.index else math.nan
-                rows.append(_difference(name, cell, column, QUANTITIES[quantity], now, float(row[column])))
+                rows.append(_difference(name, cell, column, quantities[quantity], now, float(row[column])))
     columns = ["table", "quantity", "where", "measured", "recorded", "difference", "allowed", "within"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -20,7 +20,8 @@ from typing import Literal
 from torch import Tensor
 
 from faiglib.errors import DatasetError, ImageError, IncompleteError, PlaceError, StoreError
-from faiglib.images.downloads import Download, fetch_all
+from faiglib.images import origins
+from faiglib.images.fetching import bring
 from faiglib.images.files import center_crop, crop_to_multiple, read_image
 from faiglib.images.folders import images_by_stem
 from faiglib.images.registry import (
@@ -165,12 +166,14 @@ def fetch(
 ) -> ImageSet:
     """Download what is missing of a set, each file from its pinned commit and checked against its SHA-256.
 
-    Files that are there with the right content are kept, so an interrupted download is resumed.
+    Files that are there with the right content are kept, so an interrupted download is resumed. A mirror that
+    ``FAIGLIB_MIRROR`` names is asked first, then each of :data:`faiglib.images.origins.REGISTERED`.
 
     Args:
         name: One of :data:`NAMES`; nothing is downloaded for ``"skimage"``.
         data_dir: Folder to download into; by default the cache.
-        base_url: Server that answers ``/<repository>/<commit>/<path>``.
+        base_url: Another server than the registered ones, which answers ``/<repository>/<commit>/<path>``; it is asked
+            alone.
         progress: Whether a progress bar over the files is shown on the terminal.
 
     Raises:
@@ -184,8 +187,8 @@ def fetch(
     if not files:
         raise DatasetError(f"{title(name)} is not downloaded by faiglib; {_remedy(name)}")
     folder = cache_folder() if data_dir is None else expanded(data_dir)
-    wanted = [Download(file.path, file.url(base_url), file.sha256, file.bytes) for file in files]
-    fetch_all(title(name), wanted, folder, progress)
+    missing = [file for file in files if not _is_good(folder / file.path, file.bytes, file.sha256)]
+    bring(title(name), files, missing, folder, origins.to_ask(base_url), progress)
     return _image_set(name, folder, "cache" if data_dir is None else "folder")
 
 

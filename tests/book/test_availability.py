@@ -30,6 +30,8 @@ def test_facts_are_those_of_the_registry(name):
         for file in files:
             assert file.repository in facts["fetched from"]
             assert file.commit in facts["fetched from"]
+        assert ("in one archive, where many are missing" in facts) == (name in ("bsd100", "bsd400"))
+        assert facts["else from"].startswith("Software Heritage")
 
 
 def test_the_digest_is_that_of_what_sha256sum_prints():

@@ -291,7 +291,9 @@ def test_notebooks_run_side_by_side_and_each_keeps_its_own_tables(root, monkeypa
         [*tables["01_one"], *tables["02_two"]]
     )
     assert "3\n" in json.dumps(outputs(root, "01_one")).replace("\\n", "\n"), "half of six cores"
-    assert 0.01 < staleness.read_execution(layout, "01_one")["memory_gib"] < 8
+    record = staleness.read_execution(layout, "01_one")
+    assert 0.01 < record["memory_gib"] < 8
+    assert record["made_with"]["torch_threads"] == 3, "the chapter's, not the driver's"
     assert not list((root / "build" / "running").iterdir())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -28,6 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 import faiglib
+from faiglib.attribution.completeness import path_integral
 from faiglib.attribution.overlap import filters_of_image
 from faiglib.attribution.parameter_path import ParameterPath, faig
 from faiglib.command import attribution, folders, main
@@ -331,8 +333,10 @@ def test_attribution_is_that_of_the_library(attributed, material):
     assert sorted(path.name for path in attributed.iterdir()) == [
         "blur_index.txt",
         "blur_scores.safetensors",
+        "blur_totals.csv",
         "noise_index.txt",
         "noise_scores.safetensors",
+        "noise_totals.csv",
     ]
     for kind, other in (("blur", "noise"), ("noise", "blur")):
         expected = scores[kind].values - scores[other].values
@@ -343,6 +347,25 @@ def test_attribution_is_that_of_the_library(attributed, material):
         loaded = FilterScores.load(attributed / f"{kind}_scores.safetensors")
         assert torch.equal(loaded.values, expected)
         assert loaded.index == FilterIndex.of(build("srresnet_s"))
+
+
+def test_totals_are_sums_over_filters(attributed, material):
+    target, baseline = material.networks()
+    images = [(read(path), read(material.gt / path.name)) for path in sorted((material.folder / "blur").iterdir())]
+    whole = faig(target, baseline, images, nodes=2)
+    parts = [path_integral(target, baseline, *one, nodes=2).contributions for one in images]
+    with (attributed / "blur_totals.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    layers = {row["layer"]: row for row in rows if not row["channel"]}
+    for layer, piece in whole.index.split(whole.values):
+        name = layer.name.removesuffix(".weight")
+        channels = [row for row in rows if row["layer"] == name and row["channel"]]
+        assert [int(row["channel"]) for row in channels] == list(range(layer.outputs))
+        assert float(layers[name]["absolute"]) == pytest.approx(float(piece.sum()), rel=1e-6)
+        assert [float(row["absolute"]) for row in channels] == pytest.approx(piece.sum(1).tolist(), rel=1e-6)
+        signed = sum(part[layer.name].double().sum((1, 2, 3)) for part in parts) / len(parts)
+        assert [float(row["signed"]) for row in channels] == pytest.approx(signed.tolist(), rel=1e-5, abs=1e-9)
+        assert float(layers[name]["signed"]) == pytest.approx(float(signed.sum()), rel=1e-5, abs=1e-9)
 
 
 @pytest.mark.slow

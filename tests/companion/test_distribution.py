@@ -11,6 +11,7 @@ from faiglib.companion.distribution import measure, report, show
 from faiglib.filters.index import FilterIndex, Layer
 from faiglib.filters.scores import FilterSet
 from faiglib.images.degradations import FUNCTIONS
+from tests.helpers.srresnet import FILTERS, TOP
 
 INDEX = FilterIndex(
     (
@@ -75,9 +76,9 @@ def test_shares_of_every_method_add_up_to_its_set(bench):
     table = measure.shares(bench)
     grouped = table.groupby(["method", "filters"])
     assert set(grouped.groups) == {(method, function) for method in paper.METHODS for function in FUNCTIONS}
-    assert (grouped["found"].sum() == 1519).all()
+    assert (grouped["found"].sum() == TOP).all()
     assert np.allclose(grouped["share"].sum(), 1)
-    assert (grouped["held"].sum() == 151_936).all()
+    assert (grouped["held"].sum() == FILTERS).all()
     assert (table["found"] <= table["held"]).all()
 
 
@@ -142,8 +143,8 @@ def test_sets_overlap_only_without_elimination(bench):
     table = measure.overlaps(bench).set_index("ranking")
     assert table.loc["FAIG", "overlap"] == 0
     raw = attributions(bench, bench.pair("srresnet", 0), "skimage")
-    tops = [np.argsort(-raw["faig", kind].values.numpy())[:1519] for kind in ("blurry", "noisy")]
-    shared = len(np.intersect1d(*tops)) / 1519
+    tops = [np.argsort(-raw["faig", kind].values.numpy())[:TOP] for kind in ("blurry", "noisy")]
+    shared = len(np.intersect1d(*tops)) / TOP
     assert shared > 0.05
     assert table.loc["FAIG without elimination", "overlap"] == pytest.approx(shared)
     assert table["layer_overlap"].between(0, 1).all()
@@ -189,7 +190,7 @@ def test_figures_draw_what_the_tables_hold(bench):
     shares = measure.shares(bench)
     locations = measure.locations(bench)
     drawn = show.filter_map(locations, shares)
-    assert [len(axis.collections[0].get_offsets()) for axis in drawn.axes] == [1519, 1519]
+    assert [len(axis.collections[0].get_offsets()) for axis in drawn.axes] == [TOP, TOP]
     bars = show.layer_bars(shares)
     heights = [bar.get_height() for bar in bars.axes[1].patches]
     expected = shares[(shares["method"] == "faig") & (shares["filters"] == "denoising")]["share"]

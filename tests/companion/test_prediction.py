@@ -26,6 +26,7 @@ from faiglib.filters.index import FilterIndex, Layer
 from faiglib.filters.scores import FilterSet
 from faiglib.images import datasets
 from faiglib.images.quality import laplacian_energy, noise_level
+from tests.helpers.srresnet import TOP
 
 INDEX = FilterIndex((Layer("a.weight", 10, 10, (3, 3)),))
 
@@ -336,14 +337,14 @@ def test_scores_equal_a_discovery_and_an_overlap_by_hand(tiny):
         output = pair.target(image)
     discovered = discover(tiny, pair, "skimage").top("faig", "denoising", 1).ids.tolist()
     for predictor, truth in (("pseudo", output), ("oracle", sample.ground_truth)):
-        own = faig(pair.target, pair.baseline, [(image, truth)], rule="gauss-legendre", nodes=2).ranking()[:1519]
+        own = faig(pair.target, pair.baseline, [(image, truth)], rule="gauss-legendre", nodes=2).ranking()[:TOP]
         row = scores[
             (scores["image"] == sample.name)
             & (scores["input"] == "noisy")
             & (scores["degradation"] == "noise")
             & (scores["predictor"] == predictor)
         ]
-        assert row["score"].tolist() == [pytest.approx(len(set(own.tolist()) & set(discovered)) / 1519)]
+        assert row["score"].tolist() == [pytest.approx(len(set(own.tolist()) & set(discovered)) / TOP)]
         assert row["present"].tolist() == [True]
     plain = scores[(scores["predictor"] == "plain") & (scores["image"] == sample.name) & (scores["input"] == "noisy")]
     assert plain["score"].tolist() == [-laplacian_energy(image), noise_level(image)]

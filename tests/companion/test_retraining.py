@@ -16,11 +16,14 @@ from faiglib.filters.scores import FilterScores
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import build
 from faiglib.training.trainer import train
+from tests.helpers.srresnet import FIRST, TOP, small_srresnet
 
 
 @pytest.fixture(scope="module")
 def rankings():
-    index = FilterIndex.of(build("srresnet"))
+    with pytest.MonkeyPatch.context() as patch:
+        small_srresnet(patch)
+        index = FilterIndex.of(build("srresnet"))
     names = [(method, function) for method in paper.METHODS for function in FUNCTIONS]
     return Rankings({name: random_scores(index, seed) for seed, name in enumerate(names)})
 
@@ -29,14 +32,14 @@ def test_jobs_are_the_cells_of_the_papers_table(rankings):
     found = [(job.task, job.function, job.method) for job in measure.jobs(rankings)]
     assert sorted(found) == sorted((one.task, one.filters, one.method) for one in paper.retraining())
     sizes = {len(job.filters) for job in measure.jobs(rankings) if job.method != "all"}
-    assert sizes == {1519}
+    assert sizes == {TOP}
 
 
 def test_as_released_never_trains_the_first_layer(rankings):
     published = list(measure.jobs(rankings))
     released = [measure.as_released(job) for job in published]
     for one, other in zip(published, released, strict=True):
-        assert set(other.filters.ids.tolist()) == {i for i in one.filters.ids.tolist() if i >= 192}
+        assert set(other.filters.ids.tolist()) == {i for i in one.filters.ids.tolist() if i >= FIRST}
         assert (other.task, other.method, other.function) == (one.task, one.method, one.function)
     assert any(len(one.filters) > len(other.filters) for one, other in zip(published, released, strict=True))
 
@@ -44,9 +47,9 @@ def test_as_released_never_trains_the_first_layer(rankings):
 def test_released_difference_retrains_only_where_the_first_layer_is_among_the_chosen(bench, monkeypatch):
     index = FilterIndex.of(build("srresnet"))
     inside = torch.zeros(index.total, dtype=torch.float64)
-    inside[10_000:20_000] = 1  # no filter of the first layer (ids 0 to 191) at the top
+    inside[FIRST : FIRST + 2 * TOP] = 1
     across = torch.zeros(index.total, dtype=torch.float64)
-    across[:192] = 1
+    across[:FIRST] = 1
     scores = {("faig", "deblurring"): inside, ("faig", "denoising"): across}
     found = Rankings({name: FilterScores(index, values) for name, values in scores.items()})
     monkeypatch.setattr(measure, "discover", lambda *_: found)
@@ -55,10 +58,10 @@ def test_released_difference_retrains_only_where_the_first_layer_is_among_the_ch
         columns=["network", "seed", "task", "method", "filters", "step", "psnr"],
     )
     table = measure.released_difference(bench, ends).set_index("filters")
-    assert table["first_layer"].to_dict() == {"deblurring": 0, "denoising": 192}
+    assert table["first_layer"].to_dict() == {"deblurring": 0, "denoising": FIRST}
     assert table.loc["deblurring", "psnr_released"] == 20.0
     assert table.loc["denoising", "psnr_released"] != 20.0
-    assert list(table["chosen"]) == [1519, 1519]
+    assert list(table["chosen"]) == [TOP, TOP]
 
 
 def runs():

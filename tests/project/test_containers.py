@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,3 +96,19 @@ def test_nothing_generated_goes_into_it():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for name in (".nox", ".venv", "build", "**/__pycache__"):
         assert name in ignored
+
+
+def test_binder_gets_what_conda_gets():
+    """From a folder of its own: repo2docker would take a Dockerfile before any other description of an environment."""
+    usual = yaml.safe_load((ROOT / "environment.yml").read_text())
+    binder = yaml.safe_load((ROOT / ".binder" / "environment.yml").read_text())
+    *conda, pip = binder.pop("dependencies")
+    *usual_conda, usual_pip = usual.pop("dependencies")
+    assert binder == usual
+    assert [re.split("[<>=]", one)[0] for one in conda] == [re.split("[<>=]", one)[0] for one in usual_conda]
+    (python,) = (one for one in conda if one.startswith("python"))
+    assert re.fullmatch(r"python=3\.\d+", python)  # any other form, and repo2docker takes a version of its own
+    supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert SpecifierSet(supported).contains(python.partition("=")[2])
+    assert pip["pip"] == [line.replace("-c ", "-c ../").replace("-e .", "-e ..") for line in usual_pip["pip"]]
+    assert (ROOT / ".binder" / pip["pip"][0].removeprefix("-c ")).resolve() == ROOT / "constraints.txt"

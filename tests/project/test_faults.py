@@ -221,7 +221,7 @@ def test_an_attribution_killed_anywhere_ends_with_the_same_files(tmp_path, mater
     monkeypatch.setitem(networks.NETWORKS, "srresnet", Tiny)
     attribute(tmp_path / "undisturbed", material)
     expected = content(tmp_path / "undisturbed")
-    assert len(expected) == 4
+    assert len(expected) == 6
     attribute_here = functools.partial(attribute, material=material)
     for where in kills(attribute_here, tmp_path / "out"):
         for name, data in content(tmp_path / "out").items():
@@ -523,7 +523,7 @@ def test_a_read_only_source_tree(tmp_path, own_mounts, material, tree):
     start = [*own_mounts, READ_ONLY, "sh", str(tree)]
     subprocess.run([*start, *line], env=environment, check=True, capture_output=True)
     assert sorted(path.name for path in out.iterdir()) == [
-        f"{kind}_{what}" for kind in ("blur", "noise") for what in ("index.txt", "scores.safetensors")
+        f"{kind}_{what}" for kind in ("blur", "noise") for what in ("index.txt", "scores.safetensors", "totals.csv")
     ]
     line = [sys.executable, "book/tools/reproduce.py", "--profile", "quick", "--offline"]
     failed = subprocess.run([*start, *line], env=environment, capture_output=True, text=True, check=False)
@@ -547,7 +547,7 @@ def test_a_home_with_a_space_and_other_letters(tmp_path, material, server):
         [sys.executable, "-c", code, server, *line], env=environment, cwd=home, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert len(list((home / "results é").iterdir())) == 4
+    assert len(list((home / "results é").iterdir())) == 6
     found = [path.relative_to(home).as_posix() for path in home.rglob("*.bmp")]
     assert sorted(found) == [f".cache/faiglib/{name}" for name in sorted(FILES)]
 

@@ -157,6 +157,7 @@ def installed(wheel, tmp_path_factory) -> Path:
         ],
         check=True,
         capture_output=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
     # Behind its own packages, and without the .pth files there, one of which leads to the repository.
     Path(places["purelib"], "zz_dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")

@@ -150,9 +150,9 @@ def test_nox_has_its_sessions():
     }
     assert sessions.keys() == {
         "env", "reproduce", "tests", "masks", "metadata", "portability", "compat", "lint", "pdf", "lab", "train",
-        "bench", "book", "hashes", "audit", "picture", "axe",
+        "bench", "book", "hashes", "audit", "picture", "axe", "release", "rounding",
     }  # fmt: skip
-    own = {"env", "compat", "hashes", "audit", "axe"}
+    own = {"env", "compat", "hashes", "audit", "axe", "release"}
     assert all("requires" in keywords for name, keywords in sessions.items() if name not in own)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import faiglib
 from faiglib.attribution import faig, filter_change, intinf, path_integral
 from faiglib.attribution.coverage import LEFT_OUT, Coverage
-from faiglib.attribution.parameter_path import ParameterPath, image_scores
+from faiglib.attribution.parameter_path import Account, ParameterPath, image_scores
 from faiglib.attribution.quadrature import quadrature
 from faiglib.errors import FaiglibError, FilterError, ImageError, NetworkError
 from faiglib.filters.index import FilterIndex
@@ -261,12 +261,14 @@ def test_a_network_of_filters_is_not_warned_of():
 def test_others_are_appended_to_the_scores():
     path = ParameterPath(*pair(Attending))
     rule = quadrature("midpoint", 3)
-    with_others = image_scores(path, IMAGE, IMAGE, rule, with_others=True)
-    assert torch.equal(with_others[: path.index.total], image_scores(path, IMAGE, IMAGE, rule))
+    account = Account.of(path, image_scores(path, IMAGE, IMAGE, rule, with_others=True))
+    assert torch.equal(account.scores, image_scores(path, IMAGE, IMAGE, rule))
     parts = path_integral(*pair(Attending), IMAGE, IMAGE, rule="midpoint", nodes=3).contributions
     expected = [float(parts[name].double().abs().sum()) for name in path.others]
-    assert with_others[path.index.total : -1].tolist() == pytest.approx(expected)
-    assert float(with_others[-1]) == pytest.approx(sum(float(part.double().sum()) for part in parts.values()))
+    assert list(account.coverage.others.values()) == pytest.approx(expected)
+    assert account.whole == pytest.approx(sum(float(part.double().sum()) for part in parts.values()))
+    by_hand = [parts[name].double().sum((2, 3)).flatten() for name in path.index.weights]
+    assert torch.allclose(account.signed, torch.cat(by_hand))
 
 
 def test_equal_networks_and_equal_inputs_give_no_ranking():

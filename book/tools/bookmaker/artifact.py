@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bookmaker import crew, drift, places
+from bookmaker import crew, drift, limits, places
 from bookmaker.layout import Layout
 from bookmaker.scorecard import RECORDED, recorded
 from faiglib.companion.page.escaping import as_markdown
@@ -17,7 +17,7 @@ CLAIMS = "<!-- claims by their recorded verdict: book/tools/bookmaker/artifact.p
 
 def fill(layout: Layout) -> None:
     """Puts costs and claims into the staged pages, where the book has them."""
-    places.fill(layout, CHECKLIST, COST, lambda: cost(layout))
+    places.fill(layout, CHECKLIST, COST, lambda: "\n".join([cost(layout), "", *limits.table(layout)]))
     places.fill(layout, BADGES, CLAIMS, lambda: "\n".join(claims(layout)))
 
 

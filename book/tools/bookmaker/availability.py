@@ -9,7 +9,7 @@ from bookmaker import places
 from bookmaker.layout import Layout
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.profiles import PROFILES
-from faiglib.images import registry
+from faiglib.images import bundles, origins, registry
 
 PAGE = "data_availability.md"
 PLACE = "<!-- image sets and their terms: book/tools/bookmaker/availability.py -->"
@@ -46,6 +46,11 @@ def facts(name: str) -> Iterator[tuple[str, str]]:
             for repository, commit in sources
         )
         yield "fetched from", ", ".join(repositories)
+        first, *others = origins.REGISTERED
+        if first.bundle and len(files) >= bundles.MANY * len(sources):
+            where = ", ".join(f"<{address}>" for address in dict.fromkeys(map(first.bundle, files)))
+            yield "in one archive, where many are missing", where
+        yield "else from", f"{as_markdown(', '.join(one.title for one in others))}, file by file"
         size = sum(file.bytes for file in files) / 1e6
         yield "size", f"{len(files)} files, {size:.1f} MB"
         yield "sha256 of the list of all sha256", f"`{digest(name)}`"

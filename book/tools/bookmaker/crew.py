@@ -173,9 +173,16 @@ class Crew:
             "FAIGLIB_STORE": str(store),
             "PYTHONPATH": os.pathsep.join(filter(None, [tools, os.environ.get("PYTHONPATH")])),
         }
-        if self.size > 1:
-            variables.setdefault("OMP_NUM_THREADS", str(max(1, (provenance.cores() or 1) // self.size)))
+        if self.threads:
+            variables["OMP_NUM_THREADS"] = str(self.threads)
         return variables
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of a worker that shares the cores with others; None where the user or PyTorch chooses."""
+        if self.size < 2 or "OMP_NUM_THREADS" in os.environ:
+            return None
+        return max(1, (provenance.cores() or 1) // self.size)
 
 
 def say(line: str) -> None:

@@ -119,13 +119,15 @@ def _costs_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 def numbers(layout: Layout) -> pd.DataFrame | None:
     """The comparison of the notebooks' tables with the record of their profile, or None if nothing was measured."""
+    from bookmaker import differs
     from faiglib.companion import record
 
     found = measured(layout)
     if found is None:
         return None
     tables = {Path(file).stem for file in _sound_files(layout, found)}
-    return record.compare(layout.measured(found.profile), layout.root / "results" / found.profile, tables)
+    known = layout.root / "results" / found.profile
+    return record.compare(layout.measured(found.profile), known, tables, differs.tolerances(layout))
 
 
 def report(layout: Layout) -> str:

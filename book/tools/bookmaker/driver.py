@@ -232,6 +232,10 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
         else:
             jobs.append(crew.Job(name, step, reason))
 
+    team = crew.Crew(layout, options.parameters(), crew.workers(len(jobs), options.device))
+    if team.threads:
+        made_with["torch_threads"] = team.threads
+
     def remember(job: crew.Job, done: crew.Done) -> None:
         finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         tables = staleness.take_tables(layout, options.profile, done.results)
@@ -239,10 +243,9 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
         staleness.remember(layout, job.name, made_of[job.name], cost, made_with, options.profile, tables)
 
     with kernel.of_this_python(layout.build / "jupyter"):
-        size = crew.workers(len(jobs), options.device)
         known = drift.costs(layout, options.profile)
         jobs.sort(key=lambda job: -known[job.name]["seconds"] if job.name in known else -math.inf)
-        crew.Crew(layout, options.parameters(), size).execute(jobs, remember)
+        team.execute(jobs, remember)
     return up_to_date
 
 

@@ -101,6 +101,7 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
     paper, beyond = (found.paper, found.beyond) if found else (None, None)
     record = known.paper if known and paper and not paper.grades else None
     chapter = claim.page.split("/")[-1].split("_")[0]
+    more = _beside(letter) if claim.paper else ""
     return (
         f'<details class="claim" id="claim-{letter}"><summary class="row"><span class="letter">{letter}</span>'
         f"<span>{as_html(claim.short)}</span>"
@@ -112,8 +113,13 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
         f"{_term('beyond it' if claim.paper else 'what decides', claim.beyond, beyond)}"
         f"<dt>why these limits</dt><dd>{as_html(claim.reason)}</dd><dt>set</dt><dd>{as_html(claim.declared)}</dd>"
         f"{_pairs(found) if found else ''}</dl>"
-        f'<p><a href="{claim.page}.html">Chapter {int(chapter)}</a></p></details>'
+        f'<p><a href="{claim.page}.html">Chapter {int(chapter)}</a>{more}</p></details>'
     )
+
+
+def _beside(letter: str) -> str:
+    """The link to the box of a claim, see :mod:`bookmaker.opposite`."""
+    return f'; <a href="claims.html#what-{letter}">what they did, what we did</a>'
 
 
 def _column(title: str, chips: str) -> str:

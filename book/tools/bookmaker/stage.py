@@ -6,7 +6,20 @@ import shutil
 from itertools import count
 from typing import Any
 
-from bookmaker import api, artifact, availability, banner, colophon, drift, scorecard, sources, staleness
+from bookmaker import (
+    api,
+    artifact,
+    availability,
+    banner,
+    colophon,
+    differs,
+    drift,
+    opposite,
+    scorecard,
+    sources,
+    staleness,
+    takeaway,
+)
 from bookmaker.execute import read_notebook, write_notebook
 from bookmaker.layout import Layout
 
@@ -37,10 +50,12 @@ def stage(layout: Layout) -> list[str]:
     api.fill(layout)
     artifact.fill(layout)
     availability.fill(layout)
+    differs.fill(layout)
     drift.fill(layout)
     scorecard.fill(layout)
     (layout.source / "notebooks").mkdir()
     (layout.source / sources.EXTRA).mkdir()
+    opposite.fill(layout)
     for name in layout.pages():
         path = layout.source / f"{name}.md"
         if path.is_file():
@@ -58,6 +73,7 @@ def stage(layout: Layout) -> list[str]:
             if notice := banner.of(layout, name):
                 add_notice(page, notice)
             page.cells.append(nbformat.v4.new_markdown_cell(colophon.of_chapter(layout, name, parameters, record)))
+            takeaway.add(page, layout.root, record.get("made_with", {}).get("commit"))
         else:
             page = read_notebook(layout.notebook(name))
             add_notice(page, NOT_EXECUTED.format(number=name.split("_")[0]))
