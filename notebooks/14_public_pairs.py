@@ -115,10 +115,14 @@ else:
 show.knobs(tables["sweep"])
 
 # %%
-glue(public_evenness=words.evenness(tables["layers"]), public_ways=words.ways(tables["everywhere"], criteria.SELECTIVE))
+glue(
+    public_evenness=words.evenness(tables["layers"]),
+    public_prediction=words.prediction(tables["overlaps"]),
+    public_ways=words.ways(tables["everywhere"], criteria.SELECTIVE),
+)
 
 # %% [markdown]
-# {glue:text}`public_evenness:s`
+# {glue:text}`public_prediction:s` {glue:text}`public_evenness:s`
 #
 # ## Is it the path?
 #

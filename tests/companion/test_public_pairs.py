@@ -307,6 +307,7 @@ def test_the_reader_does_not_stumble(fine):
         words.relation(made["everywhere"]),
         words.control(made["everywhere"], 3.0),
         words.evenness(made["layers"]),
+        words.prediction(made["overlaps"]),
         *(words.measured_on(found, name) for name in words.IMAGES),
         *(printed(part.in_words) for one in public_claims.verdicts(made) for part in (one.paper, one.beyond)),
         printed(public_claims.foretold(made["everywhere"]).beyond.in_words),

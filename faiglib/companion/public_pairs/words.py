@@ -192,10 +192,23 @@ def control(everywhere: pd.DataFrame, least: float) -> str:
 def evenness(layers: pd.DataFrame) -> str:
     """What of the filters lies in the last layers."""
     told = [
-        f"{row['filters']} {percent(row['last'])} (an even spread: {percent(row['last_even'])})"
+        f"{percent(row['last'])} of the filters for {row['filters']} (of an even spread {percent(row['last_even'])})"
         for row in report.spread(layers).to_dict("records")
     ]
-    return f"The last {report.LAST} convolutions hold of the filters for {listed(told)}."
+    return f"The last {report.LAST} convolutions hold {listed(told)}."
+
+
+@typeset
+def prediction(overlaps: pd.DataFrame) -> str:
+    """Whether an image's own filters tell noisy from compressed."""
+    told = [
+        f"{row['filters']} filters decide rightly for {percent(row['accuracy'])} of the inputs"
+        for row in report.predicted(overlaps).to_dict("records")
+    ]
+    return (
+        "Without its ground truth, the filters that an image excites most are held against those found for either "
+        f"degradation, with a threshold from the other images: {listed(told)}."
+    )
 
 
 #: By table: attribute of the profile for the number of its images.
