@@ -13,7 +13,7 @@ from tqdm import tqdm
 from faiglib.attribution import random_scores
 from faiglib.companion.discovery import KINDS, OWN_FUNCTION
 from faiglib.companion.workbench import Sample
-from faiglib.filters.controls import matched_controls
+from faiglib.filters.controls import MatchedControls
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores, FilterSet
 from faiglib.filters.substitution import substitute
@@ -92,12 +92,13 @@ def with_controls(
     Args:
         chosen: the set, of the kind ``faig``.
         change: of every filter, |θ − θ̄|.
-        matched: draws of :func:`faiglib.filters.controls.matched_controls`, which the changes match.
+        matched: draws of :class:`faiglib.filters.controls.MatchedControls`, which the changes match.
         random: draws of filters at random.
     """
     yield "faig", 0, chosen
+    controls = MatchedControls(chosen, change)
     for draw in range(matched):
-        yield "matched", draw, matched_controls(chosen, change, draw)
+        yield "matched", draw, controls.draw(draw)
     for draw in range(random):
         yield "random", draw, FilterSet(chosen.index, random_scores(chosen.index, draw).ranking()[: len(chosen)])
 

@@ -12,8 +12,8 @@ from faiglib.filters.scores import FilterScores, FilterSet
 TENTHS = 10
 
 
-def matched_controls(filters: FilterSet, change: FilterScores, seed: int) -> FilterSet:
-    """For each chosen filter, one at random that was not chosen, of the same layer and the same tenth of its changes.
+class MatchedControls:
+    """Draws for each chosen filter one that was not chosen, of the same layer and the same tenth of its changes.
 
     Where a tenth has fewer filters left than were chosen of it, the nearest one with some left fills in. Of a layer
     more than half of which was chosen, all others are taken, and as many of the chosen ones as are still wanted: what
@@ -23,24 +23,29 @@ def matched_controls(filters: FilterSet, change: FilterScores, seed: int) -> Fil
         filters: that were chosen.
         change: of every filter, |θ − θ̄|, see
             :func:`faiglib.attribution.weight_change.filter_change`.
-        seed: of the draw.
-
-    Returns:
-        As many filters in every layer as were chosen of it.
 
     Raises:
         FilterError: the change is of another network.
     """
-    if filters.index != change.index:
-        raise FilterError("the filter set and the changes belong to networks with different convolutions")
-    generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    start = 0
-    members, changes = filters.index.split(filters.member()), filters.index.split(change.values)
-    for (layer, member), (_, moved) in zip(members, changes, strict=True):
-        drawn.append(start + _of_layer(member.flatten(), _tenths(moved.flatten()), generator))
-        start += layer.filters
-    return FilterSet(filters.index, torch.cat(drawn))
+
+    def __init__(self, filters: FilterSet, change: FilterScores) -> None:
+        if filters.index != change.index:
+            raise FilterError("the filter set and the changes belong to networks with different convolutions")
+        self.index = filters.index
+        members, changes = filters.index.split(filters.member()), filters.index.split(change.values)
+        self._layers = [
+            (member.flatten(), _tenths(moved.flatten()))
+            for (_, member), (_, moved) in zip(members, changes, strict=True)
+        ]
+
+    def draw(self, seed: int) -> FilterSet:
+        """As many filters in every layer as were chosen of it, at random by the seed."""
+        generator = torch.Generator().manual_seed(seed)
+        drawn = [
+            start + _of_layer(chosen, tenths, generator)
+            for start, (chosen, tenths) in zip(self.index.offsets, self._layers, strict=False)
+        ]
+        return FilterSet(self.index, torch.cat(drawn))
 
 
 def _tenths(values: Tensor) -> Tensor:
@@ -54,15 +59,17 @@ def _of_layer(chosen: Tensor, tenths: Tensor, generator: torch.Generator) -> Ten
     """Places of controls in one layer, (number of chosen,) int64."""
     places = torch.randperm(len(chosen), generator=generator)
     others = places[~chosen[places]]
-    free: list[list[int]] = [others[tenths[others] == tenth].tolist() for tenth in range(TENTHS)]
+    of_tenth = tenths[others]
     wanted = torch.bincount(tenths[chosen], minlength=TENTHS).tolist()
-    found: list[int] = []
+    free: dict[int, Tensor] = {}
+    found: list[Tensor] = []
     for away in range(TENTHS):
-        for tenth in range(TENTHS):
+        for tenth in (tenth for tenth in range(TENTHS) if wanted[tenth]):
             for near in dict.fromkeys((tenth - away, tenth + away)):
-                if 0 <= near < TENTHS:
-                    taken = min(wanted[tenth], len(free[near]))
-                    found += [free[near].pop() for _ in range(taken)]
+                if wanted[tenth] and 0 <= near < TENTHS:
+                    left = free[near] if near in free else others[of_tenth == near]
+                    taken = min(wanted[tenth], len(left))
+                    found.append(left[len(left) - taken :])
+                    free[near] = left[: len(left) - taken]
                     wanted[tenth] -= taken
-    shared = places[chosen[places]][: sum(wanted)]
-    return torch.cat([torch.tensor(found, dtype=torch.int64), shared])
+    return torch.cat([*found, places[chosen[places]][: sum(wanted)]])
