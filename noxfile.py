@@ -127,8 +127,8 @@ def lint(session: nox.Session) -> None:
     run(session, "ruff", "format", "--check", ".")
     run(session, "mypy")
     run(session, "lint-imports")
-    for notebook in sorted(ROOT.glob("notebooks/*.py")):
-        run(session, "jupytext", "--test-strict", "--to", "ipynb", str(notebook.relative_to(ROOT)))
+    notebooks = [str(notebook.relative_to(ROOT)) for notebook in sorted(ROOT.glob("notebooks/*.py"))]
+    run(session, "jupytext", "--test-strict", "--to", "ipynb", *notebooks)
 
 
 @nox.session(venv_backend="none")
