@@ -56,9 +56,8 @@ def env(session: nox.Session) -> None:
         return
     stamp.unlink(missing_ok=True)
     session.log("Installing the pinned packages once; on a slow line this takes a while.")
-    # Python compiles what it imports, which is a small part of all that is installed here.
-    session.install("--no-compile", "--no-deps", "--require-hashes", "-r", "hashes.txt", silent=False)
-    session.install("--no-compile", "-c", "constraints.txt", "-e", ".[book,dev]", silent=False)
+    session.install("--no-deps", "--require-hashes", "-r", "hashes.txt", silent=False)
+    session.install("-c", "constraints.txt", "-e", ".[book,dev]", silent=False)
     stamp.write_text(f"{ROOT}\n{made_of.hexdigest()}\n")
 
 
