@@ -210,6 +210,7 @@ def verdicts(table: pd.DataFrame, caption: str) -> Styler:
     return plain(table, caption=caption)
 
 
+@with_source
 def pictures(shots: Sequence[Picture]) -> Gallery:
     """One photograph restored by the target, without the filters for each function, and by the baseline."""
     rows: dict[str, Mapping[str, Shot]] = {}
