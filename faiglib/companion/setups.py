@@ -25,7 +25,7 @@ class Setup:
             several where no table of :attr:`tables` has a column for them.
         amounts: what its numbers cost, keys of :data:`AMOUNTS`.
         falsified: what would have to come out for "did not hold" in the paper's own setup.
-        tables: of :data:`faiglib.companion.record.TABLES` that decide it.
+        tables: names of recorded tables (see :mod:`faiglib.companion.record`) that decide it.
         code: name of the function that measures it.
     """
 

@@ -126,7 +126,7 @@ def _waypoint(bench: Workbench, pair: PublicPair, steps: int) -> nn.Module:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class WayAsked:
     """A pair of networks with images, and what is asked of it.
 
     Attributes:
@@ -175,7 +175,7 @@ def _public(bench: Workbench, pair: PublicPair, way: str) -> pd.DataFrame:
     profile = _profiled(bench, pair, way).iloc[0]
     named = {"pair": pair.title, "network": NETWORK, "place": "public", "kind": pair.kind, "way": way}
     measured = {name: float(profile[name]) for name in ("barrier", "distance", "cosine")}
-    return costs(bench, Asked(waypoints, images, pairs.FUNCTIONS)).assign(**named, **measured)
+    return costs(bench, WayAsked(waypoints, images, pairs.FUNCTIONS)).assign(**named, **measured)
 
 
 def _own(bench: Workbench, network: str, seed: int) -> pd.DataFrame:
@@ -187,7 +187,7 @@ def _own(bench: Workbench, network: str, seed: int) -> pd.DataFrame:
     barrier = bench.barriers.get((network, seed), math.nan)
     title = f"{TITLES[network]}, seed {seed}"
     named = {"pair": title, "network": network, "place": "here", "kind": "fine-tuned", "way": "straight"}
-    asked = Asked((pair.target, pair.baseline), images, OWN_FUNCTIONS)
+    asked = WayAsked((pair.target, pair.baseline), images, OWN_FUNCTIONS)
     return costs(bench, asked).assign(**named, barrier=barrier, **distance(pair.target, pair.baseline))
 
 
@@ -197,11 +197,11 @@ def _control(bench: Workbench, entry: zoo.Entry) -> pd.DataFrame:
     barrier = entry.barrier["psnr"] if entry.barrier else math.nan
     title = f"{TITLES[entry.network]}, trained on JPEG as well"
     named = {"pair": title, "network": entry.network, "place": "control", "kind": "fine-tuned", "way": "straight"}
-    asked = Asked((pair.target, pair.baseline), images, pairs.FUNCTIONS)
+    asked = WayAsked((pair.target, pair.baseline), images, pairs.FUNCTIONS)
     return costs(bench, asked).assign(**named, barrier=barrier, **distance(pair.target, pair.baseline))
 
 
-def costs(bench: Workbench, asked: Asked) -> pd.DataFrame:
+def costs(bench: Workbench, asked: WayAsked) -> pd.DataFrame:
     """What masking FAIG's filters for each function costs either input: the measured columns of :func:`everywhere`."""
     nodes = max(1, bench.profile.prediction_nodes)
     found = {
