@@ -8,6 +8,11 @@ from pathlib import Path
 from faiglib.system import environment
 
 
+def recorded_results() -> Path:
+    """The folder of recorded runs in this checkout, a folder each."""
+    return Path(__file__).resolve().parents[2] / "results"
+
+
 @dataclass(frozen=True)
 class Places:
     """Folders of generated things.

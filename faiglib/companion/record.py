@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faiglib.companion.places import recorded_results
 from faiglib.errors import StoreError
 from faiglib.networks import NETWORKS, zoo
 from faiglib.system import provenance
@@ -223,7 +224,7 @@ def known(name: str) -> pd.DataFrame | None:
     Raises:
         StoreError: it cannot be read.
     """
-    found = _read(Path(__file__).resolve().parents[2] / "results" / "standard", name)
+    found = _read(recorded_results() / "standard", name)
     return None if found is None else found[0]
 
 

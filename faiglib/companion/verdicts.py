@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faiglib.companion.criteria import Verdict
 from faiglib.companion.page.glue import glue
+from faiglib.companion.places import recorded_results
 from faiglib.companion.workbench import Workbench
 from faiglib.errors import StoreError
 from faiglib.system.documents import DocumentError, read_json
@@ -64,7 +65,7 @@ def of_record(letter: str) -> Kept | None:
     Raises:
         StoreError: it cannot be read.
     """
-    return read(Path(__file__).resolve().parents[2] / "results" / "standard", letter)
+    return read(recorded_results() / "standard", letter)
 
 
 def _file(letter: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from faiglib.companion.places import recorded_results
 from faiglib.companion.workbench import Workbench
 from faiglib.errors import StoreError
 from faiglib.networks.zoo import Pair
@@ -54,7 +55,7 @@ class MadeFrom:
 
 def folder() -> Path:
     """Where the checkout has its recorded runs of trained methods."""
-    return Path(__file__).resolve().parents[3] / "results" / "masks"
+    return recorded_results() / "masks"
 
 
 def budget(bench: Workbench) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from faiglib.companion.places import recorded_results
 from faiglib.companion.workbench import Workbench
 from faiglib.errors import DatasetError, FaiglibError
 from faiglib.images import datasets, registry
@@ -53,7 +54,7 @@ class RecordedRace:
 
 def recorded_race() -> Path:
     """The folder of the recorded race in the checkout."""
-    return Path(__file__).resolve().parents[3] / "results" / "race"
+    return recorded_results() / "race"
 
 
 def load(folder: Path, fresh: bool = False) -> RecordedRace:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from faiglib.companion import record
+from faiglib.companion.places import recorded_results
 from faiglib.companion.public_pairs import measure, paths
 from faiglib.companion.public_pairs.pairs import here
 from faiglib.companion.workbench import Workbench
@@ -89,7 +90,7 @@ def measured(bench: Workbench, records: Path | None = None) -> Found:
         made_by = MadeBy(**record.made_by(bench), measured_on=title, wheel=waifu2x.WHEEL.sha256)
         found = Found({name: compute(bench) for name, compute in TABLES.items()}, made_by, recorded=False)
     else:
-        found = _recorded(records or Path(__file__).resolve().parents[3] / "results", bench.profile.name)
+        found = _recorded(records or recorded_results(), bench.profile.name)
     _write(bench.places.measured(bench.profile.name), found)
     return found
 

@@ -13,6 +13,7 @@ from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE
 from faiglib.companion.discovery import RELEASED, TOLERANCE
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.words import counted, typeset
+from faiglib.companion.places import recorded_results
 from faiglib.errors import FaiglibError
 from faiglib.networks import TITLES
 from faiglib.system import provenance
@@ -46,7 +47,7 @@ def load(path: Path | None = None) -> Recorded:
     Raises:
         FaiglibError: there is none, or it is no such file.
     """
-    path = path or Path(__file__).resolve().parents[3] / "results" / "bench" / "bench.json"
+    path = path or recorded_results() / "bench" / "bench.json"
     try:
         found = read_json(path, Recorded)
     except FileNotFoundError:
