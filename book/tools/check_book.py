@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bookmaker import axe, browser, offline
+from bookmaker import axe, browser, visits
 from bookmaker.check import complaints
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
-from faiglib.system import interruption
+from faiglib.system import interruption, provenance
 
 
 def main() -> int:
@@ -26,13 +26,10 @@ def main() -> int:
         if program is None:
             print("NOT CHECKED in a browser: no Chromium or Chrome was found.", file=sys.stderr)
         elif layout.html.is_dir():
-            with browser.Browser(program) as opened:
-                found += offline.complaints(opened, layout.html)
-                script = axe.find(layout)
-                if script is None:
-                    print("NOT CHECKED by axe-core: `nox -s axe` installs it; wants npm.", file=sys.stderr)
-                else:
-                    found += axe.complaints(opened, layout.html, script)
+            script = axe.find(layout)
+            if script is None:
+                print("NOT CHECKED by axe-core: `nox -s axe` installs it; wants npm.", file=sys.stderr)
+            found += visits.complaints(program, layout.html, script, provenance.cores() or 1)
     except BookError as error:
         found = [str(error)]
     for complaint in found:

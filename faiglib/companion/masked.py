@@ -16,7 +16,7 @@ from faiglib.companion.workbench import Sample
 from faiglib.filters.controls import MatchedControls
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores, FilterSet
-from faiglib.filters.substitution import substitute
+from faiglib.filters.substitution import Substitutions
 from faiglib.images.metrics import gradient_error, mean_luminance, psnr
 from faiglib.images.restoration import restore_all
 from faiglib.networks.zoo import Pair
@@ -53,11 +53,8 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
     """
     cases = [(sample, kind) for sample in samples for kind in KINDS]
     inputs = [sample.inputs[kind] for sample, kind in cases]
-    networks = (
-        pair.target,
-        pair.baseline,
-        substitute(pair.target, pair.baseline, FilterSet.every(FilterIndex.of(pair.target))),
-    )
+    masks = Substitutions(pair.target, pair.baseline)
+    networks = (pair.target, pair.baseline, masks.of(FilterSet.every(FilterIndex.of(pair.target))))
     outputs = [restore_all(network, inputs) for network in networks]
     references = [
         {
@@ -72,11 +69,10 @@ def measure(pair: Pair, masked: Sequence[Mask], samples: Sequence[Sample], label
     for mask in tqdm(masked, desc=label, unit="mask"):
         chosen = tuple(mask.filters.ids.tolist())
         if chosen not in measured:
-            network = substitute(pair.target, pair.baseline, mask.filters)
             measured[chosen] = [
                 {"input": kind, "image": sample.name, **_compared(sample, output, own), **reference}
                 for (sample, kind), output, own, reference in zip(
-                    cases, restore_all(network, inputs), outputs[0], references, strict=True
+                    cases, restore_all(masks.of(mask.filters), inputs), outputs[0], references, strict=True
                 )
             ]
         where = {"method": mask.method, "filters": mask.function, "percent": float(mask.percent)}

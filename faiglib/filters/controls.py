@@ -61,15 +61,15 @@ def _of_layer(chosen: Tensor, tenths: Tensor, generator: torch.Generator) -> Ten
     others = places[~chosen[places]]
     of_tenth = tenths[others]
     wanted = torch.bincount(tenths[chosen], minlength=TENTHS).tolist()
-    free: dict[int, Tensor] = {}
+    by_tenth = others[of_tenth.sort(stable=True).indices]
+    free = list(by_tenth.split(torch.bincount(of_tenth, minlength=TENTHS).tolist()))
     found: list[Tensor] = []
     for away in range(TENTHS):
         for tenth in (tenth for tenth in range(TENTHS) if wanted[tenth]):
             for near in dict.fromkeys((tenth - away, tenth + away)):
                 if wanted[tenth] and 0 <= near < TENTHS:
-                    left = free[near] if near in free else others[of_tenth == near]
-                    taken = min(wanted[tenth], len(left))
-                    found.append(left[len(left) - taken :])
-                    free[near] = left[: len(left) - taken]
+                    taken = min(wanted[tenth], len(free[near]))
+                    free[near], drawn = free[near].split([len(free[near]) - taken, taken])
+                    found.append(drawn)
                     wanted[tenth] -= taken
     return torch.cat([*found, places[chosen[places]][: sum(wanted)]])

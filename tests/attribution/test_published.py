@@ -19,7 +19,7 @@ from faiglib.attribution import faig
 from faiglib.networks import build
 
 
-def published_scores(make, target: dict, baseline: dict, image: Tensor, truth: Tensor, steps: int = 100) -> np.ndarray:
+def published_scores(make, target: dict, baseline: dict, image: Tensor, truth: Tensor, steps: int) -> np.ndarray:
     """One score per filter: gradients at alpha = k / steps, summed layer by layer, times the difference."""
     names = [name for name, tensor in target.items() if tensor.dim() == 4]
     sums = dict.fromkeys(names, 0.0)
@@ -41,13 +41,17 @@ def published_scores(make, target: dict, baseline: dict, image: Tensor, truth: T
     return np.array(scores)
 
 
-@pytest.fixture(params=["srresnet", "srcnn_style"], scope="module")
+#: Nodes by network: as many as published on the small one, on those of the paper a quarter.
+NODES = {"srresnet_s": 100, "srresnet": 25, "srcnn_style": 25}
+
+
+@pytest.fixture(params=NODES, scope="module")
 def published(request, make_pair):
-    """A full network pair, one image in two degradations, and what gives the published scores of either in float64."""
-    return published_case(request.param, make_pair)
+    """A network pair, one image in two degradations, the nodes, and what gives the published scores in float64."""
+    return published_case(request.param, NODES[request.param], make_pair)
 
 
-def published_case(name: str, make_pair) -> tuple:
+def published_case(name: str, nodes: int, make_pair) -> tuple:
     target, baseline = make_pair(lambda: build(name, seed=0, scale=2), step=0.1, dtype=torch.float32)
     target.double(), baseline.double()  # every value is one of single precision
     generator = torch.Generator().manual_seed(1)
@@ -62,16 +66,16 @@ def published_case(name: str, make_pair) -> tuple:
 
     @cache
     def expected(kind: str) -> np.ndarray:
-        return published_scores(make, target.state_dict(), baseline.state_dict(), images[kind], truth)
+        return published_scores(make, target.state_dict(), baseline.state_dict(), images[kind], truth, nodes)
 
-    return target, baseline, images, truth, expected
+    return target, baseline, images, truth, nodes, expected
 
 
 @pytest.mark.slow
-def test_left_100_is_the_published_algorithm(published):
-    target, baseline, images, truth, slowly = published
+def test_the_left_rule_is_the_published_algorithm(published):
+    target, baseline, images, truth, nodes, slowly = published
     expected = {kind: slowly(kind) for kind in images}
-    scores = {kind: faig(target, baseline, [(image, truth)], rule="left", nodes=100) for kind, image in images.items()}
+    scores = {kind: faig(target, baseline, [(image, truth)], rule="left", nodes=nodes) for kind, image in images.items()}
     for kind in images:
         assert np.allclose(scores[kind].values.numpy(), expected[kind], rtol=1e-4, atol=0), kind
         assert (expected[kind] > 0).mean() > 0.9, "dead units are few"
@@ -84,18 +88,18 @@ def test_left_100_is_the_published_algorithm(published):
 
 
 @pytest.mark.slow
-def test_left_100_in_single_precision_agrees_with_the_published_algorithm(published):
-    target, baseline, images, truth, slowly = published
+def test_the_left_rule_in_single_precision_agrees_with_the_published_algorithm(published):
+    target, baseline, images, truth, nodes, slowly = published
     networks = [copy.deepcopy(network).float() for network in (target, baseline)]
-    result = faig(*networks, [(images["noisy"], truth)], rule="left", nodes=100)
+    result = faig(*networks, [(images["noisy"], truth)], rule="left", nodes=nodes)
     scores = slowly("noisy")
     error = np.abs(result.values.numpy() - scores)
     # What single precision can do: a gradient is a sum of terms that may cancel, so that its rounding is that of the
     # largest terms of its layer; and a unit near its kink may come out on the other side, at one pixel of 81 of one
-    # node of 100. Both are small beside the largest score of the layer, and on the whole beside all scores.
+    # node. Both are small beside the largest score of the layer, and on the whole beside all scores.
     largest = np.concatenate([np.full(b - a, scores[a:b].max()) for a, b in pairwise(result.index.offsets)])
-    assert (error <= 1e-3 * largest).all(), float((error / largest).max())
-    assert error.sum() < 1e-4 * scores.sum()
+    assert (error <= 0.1 / nodes * largest).all(), float((error / largest).max())
+    assert error.sum() < 0.01 / nodes * scores.sum()
     # The same best filters, but for those so near the last one that rounding may exchange them.
     top = np.argsort(-scores, kind="stable")[: len(scores) // 100]
     assert len(set(result.top(1).ids.tolist()) & set(top.tolist())) >= 0.99 * len(top)

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from bookmaker import axe, check, finishing
+from bookmaker import axe, check, finishing, visits
 from bookmaker.layout import Layout
 
 TABLE = (
@@ -132,9 +132,9 @@ def test_axe_finds_what_is_wrong_and_nothing_else(tmp_path, browser):
     page = '<!doctype html><html lang="en"><title>A</title><main><h1>A</h1>{}</main></html>'
     path = tmp_path / "page.html"
     path.write_text(page.format("<p>Fine.</p>"))
-    assert list(axe.complaints(browser, tmp_path, script)) == []
+    assert list(visits.page_complaints(browser, path, tmp_path, script)) == []
     path.write_text(page.format('<p style="color: #aaa; background: #fff">Pale.</p><button></button>'))
-    found = "\n".join(axe.complaints(browser, tmp_path, script))
+    found = "\n".join(visits.page_complaints(browser, path, tmp_path, script))
     assert "color-contrast (light) at p" in found
     assert "color-contrast (dark) at p" in found
     assert "button-name (light) at button" in found

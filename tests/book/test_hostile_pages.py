@@ -8,7 +8,7 @@ import torch
 from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
-from bookmaker import browser, check, colophon, drift, offline, policy, sources
+from bookmaker import browser, check, colophon, drift, finishing, policy, sources
 from bookmaker.layout import Layout
 from faiglib.companion.page import interactive, tables
 from faiglib.companion.page.budget import budget_box
@@ -149,7 +149,7 @@ def test_a_book_of_hostile_data(root, capsys):
     (root / "book" / "record.md").write_text(f"# Record\n\n{drift.PLACE}\n")
     assert reproduce(root) == 0, capsys.readouterr().err
     folder = root / "build" / "html"
-    pages = offline.pages(folder)
+    pages = finishing.pages(folder)
     assert len(pages) > 3
     for path in pages:
         page = parsed(path.read_text())

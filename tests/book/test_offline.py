@@ -8,10 +8,12 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from bookmaker import html, offline, pdf, stage
+from bookmaker import html, pdf, stage, visits
 from bookmaker.browser import VARIABLE, Browser, find
 from bookmaker.errors import BookError
+from bookmaker.finishing import pages
 from bookmaker.layout import Layout
+from faiglib.system import provenance
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = '<!doctype html><meta name="viewport" content="width=device-width"><title>A page</title><body>{}</body>'
@@ -41,16 +43,32 @@ def test_every_defect_is_found(browser, tmp_path, body, complaint):
     book = tmp_path / "book"
     book.mkdir()
     (book / "page.html").write_text(PAGE.format(body))
-    found = list(offline.complaints(browser, book))
+    found = list(visits.page_complaints(browser, book / "page.html", book))
     assert any(complaint in line for line in found), found
-    assert all(line.startswith(f"{book / 'page.html'}: ") for line in found)
 
 
 def test_a_sound_page_has_no_complaints(browser, tmp_path):
     pixel = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
     sound = rf'<p><code>\(x\)</code> costs $5</p><img alt="a" src="{pixel}"><script>console.log("fine")</script>'
     (tmp_path / "page.html").write_text(PAGE.format(sound))
-    assert list(offline.complaints(browser, tmp_path)) == []
+    assert list(visits.page_complaints(browser, tmp_path / "page.html", tmp_path)) == []
+
+
+def test_pages_that_browsers_share_are_all_visited_and_named(browser, tmp_path):
+    bodies = {
+        "a": "",
+        "b": "<script>throw new Error('b')</script>",
+        "c": "",
+        "d": "<script>throw new Error('d')</script>",
+    }
+    for name, body in bodies.items():
+        (tmp_path / f"{name}.html").write_text(PAGE.format(body))
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "template.html").write_text(PAGE.format(bodies["b"]))
+    found = visits.complaints(find(), tmp_path, None, 2)
+    assert found == [f"{tmp_path / name}.html: has an error in its scripts: Error: {name}" for name in "bd"]
+    with pytest.raises(BookError, match="did not start"):
+        visits.complaints(shutil.which("true") or "true", tmp_path, None, 2)
 
 
 def test_a_browser_that_is_none_is_one_sentence(monkeypatch):
@@ -85,7 +103,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_book_with_this_configuration_works_offline(browser, toy):
     assert {path.name for path in toy.rglob("*.html")} >= {"index.html", "01_one.html", "search.html"}
-    assert list(offline.complaints(browser, toy)) == []
+    assert [one for path in pages(toy) for one in visits.page_complaints(browser, path, toy)] == []
     tab = browser.open((toy / "index.html").as_uri())
     assert tab.evaluate("document.querySelectorAll('mjx-container svg').length") >= 1
     tab.close()
@@ -130,4 +148,4 @@ def test_the_whole_book_works_offline_where_it_has_been_built(browser):
     built = Layout(PROJECT).html
     if not built.is_dir():
         pytest.skip("the book has not been built here")
-    assert list(offline.complaints(browser, built)) == []
+    assert visits.complaints(find(), built, None, provenance.cores() or 1) == []

@@ -10,7 +10,7 @@ from faiglib.attribution import random_scores
 from faiglib.errors import FilterError, NetworkError
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterSet
-from faiglib.filters.substitution import substitute
+from faiglib.filters.substitution import Substitutions, substitute
 from faiglib.networks import build
 
 OPTIONS = [{}, {"kernels": (5, 1, 3)}, {"kernels": (3, 3), "groups": 2}, {"scale": 3}]
@@ -65,6 +65,29 @@ def test_full_strength_gives_the_bits_of_the_source_at_the_filters_and_of_the_ta
 def test_no_strength_is_the_target_bit_by_bit(small, make_pair, bits, dtype):
     target, source = make_pair(small, step=0.5, dtype=dtype)
     assert bits(substitute(target, source, some_filters(target), 0)) == bits(target)
+
+
+def test_one_set_after_another_leaves_nothing_of_those_before(small, make_pair):
+    """Layers that a set does not touch are the target's again, whatever was there before, and at any strength."""
+    target, source = make_pair(small, step=0.5)
+    index = FilterIndex.of(target)
+    last = FilterSet(index, torch.arange(index.offsets[-2], index.total))
+    sets = [
+        FilterSet.every(index),
+        some_filters(target, 30, 1),
+        last,
+        some_filters(target, 0),
+        some_filters(target, 5, 2),
+    ]
+    masks = Substitutions(target, source)
+    for filters, strength in [(filters, strength) for filters in sets for strength in (1, 0.5)]:
+        expected = reference(target, source, filters.ids, strength)
+        for name, tensor in masks.of(filters, strength).state_dict().items():
+            assert np.allclose(tensor.numpy(), expected[name], rtol=1e-13, atol=1e-15), name
+    rows = random_scores(FilterIndex.of(target, "channels"), 3).top(30)
+    masks.of(sets[0])
+    after, alone = masks.of(rows).state_dict(), substitute(target, source, rows).state_dict()
+    assert all(torch.equal(after[name], alone[name]) for name in alone)
 
 
 def test_an_empty_set_changes_nothing(small, make_pair, bits):

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bookmaker.browser import Browser
+from bookmaker.browser import Tab
 from bookmaker.layout import Layout
-from bookmaker.offline import pages
 
 #: Where ``nox -s axe`` puts it, below the build folder.
 PLACE = Path("axe/node_modules/axe-core/axe.min.js")
@@ -28,17 +27,14 @@ def find(layout: Layout) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
-def complaints(browser: Browser, html: Path, script: str) -> Iterator[str]:
-    """One line for every fault on a page of a folder, in light and in dark."""
-    for path in pages(html):
-        tab = browser.open(path.as_uri())
-        tab.evaluate(f"{script};0")
-        for theme in ("light", "dark"):
-            tab.evaluate(f"document.documentElement.dataset.theme = {theme!r}")
-            tab.evaluate("new Promise(done => setTimeout(done, 400))")  # colours that change slowly
-            for rule, place, words in tab.evaluate(RUN.replace("{options}", _options(theme))):
-                yield f"{path}: {rule} ({theme}) at {place}: {words}"
-        tab.close()
+def complaints(tab: Tab, script: str) -> Iterator[str]:
+    """One line for every fault of a loaded page, in light and in dark."""
+    tab.evaluate(f"{script};0")
+    for theme in ("light", "dark"):
+        tab.evaluate(f"document.documentElement.dataset.theme = {theme!r}")
+        tab.evaluate("new Promise(done => setTimeout(done, 400))")  # colours that change slowly
+        for rule, place, words in tab.evaluate(RUN.replace("{options}", _options(theme))):
+            yield f"{rule} ({theme}) at {place}: {words}"
 
 
 def _options(theme: str) -> str:

@@ -26,6 +26,7 @@ from bookmaker.errors import BookError
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 VARIABLE = "FAIGLIB_BROWSER"
 START_S, ANSWER_S = 60, 300
+DESKTOP = 1280
 SWITCHES = (
     "--headless=new",
     "--no-sandbox",
@@ -148,7 +149,7 @@ class Browser:
         if listener and "method" in event:
             listener(event["method"], event["params"])
 
-    def open(self, address: str, *, width: int = 1280, dark: bool = False) -> Tab:
+    def open(self, address: str, *, width: int = DESKTOP, dark: bool = False) -> Tab:
         """A tab with a page, which is loaded with all it refers to when this returns.
 
         Args:

@@ -15,8 +15,8 @@ from typing import Any
 
 from bookmaker import staleness
 from bookmaker.errors import BookError
+from bookmaker.finishing import pages
 from bookmaker.layout import Layout
-from bookmaker.offline import pages
 from faiglib.images import registry
 from faiglib.system.documents import DocumentError, read_json
 from faiglib.system.files import sha256_file, write_text_atomic

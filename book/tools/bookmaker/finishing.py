@@ -14,12 +14,16 @@ from bs4 import BeautifulSoup
 
 from bookmaker import policy, theme
 from bookmaker.figures import finish_figures
-from bookmaker.offline import pages
 from bookmaker.tables import finish_tables
 from faiglib.system.files import write_text_atomic
 
 #: Fewer pages than these are finished before another process has started.
 FEW = 20
+
+
+def pages(html: Path) -> list[Path]:
+    """All pages of a folder; the theme has templates among its static files, which are none."""
+    return sorted(path for path in html.rglob("*.html") if "_static" not in path.relative_to(html).parts)
 
 
 def finish(html: Path, workers: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Loads every page of a book in a browser without a network, and says what is wrong with it there."""
+"""What is wrong with a page that was loaded in a browser without a network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bookmaker.browser import Browser, Tab
+from bookmaker.browser import Tab
 
 PHONE = 390
 LOCAL = {"data", "blob", "about"}
@@ -25,21 +25,8 @@ MISSING_PICTURES = "[...document.images].filter(one => !one.naturalWidth).map(on
 OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-def complaints(browser: Browser, html: Path) -> Iterator[str]:
-    """One line for everything that is wrong with a page of a folder, at desktop and at phone width."""
-    for path in pages(html):
-        tab = browser.open(path.as_uri())
-        yield from (f"{path}: {line}" for line in page_complaints(tab, html))
-        tab.close()
-
-
-def pages(html: Path) -> list[Path]:
-    """All pages of a folder; the theme has templates among its static files, which are none."""
-    return sorted(path for path in html.rglob("*.html") if "_static" not in path.relative_to(html).parts)
-
-
-def page_complaints(tab: Tab, html: Path) -> Iterator[str]:
-    """The lines for one loaded page; nothing may be loaded from outside of the folder ``html``."""
+def complaints(tab: Tab, html: Path) -> Iterator[str]:
+    """One line for each fault, at desktop and at phone width; nothing may come from outside of the folder ``html``."""
     for address in dict.fromkeys(tab.requests):
         if not _is_inside(address, html):
             yield f"asks for {address}, which is not in the book"

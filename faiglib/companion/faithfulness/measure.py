@@ -21,7 +21,7 @@ from faiglib.companion.retrained import psnr_by_step, recipe_of
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterSet
-from faiglib.filters.substitution import substitute
+from faiglib.filters.substitution import Substitutions
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.images.metrics import gradient_error, levelled, psnr
 from faiglib.images.restoration import restore_all
@@ -116,11 +116,12 @@ def _curves(
     sets = list(_sets(found, methods, bench.profile.exchanged_percents))
     for way in ("deletion", "insertion"):
         ends = (pair.target, pair.baseline) if way == "deletion" else (pair.baseline, pair.target)
+        exchanged = Substitutions(*ends)
         known: dict[tuple[int, ...], list[dict[str, object]]] = {}
         for method, function, percent, filters in tqdm(sets, f"{way}: {pair.title} seed {pair.seed}", unit="set"):
             chosen = tuple(filters.ids.tolist())
             if chosen not in known:
-                known[chosen] = judge.of(substitute(*ends, filters))
+                known[chosen] = judge.of(exchanged.of(filters))
             named = {"method": method, "filters": function, "way": way, "percent": percent}
             rows += [named | row for row in known[chosen]]
     return pd.DataFrame(rows)
@@ -199,6 +200,7 @@ def controls(bench: Workbench) -> pd.DataFrame:
     def compute(pair: Pair, image_set: str) -> pd.DataFrame:
         samples = bench.samples(image_set, profile.control_images, profile.discovery_crop)
         found, change = discover(bench, pair, image_set), filter_change(pair.target, pair.baseline)
+        masks = Substitutions(pair.target, pair.baseline)
         rows: list[dict[str, object]] = []
         for function, (own, _) in FUNCTIONS.items():
             inputs = [sample.inputs[own] for sample in samples]
@@ -207,7 +209,7 @@ def controls(bench: Workbench) -> pd.DataFrame:
             drawn = list(with_controls(found.top("faig", function, PERCENT), change, draws, max(1, draws // 5)))
             label = f"controls for {function}: {pair.title} seed {pair.seed}"
             for kind, draw, filters in tqdm(drawn, label, unit="set"):
-                outputs = restore_all(substitute(pair.target, pair.baseline, filters), inputs)
+                outputs = restore_all(masks.of(filters), inputs)
                 rows.append({"filters": function, "kind": kind, "draw": draw, "drop": mean_drop(outputs, whole)})
         return pd.DataFrame(rows)
 

@@ -22,7 +22,7 @@ from faiglib.companion.cache import Cache
 from faiglib.errors import DatasetError, ImageError
 from faiglib.filters.index import FilterIndex, Units
 from faiglib.filters.scores import FilterScores, FilterSet
-from faiglib.filters.substitution import substitute
+from faiglib.filters.substitution import Substitutions
 from faiglib.images.degradations import INPUTS, downsample, noise_generator, quantise
 from faiglib.images.files import read_image
 from faiglib.images.folders import images_by_stem, match_by_name
@@ -117,8 +117,12 @@ class Study:
         return eliminate_each(means)
 
     def without(self, filters: FilterSet) -> nn.Module:
-        """The target with some units of the baseline."""
-        return substitute(self.target, self.baseline, filters)
+        """The target with some units of the baseline, until the next call."""
+        return self._masks.of(filters)
+
+    @cached_property
+    def _masks(self) -> Substitutions:
+        return Substitutions(self.target, self.baseline)
 
 
 def open_study(

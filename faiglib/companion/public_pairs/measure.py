@@ -27,7 +27,7 @@ from faiglib.companion.public_pairs.pairs import (
 from faiglib.companion.workbench import Workbench
 from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores, FilterSet
-from faiglib.filters.substitution import substitute
+from faiglib.filters.substitution import Substitutions
 from faiglib.images.metrics import gradient_error, levelled, psnr
 from faiglib.images.restoration import restore_all
 from faiglib.networks import waifu2x
@@ -130,6 +130,7 @@ def drops(bench: Workbench) -> pd.DataFrame:
         found = rankings(bench, ends)
         tested = scenes(bench, bench.profile.evaluation_images, bench.profile.discovery_crop)
         every, few = (Judge(ends, tested, kinds) for kinds in (tuple(INPUTS), [own for own, _ in FUNCTIONS.values()]))
+        masks = Substitutions(*ends)
         known: dict[tuple[int, ...], list[dict[str, object]]] = {}
         rows = []
         for (method, function), scores in tqdm(found.items(), f"masking: {MAIN.title}", unit="ranking"):
@@ -137,7 +138,7 @@ def drops(bench: Workbench) -> pd.DataFrame:
                 filters = scores.top(percent)
                 chosen = tuple(filters.ids.tolist())
                 if chosen not in known:
-                    known[chosen] = (every if method == "faig" else few).of(substitute(*ends, filters))
+                    known[chosen] = (every if method == "faig" else few).of(masks.of(filters))
                 named = {"method": method, "filters": function, "percent": percent}
                 rows += [named | row for row in known[chosen]]
         return pd.DataFrame(rows)
@@ -151,7 +152,7 @@ class Judge:
     def __init__(self, ends: Ends, found: Sequence[Scene], kinds: Sequence[str]) -> None:
         self.cases = [(scene, kind) for scene in found for kind in kinds]
         self.inputs = [scene.inputs[kind] for scene, kind in self.cases]
-        every = substitute(*ends, FilterSet.every(FilterIndex.of(ends[0])))
+        every = Substitutions(*ends).of(FilterSet.every(FilterIndex.of(ends[0])))
         self.own, base, replaced = (restore_all(network, self.inputs) for network in (*ends, every))
         self.ends = [
             {
@@ -195,6 +196,7 @@ def controls(bench: Workbench) -> pd.DataFrame:
         profile, ends = bench.profile, MAIN.load(bench)
         found, change = rankings(bench, ends), filter_change(*ends)
         tested = scenes(bench, profile.curve_images, profile.discovery_crop)
+        masks = Substitutions(*ends)
         rows = []
         for function, (own, _) in FUNCTIONS.items():
             inputs = [scene.inputs[own] for scene in tested]
@@ -202,7 +204,7 @@ def controls(bench: Workbench) -> pd.DataFrame:
             chosen, draws = found["faig", function].top(PERCENTS[0]), profile.control_draws
             sets = list(with_controls(chosen, change, draws, max(1, draws // 5)))
             for kind, draw, filters in tqdm(sets, f"controls for {function}: {MAIN.title}", unit="set"):
-                outputs = restore_all(substitute(*ends, filters), inputs)
+                outputs = restore_all(masks.of(filters), inputs)
                 rows.append((function, kind, draw, mean_drop(outputs, whole)))
         return pd.DataFrame(rows, columns=["filters", "kind", "draw", "drop"])
 
@@ -224,10 +226,11 @@ def sweep(bench: Workbench) -> pd.DataFrame:
         cases = [(scene, kind) for scene in tested for kind, _ in FUNCTIONS.values()]
         inputs = [scene.inputs[kind] for scene, kind in cases]
         whole = restore_all(ends[0], inputs)
+        turned = Substitutions(*ends)
         rows = []
         for function, strength in tqdm(list(_knobs()), f"λ: {MAIN.title}", unit="λ"):
             filters = found["faig", function].top(PERCENTS[0])
-            outputs = restore_all(substitute(*ends, filters, 1 - strength), inputs)
+            outputs = restore_all(turned.of(filters, 1 - strength), inputs)
             for (scene, kind), output, own in zip(cases, outputs, whole, strict=True):
                 distance = 255 * float((output - own).double().square().mean().sqrt())
                 rows.append((function, strength, kind, scene.name, float(psnr(output, scene.truth)), distance))
