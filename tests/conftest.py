@@ -136,6 +136,12 @@ def _moved_by_one_unit(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Read no other files where only numeric tests are wanted: importing all takes longer than many of them."""
+    others = collection_path.name.startswith("test_") and collection_path not in NUMERIC
+    return True if config.getoption("-m") == "numeric" and others else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the numeric tests; skip what needs a GPU where there is none."""
     for item in items:

@@ -75,7 +75,9 @@ def published_case(name: str, nodes: int, make_pair) -> tuple:
 def test_the_left_rule_is_the_published_algorithm(published):
     target, baseline, images, truth, nodes, slowly = published
     expected = {kind: slowly(kind) for kind in images}
-    scores = {kind: faig(target, baseline, [(image, truth)], rule="left", nodes=nodes) for kind, image in images.items()}
+    scores = {
+        kind: faig(target, baseline, [(image, truth)], rule="left", nodes=nodes) for kind, image in images.items()
+    }
     for kind in images:
         assert np.allclose(scores[kind].values.numpy(), expected[kind], rtol=1e-4, atol=0), kind
         assert (expected[kind] > 0).mean() > 0.9, "dead units are few"

@@ -71,12 +71,13 @@ class World:
 
 SETS = (("skimage",), ("set14",), ("skimage", "set14"), ("set14", "bsd100"))
 NETWORKS = (("srresnet",), ("srresnet_s",), ("srcnn_style", "srresnet"))
+#: Half of all worlds, in which whatever three of the four can be together are together.
 WORLDS = [
     World(sets, networks, seeds, mood)
-    for sets in SETS
-    for networks in NETWORKS
-    for seeds in ((0,), (0, 1, 2))
-    for mood in ("first", "flat")
+    for (i, sets), (j, networks), (k, seeds), (m, mood) in itertools.product(
+        enumerate(SETS), enumerate(NETWORKS), enumerate(((0,), (0, 1, 2))), enumerate(("first", "flat"))
+    )
+    if (i + j + k + m) % 2 == 0
 ]
 
 
