@@ -38,7 +38,7 @@ class Profile:
         ablation_crop: side of their central crop in HR pixels; None is the whole image.
         convergence_images: images whose path integrals are computed by every rule.
         convergence_crop: side of their central crop in HR pixels; None is the whole image.
-        most_nodes: rules with up to so many nodes are tried.
+        most_nodes: rules with up to so many nodes are tried, and two of a hundred steps, which others are held against.
         reference_nodes: Gauss-Legendre nodes of the integral that those are compared with.
         sampling_images: images among which it is measured how many are needed.
         sampling_crops: sides of their central crops in HR pixels, ascending, among which the same is measured.
@@ -122,7 +122,7 @@ PROFILES: dict[str, Profile] = {
             ablation_crop=48,
             convergence_images=1,
             convergence_crop=24,
-            most_nodes=100,
+            most_nodes=50,
             reference_nodes=24,
             sampling_images=2,
             sampling_crops=(24, 48),

@@ -159,10 +159,10 @@ PRESETS: dict[str, Preset] = {
                 {"features": 32, "blocks": 2, "loops": 2}, {"features": 16, "groups": 1, "blocks": 1}, 16, (4, 2)
             ),
             seeds=(0, 1),
-            iterations=24,
-            encoder_iterations=12,
+            iterations=12,
+            encoder_iterations=6,
             batch=4,
-            patch=48,
+            patch=32,
             peak_lr=1e-3,
             encoder_lr=1e-3,
             queue=64,

@@ -571,6 +571,23 @@ def test_bars_are_escaped_outside_of_literals():
     assert docstrings.escape_bars("    >>> 1 | 2") == "    >>> 1 | 2"
 
 
+def test_signatures_have_types_without_what_typer_makes_of_them():
+    option = "<typer.models.OptionInfo object at 0x7f37f651c4d0>"
+    written = (
+        f"(gt: ~pathlib.Annotated[~pathlib.Path, {option}], memory: ~types.Annotated[float | None, {option}] = None)"
+    )
+    assert docstrings.ANNOTATED.sub(r"\g<type>", written) == "(gt: ~pathlib.Path, memory: float | None = None)"
+
+
+def test_check_finds_addresses_of_objects(tmp_path):
+    page = tmp_path / "page.html"
+    policy = '<meta http-equiv="Content-Security-Policy">'
+    page.write_text(policy + "<p>at 0x10, <span>an object</span> <span>at</span> <span>0x7f37f651c4d0</span></p>")
+    assert [line.split(": ", 1)[1] for line in check.page_complaints(page)] == [
+        "'an object at 0x7f37f651c4d0' is an address in the memory of the machine that built the book"
+    ]
+
+
 def test_check_finds_network_and_undescribed_pictures(tmp_path):
     page = tmp_path / "page.html"
     page.write_text(

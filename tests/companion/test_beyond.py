@@ -345,13 +345,16 @@ def test_convergence_figure_draws_each_rule_and_marks_two():
 
 
 def test_rules_stop_at_the_nodes_of_the_profile(bench):
-    configurations = integration._configurations(bench)
-    assert configurations[0] == ("gauss-legendre", bench.profile.reference_nodes)
-    assert bench.profile.most_nodes == 100
-    assert ("trapezoid", 101) in configurations
-    assert ("left", 200) not in configurations
-    more = dataclasses.replace(bench, profile=dataclasses.replace(bench.profile, most_nodes=200))
-    assert {("left", 200), ("right", 200), ("trapezoid", 201)} <= set(integration._configurations(more))
+    def configurations(most: int) -> list[tuple[str, int]]:
+        profile = dataclasses.replace(bench.profile, most_nodes=most)
+        return integration._configurations(dataclasses.replace(bench, profile=profile))
+
+    assert configurations(100)[0] == ("gauss-legendre", bench.profile.reference_nodes)
+    assert {("midpoint", 100), ("trapezoid", 101)} <= set(configurations(100))
+    assert ("left", 200) not in configurations(100)
+    assert {("left", 200), ("right", 200), ("trapezoid", 201)} <= set(configurations(200))
+    few = set(configurations(50))
+    assert {("left", 100), ("trapezoid", 101)} == {one for one in few if one[1] > 51}, "what others are held against"
 
 
 def test_sampling_compares_with_all_images_at_the_largest_crop(small_bench, monkeypatch):

@@ -28,6 +28,8 @@ MISPRINTS = {
     "a percentage without its space": re.compile(r"\d%"),
     "a straight apostrophe": re.compile(r"\w'\w"),
 }
+#: What Python prints of an object that has no better description.
+ADDRESS = re.compile(r"\S+ object at 0x[0-9a-f]+")
 #: Where words are a machine's.
 MACHINE = ["script", "style", "pre", "code", "svg"]
 
@@ -72,6 +74,8 @@ def page_complaints(path: Path) -> Iterator[str]:
         yield f"{path}: no Content-Security-Policy"
     if path.parent.name == "notebooks":
         yield from (f"{path}: {line}" for line in misprints(page))
+    for found in ADDRESS.findall(page.get_text()):
+        yield f"{path}: {found!r} is an address in the memory of the machine that built the book"
     for box in page.select(".plot"):
         width = int(str(box["style"]).partition("--natural: ")[2].partition("px")[0])
         if width > WIDEST:
