@@ -134,7 +134,8 @@ def test_comparisons_find_what_was_put_in(record):
     assert verdict.elsewhere == {"dan": ["equivalent"] * 3, "dasr": ["inferior"] * 3}
     judged = claims.one_branch(verdict)
     assert judged.paper.grades == {"DAN": "partly", "DASR": "did not hold"}
-    assert "against DAN +0.02 dB, equivalent; against DASR −0.50 dB, inferior; blur only; 0.0048 % of" in (
+    share = f"{100 * record.preset.iterations / 500_000:.2g} %"
+    assert f"against DAN +0.02 dB, equivalent; against DASR −0.50 dB, inferior; blur only; {share} of" in (
         judged.paper.measured
     )
 
