@@ -176,7 +176,7 @@ def test_the_supported_versions_of_python_agree_everywhere():
     workflow = yaml.safe_load((ROOT / ".github/workflows/book.yml").read_text())
     steps = [
         step["with"]["python-version"]
-        for job in ("check", "site")
+        for job in ("check", "processors", "site")
         for step in workflow["jobs"][job]["steps"]
         if "setup-python" in step.get("uses", "")
     ]
