@@ -29,7 +29,12 @@ def recipe_of(profile: Profile, pair: Pair, task: str) -> Recipe:
 
 
 def psnr_by_step(
-    pair: Pair, filters: FilterSet, recipe: Recipe, samples: Sequence[Sample], images: Sequence[Tensor]
+    pair: Pair,
+    filters: FilterSet,
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    images: Sequence[Tensor],
+    points: int = POINTS,
 ) -> Iterator[dict[str, object]]:
     """Re-train some filters of the baseline: ``step`` and ``psnr`` of every logged step, the untouched baseline first.
 
@@ -39,6 +44,7 @@ def psnr_by_step(
         recipe: from :func:`recipe_of`; its role says on which input.
         samples: to test on.
         images: to train on, ground truth.
+        points: how many steps are logged; 1 is the last alone.
     """
     kind, _ = FUNCTIONS[recipe.role]
     tests = {sample.name: (sample.inputs[kind], sample.ground_truth) for sample in samples}
@@ -49,7 +55,7 @@ def psnr_by_step(
         trainable=filters.masks(),
         validation=tests,
         fabric=fabric_on(next(pair.baseline.parameters()).device),
-        log_every=max(1, recipe.iterations // POINTS),
+        log_every=max(1, recipe.iterations // points),
         progress=False,
     )
     outputs = [restore(pair.baseline, low) for low, _ in tests.values()]

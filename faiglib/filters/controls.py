@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from faiglib.errors import FilterError
@@ -34,7 +38,7 @@ class MatchedControls:
         self.index = filters.index
         members, changes = filters.index.split(filters.member()), filters.index.split(change.values)
         self._layers = [
-            (member.flatten(), _tenths(moved.flatten()))
+            (member.flatten().numpy(), _tenths(moved.flatten()).numpy())
             for (_, member), (_, moved) in zip(members, changes, strict=True)
         ]
 
@@ -49,27 +53,29 @@ class MatchedControls:
 
 
 def _tenths(values: Tensor) -> Tensor:
-    """The tenth of every value, from 0 for the smallest, (n,) int64; ties go by their place."""
+    """The tenth of every value, from 0 for the smallest, (n,) uint8; ties go by their place."""
     ranks = torch.empty(len(values), dtype=torch.int64)
     ranks[values.sort(stable=True).indices] = torch.arange(len(values))
-    return TENTHS * ranks // len(values)
+    return (TENTHS * ranks // len(values)).to(torch.uint8)
 
 
-def _of_layer(chosen: Tensor, tenths: Tensor, generator: torch.Generator) -> Tensor:
+def _of_layer(chosen: NDArray[np.bool_], tenths: NDArray[np.uint8], generator: torch.Generator) -> Tensor:
     """Places of controls in one layer, (number of chosen,) int64."""
-    places = torch.randperm(len(chosen), generator=generator)
-    others = places[~chosen[places]]
+    places = torch.randperm(len(chosen), generator=generator).numpy()
+    picked = chosen[places]
+    others = places[~picked]
     of_tenth = tenths[others]
-    wanted = torch.bincount(tenths[chosen], minlength=TENTHS).tolist()
-    by_tenth = others[of_tenth.sort(stable=True).indices]
-    free = list(by_tenth.split(torch.bincount(of_tenth, minlength=TENTHS).tolist()))
-    found: list[Tensor] = []
+    wanted = np.bincount(tenths[chosen], minlength=TENTHS).tolist()
+    ends = np.cumsum(np.bincount(of_tenth, minlength=TENTHS))
+    by_tenth = others[of_tenth.argsort(kind="stable")]
+    free = [by_tenth[start:end] for start, end in pairwise((0, *ends.tolist()))]
+    found: list[NDArray[np.int64]] = []
     for away in range(TENTHS):
         for tenth in (tenth for tenth in range(TENTHS) if wanted[tenth]):
             for near in dict.fromkeys((tenth - away, tenth + away)):
                 if wanted[tenth] and 0 <= near < TENTHS:
-                    taken = min(wanted[tenth], len(free[near]))
-                    free[near], drawn = free[near].split([len(free[near]) - taken, taken])
-                    found.append(drawn)
-                    wanted[tenth] -= taken
-    return torch.cat([*found, places[chosen[places]][: sum(wanted)]])
+                    left = len(free[near]) - min(wanted[tenth], len(free[near]))
+                    found.append(free[near][left:])
+                    wanted[tenth] -= len(free[near]) - left
+                    free[near] = free[near][:left]
+    return torch.from_numpy(np.concatenate([*found, places[picked][: sum(wanted)]]))

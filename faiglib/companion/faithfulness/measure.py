@@ -244,7 +244,7 @@ def _trainings(bench: Workbench, pair: Pair) -> pd.DataFrame:
 
     def gain(item: tuple[str, str, int, FilterSet]) -> dict[str, object]:
         function, kind, draw, filters = item
-        before, *_, after = psnr_by_step(pair, filters, recipe_of(profile, pair, function), samples, images)
+        before, after = psnr_by_step(pair, filters, recipe_of(profile, pair, function), samples, images, points=1)
         gained = float(str(after["psnr"])) - float(str(before["psnr"]))
         return {"filters": function, "kind": kind, "draw": draw, "gain": gained}
 
