@@ -166,7 +166,10 @@ class Browser:
         tab.resize(width)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         tab.call("Emulation.setEmulatedMedia", features=[scheme])
-        tab.go(address)
+        failed = tab.call("Page.navigate", url=address).get("errorText")
+        if failed:
+            raise BookError(f"the browser could not open {address}: {failed}")
+        tab.evaluate(READY)
         return tab
 
     def forget(self, session: str) -> None:
@@ -204,26 +207,13 @@ class Tab:
         """Calls a method of the protocol for this tab."""
         return self._browser.call(method, self._session, **parameters)
 
-    def go(self, address: str) -> None:
-        """Loads another page with all it refers to, and forgets what was noted of the one before.
-
-        Raises:
-            BookError: If it cannot be opened.
-        """
-        for noted in (self.requests, self.failures, self.errors):
-            noted.clear()
-        failed = self.call("Page.navigate", url=address).get("errorText")
-        if failed:
-            raise BookError(f"the browser could not open {address}: {failed}")
-        self.evaluate(READY)
-
     def hear(self, method: str, event: dict[str, Any]) -> None:
         """Notes what the browser says of this tab."""
         match method:
             case "Network.requestWillBeSent":
                 self._asked[event["requestId"]] = event["request"]["url"]
                 self.requests.append(event["request"]["url"])
-            case "Network.loadingFailed" if not event.get("canceled"):  # as by going to another page
+            case "Network.loadingFailed":
                 self.failures.append(f"{self._asked.get(event['requestId'], 'a file')} ({event['errorText']})")
             case "Runtime.exceptionThrown":
                 details = event["exceptionDetails"]

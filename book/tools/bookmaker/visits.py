@@ -11,11 +11,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from bookmaker import axe, offline
-from bookmaker.browser import DESKTOP, Browser, Tab
+from bookmaker.browser import DESKTOP, Browser
 from bookmaker.finishing import pages
 
-#: The tab of this process, which visits one page after another.
-_own: list[Tab] = []
+#: The browser of this process, which visits one page after another.
+_own: list[Browser] = []
 
 
 def complaints(program: str, html: Path, script: str | None, workers: int) -> list[str]:
@@ -42,22 +42,15 @@ def complaints(program: str, html: Path, script: str | None, workers: int) -> li
 
 def _visited(path: Path, program: str, html: Path, script: str | None) -> list[str]:
     if not _own:
-        _own.append(Browser(program).open("about:blank"))  # which ends with its process
-    (tab,) = _own
-    tab.resize(DESKTOP)
-    tab.go(path.as_uri())
-    return [f"{path}: {line}" for line in _complaints(tab, html, script)]
+        _own.append(Browser(program))  # which ends with its process
+    return [f"{path}: {line}" for line in page_complaints(_own[0], path, html, script)]
 
 
 def page_complaints(browser: Browser, path: Path, html: Path, script: str | None = None) -> Iterator[str]:
     """The lines for one page of the folder ``html``."""
     tab = browser.open(path.as_uri())
-    yield from _complaints(tab, html, script)
-    tab.close()
-
-
-def _complaints(tab: Tab, html: Path, script: str | None) -> Iterator[str]:
     yield from offline.complaints(tab, html)
     if script is not None:
         tab.resize(DESKTOP)
         yield from axe.complaints(tab, script)
+    tab.close()
