@@ -33,7 +33,7 @@ def substitute(target: nn.Module, source: nn.Module, filters: FilterSet, strengt
 
 
 class Substitutions:
-    """Many sets of filters in place of each other in a single copy of ``target``, which takes a tenth of the time.
+    """Many sets of filters in place of each other in a single copy of ``target``, which takes a fifth of the time.
 
     Args:
         target: the network to change; it is not modified, and has to stay as it is meanwhile.

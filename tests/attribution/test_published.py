@@ -41,8 +41,8 @@ def published_scores(make, target: dict, baseline: dict, image: Tensor, truth: T
     return np.array(scores)
 
 
-#: Nodes by network: as many as published on the small one, on those of the paper a quarter.
-NODES = {"srresnet_s": 100, "srresnet": 25, "srcnn_style": 25}
+#: Nodes by network: as many as published, but on the slowest a quarter.
+NODES = {"srresnet_s": 100, "srresnet": 100, "srcnn_style": 25}
 
 
 @pytest.fixture(params=NODES, scope="module")
@@ -100,8 +100,8 @@ def test_the_left_rule_in_single_precision_agrees_with_the_published_algorithm(p
     # largest terms of its layer; and a unit near its kink may come out on the other side, at one pixel of 81 of one
     # node. Both are small beside the largest score of the layer, and on the whole beside all scores.
     largest = np.concatenate([np.full(b - a, scores[a:b].max()) for a, b in pairwise(result.index.offsets)])
-    assert (error <= 0.1 / nodes * largest).all(), float((error / largest).max())
-    assert error.sum() < 0.01 / nodes * scores.sum()
+    assert (error <= 1e-3 * largest).all(), float((error / largest).max())
+    assert error.sum() < 1e-4 * scores.sum()
     # The same best filters, but for those so near the last one that rounding may exchange them.
     top = np.argsort(-scores, kind="stable")[: len(scores) // 100]
     assert len(set(result.top(1).ids.tolist()) & set(top.tolist())) >= 0.99 * len(top)
