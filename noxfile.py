@@ -188,6 +188,12 @@ def masks(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["env"])
+def passes(session: nox.Session) -> None:
+    """Studies which nodes, crops and sizes come closest to the ranking of a data set, and records it."""
+    run(session, "python", "book/tools/record_passes.py")
+
+
+@nox.session(venv_backend="none", requires=["env"])
 def metadata(session: nox.Session) -> None:
     """Writes codemeta.json and .zenodo.json anew, from CITATION.cff."""
     run(session, "python", "book/tools/metadata.py")

@@ -149,8 +149,8 @@ def test_nox_has_its_sessions():
         if isinstance(node, ast.FunctionDef) and node.decorator_list
     }
     assert sessions.keys() == {
-        "env", "reproduce", "tests", "masks", "metadata", "portability", "compat", "lint", "pdf", "lab", "train",
-        "bench", "book", "hashes", "audit", "picture", "axe", "release", "rounding",
+        "env", "reproduce", "tests", "masks", "metadata", "passes", "portability", "compat", "lint", "pdf", "lab",
+        "train", "bench", "book", "hashes", "audit", "picture", "axe", "release", "rounding",
     }  # fmt: skip
     own = {"env", "compat", "hashes", "audit", "axe", "release"}
     assert all("requires" in keywords for name, keywords in sessions.items() if name not in own)

@@ -1,0 +1,168 @@
+"""The recorded study of where gradients are spent best: ``nox -s passes`` writes it, the page on speed shows it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+
+from faiglib.companion.places import recorded_results
+from faiglib.companion.speed.passes import Measured, Study
+from faiglib.companion.workbench import Workbench
+from faiglib.errors import StoreError
+from faiglib.networks.zoo import Pair
+from faiglib.system import provenance
+from faiglib.system.documents import DocumentError, MadeOn, parse_csv, read_json, read_text
+from faiglib.system.files import write_text_atomic
+
+#: What names a row, and what was measured, with types.
+COLUMNS: Mapping[str, type] = {
+    "network": str,
+    "filters": str,
+    "side": int,
+    "rule": str,
+    "nodes": int,
+    "crops": int,
+    "groups": int,
+    "overlap": float,
+    "missed": float,
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What goes with the table.
+
+    Attributes:
+        study: what was tried.
+        sets: names of the image sets.
+        published_pixels: from :func:`faiglib.companion.speed.passes.published_pixels`.
+        ceiling: overlap of the two halves, by network and function.
+        whole: the same of as many images as the paper has, likewise.
+        pairs: seed and digest of the weights, by network.
+        made_on: the machine and the sources.
+    """
+
+    study: dict[str, Any]
+    sets: list[str]
+    published_pixels: int
+    ceiling: dict[str, dict[str, float]]
+    whole: dict[str, dict[str, float]]
+    pairs: dict[str, list[Any]]
+    made_on: MadeOn
+
+
+@dataclass(frozen=True, eq=False)
+class Spent:
+    """The recorded study.
+
+    Attributes:
+        facts: what goes with the table.
+        table: columns :data:`COLUMNS`, and ``cost``: pixels of ground truth that are differentiated for one input, as a
+            share of the published program's.
+    """
+
+    facts: Facts
+    table: pd.DataFrame
+
+
+def folder() -> Path:
+    """Where the checkout has its recorded study."""
+    return recorded_results() / "passes"
+
+
+def write(bench: Workbench, study: Study, found: Mapping[Pair, Measured], pixels: int, where: Path) -> Path:
+    """Record what pairs say.
+
+    Args:
+        bench: what was measured on.
+        study: what was tried.
+        found: by pair, one of each network.
+        pixels: that the published program differentiates.
+        where: folder of the record.
+
+    Returns:
+        The table that was written; a JSON file beside it says what it was made from.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    table = pd.concat([measured.table.assign(network=pair.network) for pair, measured in found.items()])
+    facts = Facts(
+        dataclasses.asdict(study),
+        [*bench.image_sets],
+        pixels,
+        {pair.network: measured.ceiling for pair, measured in found.items()},
+        {pair.network: measured.whole for pair, measured in found.items()},
+        {pair.network: [pair.seed, pair.digest] for pair in found},
+        provenance.collect(bench.device),
+    )
+    path = where / "passes.csv"
+    write_text_atomic(path, table[list(COLUMNS)].to_csv(index=False, lineterminator="\n", float_format="%.5g"))
+    text = json.dumps(dataclasses.asdict(facts), indent=1, ensure_ascii=False) + "\n"
+    write_text_atomic(path.with_suffix(".json"), text)
+    return path
+
+
+def load(where: Path | None = None) -> Spent:
+    """The recorded study, by default the checkout's.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    path = (where or folder()) / "passes.csv"
+    try:
+        facts = read_json(path.with_suffix(".json"), Facts)
+        table = pd.DataFrame(parse_csv(read_text(path), COLUMNS), columns=list(COLUMNS))
+    except (OSError, DocumentError) as error:
+        raise StoreError(f"the recorded study {path} cannot be read: {error}; nox -s passes makes it") from None
+    pixels = table["crops"] * table["nodes"] * table["side"] ** 2
+    return Spent(facts, table.assign(cost=pixels / facts.published_pixels))
+
+
+#: What names a way to spend.
+WAY = ["rule", "nodes", "side"]
+
+
+def fitted(table: pd.DataFrame) -> pd.DataFrame:
+    """Bias and variance of every way to spend: missed ≈ bias + variance ÷ crops, both at least 0.
+
+    Least squares of the relative residuals, over the numbers of crops.
+
+    Args:
+        table: of :class:`Spent`.
+
+    Returns:
+        One row per ``network``, ``filters`` and :data:`WAY`: ``bias`` and ``variance`` (of one crop).
+    """
+    rows = []
+    for names, part in table.groupby(["network", "filters", *WAY], sort=False):
+        wanted = part["missed"].to_numpy()
+        terms = np.stack([np.ones(len(part)), 1 / part["crops"].to_numpy()], axis=1)
+        (bias, variance), _ = nnls(terms / wanted[:, None], np.ones(len(part)))
+        rows.append((*names, float(bias), float(variance)))
+    return pd.DataFrame(rows, columns=["network", "filters", *WAY, "bias", "variance"])
+
+
+def best_at(fits: pd.DataFrame, pixels: float, least: int) -> pd.DataFrame:
+    """The ways to spend a budget, by the fits the best first, means over networks and functions.
+
+    Args:
+        fits: from :func:`fitted`.
+        pixels: of ground truth that may be differentiated for one input.
+        least: crops below which a way is left out.
+
+    Returns:
+        One row per :data:`WAY`: ``crops`` that the budget pays, and the ``missed`` that is expected of them.
+    """
+    crops = pixels / (fits["nodes"] * fits["side"] ** 2)
+    expected = fits.assign(crops=crops, missed=fits["bias"] + fits["variance"] / crops)
+    means = expected[crops >= least].groupby(WAY, as_index=False)[["crops", "missed"]].mean()
+    return means.sort_values("missed", ignore_index=True)
