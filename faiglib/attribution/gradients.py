@@ -21,8 +21,10 @@ convolutions busy, so there is no batched path. On a GPU nothing was measured.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
@@ -37,6 +39,34 @@ from faiglib.system.tiling import Tiling
 #: From output and ground truth, where there is one, to a scalar: a sum over pixels.
 Loss = Callable[..., Tensor]
 Precision = Literal["32-true", "bf16-mixed"]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What attribution has spent.
+
+    Attributes:
+        gradients: of one image each, by forward and backward pass.
+        pixels: of their network inputs, added up.
+    """
+
+    gradients: int = 0
+    pixels: int = 0
+
+
+_spent = Spent()
+_counting = threading.Lock()
+
+
+def spent() -> Spent:
+    """The gradients that :class:`Gradients` has taken in this process."""
+    return _spent
+
+
+def _count(inputs: Tensor) -> None:
+    global _spent
+    with _counting:
+        _spent = Spent(_spent.gradients + 1, _spent.pixels + inputs.shape[-2] * inputs.shape[-1])
 
 
 class Gradients:
@@ -91,6 +121,7 @@ class Gradients:
                 no sum over pixels.
         """
         one_image(inputs)
+        _count(inputs)
         while True:
             count = self.tiling.count(inputs)
             try:

@@ -52,8 +52,8 @@ def integrate_rules(
             uses.setdefault(alpha, []).append((number, weight))
     totals = [[torch.zeros_like(parameter) for parameter in path.parameters] for _ in range(len(rules) + 1)]
     for alpha, users in tqdm(sorted(uses.items()), desc=progress, unit="gradient", disable=progress is None):
-        loss = squared_error(path.move_to(alpha)(inputs), ground_truth)
-        gradients = torch.autograd.grad(loss, path.parameters, allow_unused=True, materialize_grads=True)
+        path.move_to(alpha)
+        gradients = path.gradients(path.parameters, inputs, ground_truth, squared_error)
         for number, weight in users:
             values = gradients if number < len(rules) else torch._foreach_abs(gradients)
             torch._foreach_add_(totals[number], values, alpha=weight)

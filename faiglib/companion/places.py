@@ -47,6 +47,11 @@ class Places:
         here = checkout / "build" if (checkout / "noxfile.py").is_file() else datasets.cache_folder()
         return cls.below(environment.folder("FAIGLIB_BUILD") or here)
 
+    @property
+    def spent(self) -> Path:
+        """Where a notebook notes what it has spent on attribution."""
+        return self.build / "spent.json"
+
     def measured(self, profile: str) -> Path:
         """Where a run of the notebooks with a profile writes its tables."""
         return self.build / "results" / profile

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
+from faiglib.companion import spending
 from faiglib.companion.cache import Cache
 from faiglib.companion.places import Places
 from faiglib.companion.profiles import Profile
@@ -278,11 +279,13 @@ def open_workbench(
     Raises:
         FaiglibError: the profile is unknown or there are no weights.
     """
+    places = Places.of_environment()
+    spending.note_after_cells(places)
     return Workbench(
         profile=get_profile(profile),
         device=choose_device(device),
         seed=seed,
         data_dir=Path(data_dir) if data_dir else None,
         models=zoo.models_dir(models_dir),
-        places=Places.of_environment(),
+        places=places,
     )

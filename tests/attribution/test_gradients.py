@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import faiglib
 from faiglib.attribution import averaging, faig, intinf
-from faiglib.attribution.gradients import Gradients
+from faiglib.attribution.gradients import Gradients, spent
 from faiglib.attribution.parameter_path import squared_error
 from faiglib.errors import FaiglibError, ImageError, NetworkError
 from faiglib.filters.scores import FilterScores
@@ -72,6 +72,14 @@ def test_tiles_give_the_gradient_of_the_whole(small, make_pair, random_image, op
         in_tiles(count, network, inputs, truth), plain_gradients(network, inputs, truth), strict=True
     ):
         assert torch.allclose(found, expected, rtol=1e-10, atol=1e-10 * float(expected.abs().max()))
+
+
+def test_gradients_are_counted_whatever_the_tiles(make_pair, small, random_image):
+    target, _ = make_pair(small)
+    before = spent()
+    in_tiles(4, target, random_image(12, 10), random_image(24, 20, 1))
+    in_tiles(1, target, random_image(6, 7), random_image(12, 14, 1))
+    assert (spent().gradients - before.gradients, spent().pixels - before.pixels) == (2, 12 * 10 + 6 * 7)
 
 
 @pytest.mark.parametrize("name", ["srresnet", "srcnn_style"])

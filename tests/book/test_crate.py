@@ -74,7 +74,7 @@ def test_a_built_book_is_one(tmp_path):
         "faiglib": "0.1.0", "commit": None, "sources": "e" * 64, "torch": "2.13.0", "gpu": None,
         "weights": {"srresnet-target-seed0.safetensors": "a" * 64}, "images": {"set14": "b" * 64},
     }  # fmt: skip
-    cost = staleness.Cost(1.0, None, "2026-11-27T10:00:00+00:00")
+    cost = staleness.Cost(1.0, None, 0, 0, "2026-11-27T10:00:00+00:00")
     staleness.remember(layout, "01_one", {}, cost, made_with, "quick", {})
     assert crate.write_book(layout) is None, "nothing has been built"
     for name in ("index.html", "notebooks/01_one.html", "notebooks/data.csv", "_static/theme.html"):

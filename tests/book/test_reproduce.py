@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -298,6 +299,30 @@ def test_notebooks_run_side_by_side_and_each_keeps_its_own_tables(root, monkeypa
     assert 0.01 < record["memory_gib"] < 8
     assert record["made_with"]["torch_threads"] == 3, "the chapter's, not the driver's"
     assert not list((root / "build" / "running").iterdir())
+
+
+ATTRIBUTING = """
+import torch
+from faiglib.attribution import faig
+from faiglib.companion import spending
+from faiglib.companion.places import Places
+spending.note_after_cells(Places.of_environment())
+target, baseline = (torch.nn.Conv2d(1, 1, 3, padding=1) for _ in range(2))
+faig(target, baseline, [(torch.ones(1, 1, 40, 50), torch.zeros(1, 1, 40, 50))] * 5, nodes=6)
+"""
+
+
+@pytest.mark.usefixtures("_no_html")
+def test_gradients_are_counted_by_notebook_and_told(root, capsys):
+    write_notebook(root, "01_one", code=ATTRIBUTING)
+    assert reproduce(root, "--only", "01") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"01_one: done, .*s, 30 gradients \(0\.1 megapixels\)", out)
+    assert "attribution: 30 gradients (0.1 megapixels) in all" in out
+    record = staleness.read_execution(Layout(root), "01_one")
+    assert (record["gradients"], record["pixels"]) == (30, 30 * 40 * 50)
+    assert reproduce(root) == 0
+    assert re.search(r"02_two: done, .*s, no gradients", capsys.readouterr().out)
 
 
 @pytest.mark.usefixtures("_no_html")

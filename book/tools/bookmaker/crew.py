@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from tqdm import tqdm
 
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from bookmaker.staleness import Cost
+from faiglib.companion.page.words import counted
 from faiglib.system import environment, provenance
 
 GIB_EACH = 4  # of memory that a notebook of the profile standard may need, with some to spare
@@ -37,22 +40,6 @@ class Job:
     name: str
     step: str
     reason: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """What came of a notebook.
-
-    Attributes:
-        seconds: That it took.
-        memory_gib: The most that its kernel held, None where the system does not tell.
-        results: Folder with the tables that it measured, as :meth:`faiglib.companion.places.Places.measured` has them
-            below a folder of everything generated.
-    """
-
-    seconds: float
-    memory_gib: float | None
-    results: Path
 
 
 def workers(notebooks: int, device: str) -> int:
@@ -82,12 +69,13 @@ class Crew:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: bool = False
 
-    def execute(self, jobs: Sequence[Job], remember: Callable[[Job, Done], None]) -> None:
+    def execute(self, jobs: Sequence[Job], remember: Callable[[Job, Cost, Path], None]) -> None:
         """Executes notebooks, first come first served.
 
         Args:
             jobs: In the order in which they start.
-            remember: Called with each one that is done, one call at a time.
+            remember: Called with each one that is done, what it cost, and the folder of everything that it generated
+                (:class:`faiglib.companion.places.Places`), one call at a time.
 
         Raises:
             BookError: If one fails. The others that run are stopped, and are not remembered.
@@ -97,7 +85,7 @@ class Crew:
             waiting = {pool.submit(self._one, job, slots): job for job in jobs}
             try:
                 for finished in as_completed(waiting):
-                    remember(waiting[finished], finished.result())
+                    remember(waiting[finished], *finished.result())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._stop()
@@ -108,7 +96,7 @@ class Crew:
             for process in self._running:
                 process.terminate()
 
-    def _one(self, job: Job, slots: list[int]) -> Done:
+    def _one(self, job: Job, slots: list[int]) -> tuple[Cost, Path]:
         own = self.layout.build / "running" / job.name
         shutil.rmtree(own, ignore_errors=True)
         start = time.monotonic()
@@ -139,8 +127,10 @@ class Crew:
             raise BookError(
                 last.get("failed") or f"the process that executed {job.name} ended with {process.returncode}"
             )
-        say(f"{job.step} done, {duration(seconds)}")
-        return Done(seconds, last["memory_gib"], own)
+        finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        cost = Cost(seconds, **last, finished=finished)
+        say(f"{job.step} done, {duration(seconds)}, {attributed([cost])}")
+        return cost, own
 
     def _follow(self, process: subprocess.Popen[str], job: Job, slot: int) -> dict[str, Any]:
         """Shows how far a notebook is; returns the last thing that its process says."""
@@ -189,6 +179,12 @@ def say(line: str) -> None:
     """Prints a line above the progress bars."""
     tqdm.write(line, file=sys.stdout)
     sys.stdout.flush()
+
+
+def attributed(costs: Collection[Cost]) -> str:
+    """What attribution took, in words: ``1,200 gradients (1.2 megapixels)``."""
+    gradients, pixels = sum(cost.gradients for cost in costs), sum(cost.pixels for cost in costs)
+    return f"{counted(gradients, 'gradient')} ({pixels / 1e6:.1f} megapixels)" if gradients else "no gradients"
 
 
 def duration(seconds: float) -> str:

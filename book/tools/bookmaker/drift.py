@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
     for name in layout.notebooks() if chapters is None else chapters:
         execution = staleness.read_execution(layout, name)
         if execution and execution["profile"] == profile:
-            costs[name] = {key: execution[key] for key in ("seconds", "memory_gib", "finished")}
+            costs[name] = {field.name: execution[field.name] for field in dataclasses.fields(staleness.Cost)}
     write_text_atomic(target / COSTS, json.dumps(dict(sorted(costs.items())), indent=1) + "\n")
     if complete:
         for old in target.iterdir():

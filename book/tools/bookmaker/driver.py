@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import math
 import signal
 import sys
@@ -236,16 +235,19 @@ def _execute_stale(options: Options, found: data.Digests) -> bool:
     if team.threads:
         made_with["torch_threads"] = team.threads
 
-    def remember(job: crew.Job, done: crew.Done) -> None:
-        finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        tables = staleness.take_tables(layout, options.profile, done.results)
-        cost = staleness.Cost(done.seconds, done.memory_gib, finished)
+    costs = []
+
+    def remember(job: crew.Job, cost: staleness.Cost, generated: Path) -> None:
+        costs.append(cost)
+        tables = staleness.take_tables(layout, options.profile, generated)
         staleness.remember(layout, job.name, made_of[job.name], cost, made_with, options.profile, tables)
 
     with kernel.of_this_python(layout.build / "jupyter"):
         known = drift.costs(layout, options.profile)
         jobs.sort(key=lambda job: -known[job.name]["seconds"] if job.name in known else -math.inf)
         team.execute(jobs, remember)
+    if costs:
+        print(f"attribution: {crew.attributed(costs)} in all", flush=True)
     return up_to_date
 
 

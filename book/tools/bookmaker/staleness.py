@@ -7,6 +7,7 @@ is executed again; so an interrupted run leaves nothing that a later one could m
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -43,11 +44,15 @@ class Cost:
     Attributes:
         seconds: From its start to its end.
         memory_gib: The most that its kernel held, None where the system does not tell.
+        gradients: Of one image each, that attribution took.
+        pixels: Of the network inputs of these gradients, added up.
         finished: Time, as ISO 8601 has it.
     """
 
     seconds: float
     memory_gib: float | None
+    gradients: int
+    pixels: int
     finished: str
 
 
@@ -119,6 +124,8 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "made_of": dict,
     "seconds": (int, float),
     "memory_gib": (int, float, type(None)),
+    "gradients": int,
+    "pixels": int,
     "finished": str,
     "made_with": dict,
     "sha256": str,
@@ -177,9 +184,8 @@ def remember(
     """Writes the record of a complete execution; call it last."""
     record = {
         "made_of": made_of,
+        **dataclasses.asdict(cost),
         "seconds": round(cost.seconds, 1),
-        "memory_gib": cost.memory_gib,
-        "finished": cost.finished,
         "made_with": dict(made_with),
         "sha256": hashlib.sha256((layout.executed / f"{name}.ipynb").read_bytes()).hexdigest(),
         "profile": profile,

@@ -6,6 +6,7 @@ done, and at the end what came of it. When the driver dies, the standard input e
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -15,6 +16,8 @@ from pathlib import Path
 from bookmaker import execute
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
+from faiglib.companion import spending
+from faiglib.companion.places import Places
 from faiglib.errors import FaiglibError
 from faiglib.system import interruption
 
@@ -35,7 +38,7 @@ def _execute(layout: Layout, name: str, parameters: dict[str, object]) -> int:
     except OSError as error:
         _say(failed=os_error_sentence(error))
         return 1
-    _say(memory_gib=_memory_gib())
+    _say(memory_gib=_memory_gib(), **dataclasses.asdict(spending.read(Places.of_environment())))
     return 0
 
 

@@ -43,12 +43,18 @@ def along_path(bench: Workbench, pair: Pair, sample: Sample, rankings: Rankings,
         masks = _group_masks(rankings)
         grid = quadrature("trapezoid", steps).nodes
         values = sample.ground_truth.numel()
+        losses: list[float] = []
+
+        def kept(output: Tensor, truth: Tensor) -> Tensor:
+            loss = squared_error(output, truth)
+            losses.append(float(loss.detach()))
+            return loss
+
         rows = []
         for kind in KINDS:
             for alpha in grid:
-                output = path.move_to(alpha)(sample.inputs[kind])
-                loss = squared_error(output, sample.ground_truth)
-                gradients = torch.autograd.grad(loss, path.parameters)
+                path.move_to(alpha)
+                gradients = path.gradients(path.parameters, sample.inputs[kind], sample.ground_truth, kept)
                 slopes = dict.fromkeys(GROUPS, 0.0)
                 for name, gradient, step in zip(path.names, gradients, path.direction, strict=True):
                     product = (gradient * step).double().cpu()
@@ -63,7 +69,7 @@ def along_path(bench: Workbench, pair: Pair, sample: Sample, rankings: Rankings,
                         "alpha": alpha,
                         "group": group,
                         "slope": slope / values,
-                        "loss": float(loss.detach()) / values,
+                        "loss": losses[-1] / values,
                     }
                     for group, slope in slopes.items()
                 ]
