@@ -13,7 +13,8 @@ from torch import nn
 from faiglib.attribution.elimination import Minus
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath
 from faiglib.attribution.quadrature import RULES
-from faiglib.command import attribution, folders, scenes
+from faiglib.command import attribution, folders, scenes, sums
+from faiglib.command.crops import FIRST_LOOK, Until
 from faiglib.command.options import (
     BaselineOption,
     DeviceOption,
@@ -62,6 +63,12 @@ def attribute(
     ] = "mean",
     rule: Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))] = DEFAULT_RULE,
     nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
+    until: Annotated[
+        float | None,
+        typer.Option(help="Take random crops until resamples of them agree in this share (0 to 1) of the best 1 %."),
+    ] = None,
+    crop: Annotated[int, typer.Option(min=1, help="With --until: side of a crop in pixels of ground truth.")] = 64,
+    most: Annotated[int, typer.Option(min=FIRST_LOOK, help="With --until: crops to take at most.")] = 1000,
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
@@ -76,9 +83,12 @@ def attribute(
     Writes for every input NAME_index.txt (all filter ids, best first, one per line, numbered as released) and the
     scores behind it as NAME_scores.safetensors: those of this input less those of the others. NAME_totals.csv sums
     the contributions to this input by layer and channel (or head), absolute and signed (positive: the target's weights
-    lower the loss). An interrupted run goes on where it stopped; one of other work in the same folder is refused. The
+    lower the loss). An interrupted run goes on where it stopped; one of other work in the same folder is refused. Few
+    pixels of many places rank as well as many of few: --until 0.95 takes random crops until their choice is stable. The
     released code is --blur FOLDER --noise FOLDER --rule left --nodes 100.
     """
+    if until is not None and not 0 < until < 1:
+        raise FaiglibError(f"--until takes a share between 0 and 1, not {until:g}")
     inputs = scenes.named_paths(_with_short_forms(input_ or [], blur=blur, noise=noise))
     target_net, baseline_net, factor = load_pair(target, baseline, network, scale, peak)
     matched = scenes.scenes_of(gt, inputs, factor)
@@ -96,6 +106,7 @@ def attribute(
         memory_limit=bytes_of(memory),
         units=cast(Units, units),
         minus=cast(Minus, minus),
+        until=None if until is None else Until(until, crop, most),
         fabric=fabric,
         overwrite=overwrite,
         say=say if fabric.is_global_zero else lambda _: None,
@@ -116,7 +127,7 @@ def _write(out: Path, found: Mapping[str, FilterScores]) -> None:
     for name, scores in found.items():
         scores.save(out / f"{name}_scores.safetensors")
         write_ranking(out / f"{name}_index.txt", scores.ranking())
-    attribution.forget(out)
+    sums.forget(out)
 
 
 def mask(

@@ -383,6 +383,20 @@ def test_attribution_in_little_memory(call, fails, material, attributed, tmp_pat
     assert "positive number of GiB" in fails(*material.attribute(tmp_path / "none", memory=0))
 
 
+def test_attribution_until_the_choice_is_stable(call, fails, material, tmp_path):
+    outcome = call(*material.attribute(tmp_path / "out", nodes=1, until=0.01, crop=8))
+    assert outcome.status == 0
+    assert re.search(r"After 20 crops of 8 pixels their resamples agree in \d+\.\d% of the best filters\.", outcome.out)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"{kind}_{what}" for kind in ("blur", "noise") for what in ("index.txt", "scores.safetensors", "totals.csv")
+    }
+    short = material.attribute(tmp_path / "short", nodes=1, until=0.999, crop=8, most=20)
+    assert "with a larger --most than 20 it goes on from there" in fails(*short)
+    for share in (0, 1, 2):
+        wrong = material.attribute(tmp_path / "wrong", until=share)
+        assert f"--until takes a share between 0 and 1, not {share}" in fails(*wrong)
+
+
 def test_channels_are_ranked_and_masked(call, fails, material, tmp_path):
     outcome = call(*material.attribute(tmp_path / "out", nodes=1, units="channels"))
     assert outcome.status == 0

@@ -18,8 +18,8 @@ from faiglib.attribution import path_profile
 from faiglib.attribution.parameter_path import faig
 from faiglib.command import attribution, folders
 from faiglib.command import scenes as command_scenes
-from faiglib.command.attribution import PARTIAL
 from faiglib.command.scenes import Scene
+from faiglib.command.sums import PARTIAL, forget
 from faiglib.errors import DatasetError, FaiglibError, FilterError, ImageError, StoreError
 from faiglib.images.datasets import from_folder
 from faiglib.images.degradations import Degradation, noise_generator
@@ -207,8 +207,8 @@ def test_a_finished_run_can_be_read_again_until_it_is_forgotten(scenes, tmp_path
     first = attribution.attribute(*pair, scenes, tmp_path, nodes=2)
     assert values(attribution.attribute(*pair, scenes, tmp_path, nodes=2)) == values(first)
     assert len(inputs) == 6
-    attribution.forget(tmp_path)
-    attribution.forget(tmp_path)
+    forget(tmp_path)
+    forget(tmp_path)
     assert not (tmp_path / PARTIAL).exists()
 
 
@@ -231,10 +231,10 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
         assert (tmp_path / "out" / PARTIAL).read_bytes() == before
         assert not inputs
         found = run(**changes, overwrite=True)
-        attribution.forget(tmp_path / "out")
+        forget(tmp_path / "out")
         assert len(inputs) == 2 * len(changes.get("images", scenes))
         assert values(found) == values(run(**changes, out=tmp_path / "afresh"))
-        attribution.forget(tmp_path / "afresh")
+        forget(tmp_path / "afresh")
 
     is_done_afresh(networks=(baseline, target))
     is_done_afresh(networks=(other[0], baseline))
@@ -253,7 +253,7 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
     assert len(inputs) == 6
     assert values(found) == values(run(out=tmp_path / "afresh"))
     scored(stop_before=4)
-    attribution.forget(tmp_path / "out")
+    forget(tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         run()
     monkeypatch.setattr(torch, "__version__", "1.0")
