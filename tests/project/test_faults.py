@@ -360,7 +360,9 @@ def execute_notebook(root: Path) -> None:
     made_of = driver.staleness.with_notebook({}, layout.notebook("01_one"))
     if driver.staleness.reason_to_execute(layout, "01_one", made_of):
         execute.execute(layout, "01_one", {"seed": 7})
-        driver.staleness.remember(layout, "01_one", made_of, driver.staleness.Cost(1.0, None, "now"), {}, "quick", {})
+        driver.staleness.remember(
+            layout, "01_one", made_of, driver.staleness.Cost(1.0, None, 0, 0, "now"), {}, "quick", {}
+        )
 
 
 def built(command: list[str], **_: object) -> subprocess.CompletedProcess:
