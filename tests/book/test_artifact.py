@@ -42,6 +42,21 @@ def test_costs_are_added_up(layout):
     assert artifact.cost(layout).endswith("2 notebooks took 1 min 40 s, added up.")
 
 
+def test_costs_are_told_by_chapter(layout):
+    assert list(artifact.by_chapter(layout)) == []
+    whole = {"seconds": 90.0, "memory_gib": 1.5, "gradients": 1234, "pixels": 5_600_000, "finished": ""}
+    record(layout, "costs.json", {"01_one": whole})
+    head, rule, *rows = artifact.by_chapter(layout)
+    assert head == "| chapter | standard: minutes | standard: gradients | standard: megapixels |"
+    assert rule.count("|") == head.count("|")
+    assert rows == [
+        "| [](notebooks/01_one.ipynb) | 1.5 | 1,234 | 5.6 |",
+        "| [](notebooks/02_two.ipynb) | – | – | – |",
+    ]
+    record(layout, "costs.json", {"02_two": {"seconds": 30.0, "memory_gib": None, "finished": ""}})
+    assert list(artifact.by_chapter(layout))[-1] == "| [](notebooks/02_two.ipynb) | 0.5 | – | – |"
+
+
 @pytest.mark.parametrize(
     ("grades", "expected"),
     [

@@ -55,6 +55,20 @@ def test_several_processes_finish_the_same_pages(tmp_path):
         finishing.finish(tmp_path / "two", workers=2)
 
 
+def test_a_number_and_its_unit_stay_on_one_line(tmp_path):
+    body = (
+        "<article><p>the top 1 % of <span>2.5</span> % at 3 dB, 4 dBm, 5 percent</p><code>6 % 7</code>"
+        "<figure><svg><text>8 %</text></svg></figure><p>% 9</p><script>'1 %'</script></article>"
+    )
+    page = finished(tmp_path, body)
+    first, second = (paragraph.get_text() for paragraph in page.find_all("p"))
+    assert first == "the top 1\xa0% of 2.5\xa0% at 3\xa0dB, 4 dBm, 5 percent"
+    assert second == "% 9"
+    assert page.code.get_text() == "6 % 7"
+    assert page.svg.get_text() == "8 %"
+    assert page.script.string == "'1 %'"
+
+
 def test_a_caption_stays_as_it_is(tmp_path):
     page = finished(tmp_path, TABLE.format("<caption>Mine</caption>"))
     assert [caption.get_text() for caption in page.find_all("caption")] == ["Mine"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pandas as pd
 import pytest
 
-from faiglib.companion.speed import report, show
+from faiglib.companion.speed import report, show, spent
+from faiglib.companion.speed.passes import Study
 from faiglib.errors import FaiglibError
 
 
@@ -129,3 +131,61 @@ def test_figures_show_every_row():
     panels = show.per_image_gradients(report.rows(results, "per_image_gradients")).axes
     assert [axis.get_title() for axis in panels] == ["24×24", "48×48"]
     assert [bar.get_width() for bar in panels[0].patches] == [0.9, 1.5, 1.0]
+
+
+def made_up_study() -> spent.Spent:
+    """Two ways to spend: one node has the bias, nine have not and cost nine times as much."""
+    rows = [
+        {
+            "network": network,
+            "filters": function,
+            "side": 32,
+            "rule": rule,
+            "nodes": nodes,
+            "crops": crops,
+            "groups": 1,
+            "overlap": 0.9 - bias - 1 / crops,
+            "missed": bias + 1 / crops,
+            "cost": crops * nodes * 32**2 / 1e8,
+        }
+        for network in ("srresnet", "srcnn_style")
+        for function in ("deblurring", "denoising")
+        for rule, nodes, bias in (("fixed", 1, 0.2), ("shifted", 9, 0.0))
+        for crops in (5, 10, 100)
+    ]
+    ends = {name: {"deblurring": 0.95, "denoising": 0.85} for name in ("srresnet", "srcnn_style")}
+    whole = {"srresnet": {"deblurring": 0.9, "denoising": 0.8}, "srcnn_style": {"deblurring": 0.9, "denoising": 0.92}}
+    facts = spent.Facts(dataclasses.asdict(Study()), ["set14"], 100_000_000, ends, whole, {}, {})
+    return spent.Spent(facts, pd.DataFrame(rows))
+
+
+def test_the_best_way_to_spend_depends_on_the_budget():
+    found = report.best_ways(made_up_study(), (0.0005, 0.01))
+    # 50,000 pixels pay 48 crops with one node (0.2 + 1/48), or 5.4 with nine (1/5.4); 1,000,000 pay 108 with nine.
+    assert found["nodes"].tolist() == [9, 9]
+    assert found["crops"].tolist() == pytest.approx([50_000 / 9 / 1024, 1_000_000 / 9 / 1024])
+    assert found["srresnet"].tolist() == pytest.approx([0.9 - 1 / 5, 0.9 - 1 / 100])
+    small = made_up_study()
+    small.table.loc[small.table["nodes"] == 1, "missed"] -= 0.1
+    assert report.best_ways(small, (0.0005,))["nodes"].tolist() == [1]
+
+
+def test_the_goal_of_spending_is_judged_by_network():
+    words = report.spending_in_words(made_up_study())
+    assert "spent best on 109 crops of 32 pixels with 9 nodes that are moved from crop to crop" in words
+    assert "SRResNet 89.0 % against 85.0 % (other half 90.0 %), reached" in words
+    assert "SRCNN-style 89.0 % against 91.0 % (other half 90.0 %), not reached" in words
+
+
+def test_spending_is_drawn_with_its_ceiling():
+    study = made_up_study()
+    figure = show.spending(study.table, study.facts)
+    assert [axis.get_title() for axis in figure.axes] == ["SRResNet", "SRCNN-style"]
+    left = figure.axes[0]
+    heights = {line.get_linestyle(): line.get_ydata() for line in left.lines if len(line.get_xdata()) == 3}
+    assert list(heights["-"]) == pytest.approx([0.9 - 0.2 - 1 / crops for crops in (5, 10, 100)])
+    assert list(heights[":"]) == pytest.approx([0.9 - 1 / crops for crops in (5, 10, 100)])
+    (ceiling,) = [line for line in left.lines if line.get_linestyle() == "--"]
+    assert list(ceiling.get_ydata()) == pytest.approx([0.9, 0.9])
+    (square,) = [line for line in left.lines if line.get_marker() == "s"]
+    assert (square.get_xdata()[0], square.get_ydata()[0]) == (1, pytest.approx(0.85))

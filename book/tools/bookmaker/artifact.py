@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from bookmaker import crew, drift, limits, places
 from bookmaker.layout import Layout
 from bookmaker.scorecard import RECORDED, recorded
 from faiglib.companion.page.escaping import as_markdown
-from faiglib.companion.page.words import counted, printed
+from faiglib.companion.page.words import counted, number, printed
 
 CHECKLIST, BADGES = "checklist.md", "badges.md"
 COST = "<!-- what the recorded run cost: book/tools/bookmaker/artifact.py -->"
@@ -17,7 +18,9 @@ CLAIMS = "<!-- claims by their recorded verdict: book/tools/bookmaker/artifact.p
 
 def fill(layout: Layout) -> None:
     """Puts costs and claims into the staged pages, where the book has them."""
-    places.fill(layout, CHECKLIST, COST, lambda: "\n".join([cost(layout), "", *limits.table(layout)]))
+    places.fill(
+        layout, CHECKLIST, COST, lambda: "\n".join([cost(layout), "", *limits.table(layout), "", *by_chapter(layout)])
+    )
     places.fill(layout, BADGES, CLAIMS, lambda: "\n".join(claims(layout)))
 
 
@@ -33,6 +36,29 @@ def cost(layout: Layout) -> str:
     left_out = f" It does not say so of {counted(len(missing), 'notebook')} of the book." if missing else ""
     notebooks = counted(len(known), "notebook")
     return printed(f"In the recorded run (profile {RECORDED}), {notebooks} took {took}, added up{most}.{left_out}")
+
+
+def by_chapter(layout: Layout, profiles: tuple[str, ...] = ("quick", "standard")) -> Iterator[str]:
+    """What every notebook of the recorded runs took, in Markdown; nothing where no record says so."""
+    costs = {name: drift.costs(layout, name) for name in profiles}
+    told = [name for name in profiles if costs[name]]
+    if not told:
+        return
+    heads = (f"{name}: {what}" for name in told for what in ("minutes", "gradients", "megapixels"))
+    yield f"| chapter | {' | '.join(heads)} |"
+    yield f"| --- |{' ---: |' * 3 * len(told)}"
+    for name in layout.notebooks():
+        cells = (cell for profile in told for cell in _cells(costs[profile].get(name, {})))
+        yield f"| [](notebooks/{name}.ipynb) | {' | '.join(cells)} |"
+
+
+def _cells(cost: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Minutes, gradients of attribution and their pixels in millions; a dash for what is not recorded."""
+    wanted = (("seconds", 60, ".1f"), ("gradients", 1, ",.0f"), ("pixels", 1e6, ".1f"))
+    minutes, gradients, pixels = (
+        number(cost[key] / unit, form) if isinstance(cost.get(key), int | float) else "–" for key, unit, form in wanted
+    )
+    return minutes, gradients, pixels
 
 
 def claims(layout: Layout) -> Iterator[str]:

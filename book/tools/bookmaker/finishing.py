@@ -1,7 +1,7 @@
 """What finished pages need besides what Sphinx, its theme, pandas and matplotlib put into them.
 
-Each of the four parts changes a parsed page in place: the theme's faults, the tables, the figures, and the policy on
-scripts, which comes last.
+Each of the five parts changes a parsed page in place: the theme's faults, the tables, the figures, the spaces before
+units, and the policy on scripts, which comes last.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 
 from bookmaker import policy, theme
 from bookmaker.figures import finish_figures
+from bookmaker.spaces import keep_units
 from bookmaker.tables import finish_tables
 from faiglib.system.files import write_text_atomic
 
@@ -50,5 +51,6 @@ def _finish(path: Path) -> None:
     theme.mend(page)
     finish_tables(page)
     finish_figures(page, path.parent)
+    keep_units(page)
     policy.add(page)
     write_text_atomic(path, str(page))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from faiglib.companion.discovery import RELEASED, TOLERANCE
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.words import counted, typeset
 from faiglib.companion.places import recorded_results
+from faiglib.companion.speed.passes import PUBLISHED_IMAGES
+from faiglib.companion.speed.spent import WAY, Spent, best_at, fitted
 from faiglib.errors import FaiglibError
 from faiglib.networks import TITLES
 from faiglib.system import provenance
@@ -197,6 +200,56 @@ def averaging_in_words(averaging: pd.DataFrame) -> str:
     return (
         f"The published rule is ahead of the default here by, in percentage points: {'; '.join(told)} (negative: "
         "behind)."
+    )
+
+
+#: What is hoped for: the published program's agreement with a data set's ranking at this share of its pixels.
+GOAL_COST = 0.01
+
+
+def best_ways(spent: Spent, costs: Sequence[float] = (0.001, 0.003, GOAL_COST, 0.03)) -> pd.DataFrame:
+    """The best way to spend so much by the fits of bias and variance, and what it measured.
+
+    Args:
+        spent: the recorded study.
+        costs: pixels to differentiate, as shares of the published program's.
+
+    Returns:
+        One row per share: ``cost``, ``rule``, ``nodes``, ``side``, ``crops`` that the share pays, and by network the
+        mean overlap of the functions, measured with the number of crops tried that is nearest below.
+    """
+    fits, least = fitted(spent.table), min(spent.table["crops"])
+    rows = []
+    for cost in costs:
+        way = best_at(fits, cost * spent.facts.published_pixels, least).iloc[0]
+        row = {"cost": cost, **{name: way[name] for name in (*WAY, "crops")}}
+        for network in spent.facts.ceiling:
+            row[network] = _overlap_of(spent, network, way)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _overlap_of(spent: Spent, network: str, way: pd.Series) -> float:
+    """The measured overlap of a way to spend, mean of the functions, with at most its number of crops."""
+    table = spent.table[spent.table["network"] == network]
+    same = table[(table[WAY] == way[WAY]).all(axis=1) & (table["crops"] <= way["crops"])]
+    return float(same.loc[same["crops"] == same["crops"].max(), "overlap"].mean())
+
+
+@typeset
+def spending_in_words(spent: Spent) -> str:
+    """Whether a hundredth of the published program's pixels finds what as many images as it has find, by network."""
+    (row,) = best_ways(spent, (GOAL_COST,)).to_dict("records")
+    told = []
+    for network, ceiling in spent.facts.ceiling.items():
+        whole, half = (statistics.fmean(one.values()) for one in (spent.facts.whole[network], ceiling))
+        verdict = "reached" if row[network] >= whole else "not reached"
+        told.append(f"{TITLES[network]} {row[network]:.1%} against {whole:.1%} (other half {half:.1%}), {verdict}")
+    placed = "that are moved from crop to crop" if row["rule"] == "shifted" else "in the middle of equal steps"
+    return (
+        f"By the fits, {GOAL_COST:.0%} of the published program's pixels are spent best on {row['crops']:.0f} crops of "
+        f"{row['side']} pixels with {counted(row['nodes'], 'node')} {placed}. What these have in common with the "
+        f"reference's top 1 %, against what {PUBLISHED_IMAGES} images of the other half have: {'; '.join(told)}."
     )
 
 

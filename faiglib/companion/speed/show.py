@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,8 +16,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, apart, finished, in_pairs
-from faiglib.companion.page.words import percent
+from faiglib.companion.page.words import counted, percent
+from faiglib.companion.speed.passes import PUBLISHED_IMAGES
 from faiglib.companion.speed.report import GOAL_SHARE
+from faiglib.companion.speed.spent import WAY, Facts
 from faiglib.networks import TITLES
 
 #: Smaller shares are drawn here: less than one of the filters compared.
@@ -99,6 +102,40 @@ def averaging(table: pd.DataFrame) -> Figure:
     names["bfloat16"] = (PINK, ":")
     handles = [Line2D([], [], color=colour, ls=line, label=name) for name, (colour, line) in names.items()]
     axes[0, -1].legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.08, 1.0))
+    return finished(figure)
+
+
+@with_source
+def spending(table: pd.DataFrame, facts: Facts) -> Figure:
+    """Agreement with a data set's ranking against the pixels that are differentiated, a panel per network.
+
+    Args:
+        table: of the recorded study.
+        facts: that go with it.
+    """
+    networks = list(facts.ceiling)
+    figure, axes = plt.subplots(1, len(networks), figsize=(3.6 * len(networks) + 1.6, 3.6), squeeze=False, sharey=True)
+    tried = sorted(table["nodes"].unique())
+    colours = dict(zip(tried, sns.color_palette("viridis", len(tried)), strict=True))
+    for axis, network in zip(axes[0], networks, strict=True):
+        own = table[table["network"] == network]
+        means = own.groupby([*WAY, "crops", "cost"], as_index=False)["overlap"].mean()
+        for (rule, nodes, _), line in means.groupby(WAY):
+            style = "-" if rule == "fixed" else ":"
+            axis.plot(line["cost"], line["overlap"], style, color=colours[nodes], lw=1, marker="o", ms=2)
+        ceiling, whole = (np.mean(list(one[network].values())) for one in (facts.ceiling, facts.whole))
+        axis.axhline(ceiling, color=GRAY, ls="--", lw=1)
+        axis.plot([1], [whole], "s", color="black", ms=6)
+        axis.set(xscale="log", title=TITLES[network], xlabel="pixels differentiated ÷ published")
+    axes[0, 0].set_ylabel("in common with the top 1 %")
+    axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
+    handles = [Line2D([], [], color=colour, label=counted(nodes, "node")) for nodes, colour in colours.items()]
+    handles += [
+        Line2D([], [], color="black", ls=":", label="moved from crop to crop"),
+        Line2D([], [], color=GRAY, ls="--", label="other half of the images"),
+        Line2D([], [], color="black", ls="", marker="s", label=f"{PUBLISHED_IMAGES} images of it"),
+    ]
+    axes[0, -1].legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0))
     return finished(figure)
 
 
