@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from faiglib.companion.speed import passes, spent
+from faiglib.companion.speed import passes, recorded
 from faiglib.companion.workbench import open_workbench
 from faiglib.errors import FaiglibError
 
@@ -17,7 +17,7 @@ def main() -> int:
         pairs = [bench.pair(*one) for one in bench.first_pairs]
         measured = bench.in_parallel(lambda pair: passes.measure(bench, pair, study), pairs)
         found = dict(zip(pairs, measured, strict=True))
-        print(spent.write(bench, study, found, passes.published_pixels(bench), spent.folder()))
+        print(recorded.write(bench, study, found, passes.published_pixels(bench), recorded.folder()))
     except FaiglibError as error:
         print(f"passes: {error}", file=sys.stderr)
         return 1

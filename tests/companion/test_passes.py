@@ -11,7 +11,7 @@ import torch
 
 from faiglib.attribution.parameter_path import ParameterPath, image_scores
 from faiglib.companion.discovery import KINDS
-from faiglib.companion.speed import passes, spent
+from faiglib.companion.speed import passes, recorded
 from faiglib.companion.speed.passes import Study
 from faiglib.errors import StoreError
 from faiglib.filters.index import FilterIndex
@@ -152,23 +152,23 @@ def test_bias_and_variance_are_found_again():
             table(0.0, 0.5, rule="fixed", nodes=4, side=32),
         ]
     )
-    found = spent.fitted(measured).set_index("nodes")
+    found = recorded.fitted(measured).set_index("nodes")
     assert found["bias"].to_dict() == pytest.approx({1: 0.1, 4: 0.0}, abs=1e-9)
     assert found["variance"].to_dict() == pytest.approx({1: 2.0, 4: 0.5})
     # A budget pays four times the crops with one node, which has the bias: 0.1 + 2 / crops against 0.5 / (crops / 4).
-    assert [spent.best_at(spent.fitted(measured), 32**2 * crops, 1)["nodes"][0] for crops in (400, 4)] == [4, 4]
-    cheap = spent.best_at(
-        spent.fitted(measured.assign(missed=measured["missed"] - 0.1 * (measured["nodes"] == 1))), 4096, 1
+    assert [recorded.best_at(recorded.fitted(measured), 32**2 * crops, 1)["nodes"][0] for crops in (400, 4)] == [4, 4]
+    cheap = recorded.best_at(
+        recorded.fitted(measured.assign(missed=measured["missed"] - 0.1 * (measured["nodes"] == 1))), 4096, 1
     )
     assert dict(zip(cheap["nodes"], cheap["missed"], strict=True)) == pytest.approx({1: 0.5, 4: 0.5})
-    assert spent.best_at(spent.fitted(measured), 4096, 2)["nodes"].tolist() == [1]
+    assert recorded.best_at(recorded.fitted(measured), 4096, 2)["nodes"].tolist() == [1]
 
 
 def test_the_record_is_read_as_it_was_written(few, tmp_path):
     pair = few.pair("srresnet", 0)
     found = passes.measure(few, pair, STUDY)
-    path = spent.write(few, STUDY, {pair: found}, 1000, tmp_path)
-    read = spent.load(tmp_path)
+    path = recorded.write(few, STUDY, {pair: found}, 1000, tmp_path)
+    read = recorded.load(tmp_path)
     assert len(read.table) == len(found.table)
     assert read.table["overlap"].to_numpy() == pytest.approx(found.table["overlap"].to_numpy(), rel=1e-4)
     row = read.table.iloc[-1]
@@ -176,7 +176,7 @@ def test_the_record_is_read_as_it_was_written(few, tmp_path):
     assert read.facts.ceiling == {"srresnet": found.ceiling}
     path.write_text(path.read_text().replace("fixed", "fixed,1", 1))
     with pytest.raises(StoreError, match=r"passes\.csv cannot be read"):
-        spent.load(tmp_path)
+        recorded.load(tmp_path)
     path.unlink()
     with pytest.raises(StoreError, match="nox -s passes makes it"):
-        spent.load(tmp_path)
+        recorded.load(tmp_path)

@@ -8,7 +8,7 @@ import json
 import pandas as pd
 import pytest
 
-from faiglib.companion.speed import report, show, spent
+from faiglib.companion.speed import recorded, report, show
 from faiglib.companion.speed.passes import Study
 from faiglib.errors import FaiglibError
 
@@ -133,7 +133,7 @@ def test_figures_show_every_row():
     assert [bar.get_width() for bar in panels[0].patches] == [0.9, 1.5, 1.0]
 
 
-def made_up_study() -> spent.Spent:
+def made_up_study() -> recorded.RecordedStudy:
     """Two ways to spend: one node has the bias, nine have not and cost nine times as much."""
     rows = [
         {
@@ -155,8 +155,8 @@ def made_up_study() -> spent.Spent:
     ]
     ends = {name: {"deblurring": 0.95, "denoising": 0.85} for name in ("srresnet", "srcnn_style")}
     whole = {"srresnet": {"deblurring": 0.9, "denoising": 0.8}, "srcnn_style": {"deblurring": 0.9, "denoising": 0.92}}
-    facts = spent.Facts(dataclasses.asdict(Study()), ["set14"], 100_000_000, ends, whole, {}, {})
-    return spent.Spent(facts, pd.DataFrame(rows))
+    facts = recorded.Facts(dataclasses.asdict(Study()), ["set14"], 100_000_000, ends, whole, {}, {})
+    return recorded.RecordedStudy(facts, pd.DataFrame(rows))
 
 
 def test_the_best_way_to_spend_depends_on_the_budget():
@@ -164,6 +164,7 @@ def test_the_best_way_to_spend_depends_on_the_budget():
     # 50,000 pixels pay 48 crops with one node (0.2 + 1/48), or 5.4 with nine (1/5.4); 1,000,000 pay 108 with nine.
     assert found["nodes"].tolist() == [9, 9]
     assert found["crops"].tolist() == pytest.approx([50_000 / 9 / 1024, 1_000_000 / 9 / 1024])
+    assert found["tried"].tolist() == [5, 100]
     assert found["srresnet"].tolist() == pytest.approx([0.9 - 1 / 5, 0.9 - 1 / 100])
     small = made_up_study()
     small.table.loc[small.table["nodes"] == 1, "missed"] -= 0.1
@@ -172,7 +173,7 @@ def test_the_best_way_to_spend_depends_on_the_budget():
 
 def test_the_goal_of_spending_is_judged_by_network():
     words = report.spending_in_words(made_up_study())
-    assert "spent best on 109 crops of 32 pixels with 9 nodes that are moved from crop to crop" in words
+    assert "spent best on 109 crops of 32 pixels with 9 nodes that are moved from crop to crop. What 100 of" in words
     assert "SRResNet 89.0 % against 85.0 % (other half 90.0 %), reached" in words
     assert "SRCNN-style 89.0 % against 91.0 % (other half 90.0 %), not reached" in words
 

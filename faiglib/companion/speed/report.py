@@ -16,7 +16,7 @@ from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.words import counted, typeset
 from faiglib.companion.places import recorded_results
 from faiglib.companion.speed.passes import PUBLISHED_IMAGES
-from faiglib.companion.speed.spent import WAY, Spent, best_at, fitted
+from faiglib.companion.speed.recorded import WAY, RecordedStudy, best_at, fitted
 from faiglib.errors import FaiglibError
 from faiglib.networks import TITLES
 from faiglib.system import provenance
@@ -207,49 +207,44 @@ def averaging_in_words(averaging: pd.DataFrame) -> str:
 GOAL_COST = 0.01
 
 
-def best_ways(spent: Spent, costs: Sequence[float] = (0.001, 0.003, GOAL_COST, 0.03)) -> pd.DataFrame:
+def best_ways(study: RecordedStudy, costs: Sequence[float] = (0.001, 0.003, GOAL_COST, 0.03)) -> pd.DataFrame:
     """The best way to spend so much by the fits of bias and variance, and what it measured.
 
     Args:
-        spent: the recorded study.
+        study: the recorded study.
         costs: pixels to differentiate, as shares of the published program's.
 
     Returns:
-        One row per share: ``cost``, ``rule``, ``nodes``, ``side``, ``crops`` that the share pays, and by network the
-        mean overlap of the functions, measured with the number of crops tried that is nearest below.
+        One row per share: ``cost``, ``rule``, ``nodes``, ``side``, ``crops`` that the share pays, ``tried``, the number
+        of crops nearest below that was tried, and by network what these have in common with the reference, mean of the
+        functions.
     """
-    fits, least = fitted(spent.table), min(spent.table["crops"])
+    fits, least = fitted(study.table), min(study.table["crops"])
     rows = []
     for cost in costs:
-        way = best_at(fits, cost * spent.facts.published_pixels, least).iloc[0]
-        row = {"cost": cost, **{name: way[name] for name in (*WAY, "crops")}}
-        for network in spent.facts.ceiling:
-            row[network] = _overlap_of(spent, network, way)
-        rows.append(row)
+        way = best_at(fits, cost * study.facts.published_pixels, least).iloc[0]
+        same = study.table[(study.table[WAY] == way[WAY]).all(axis=1) & (study.table["crops"] <= way["crops"])]
+        tried = same["crops"].max()
+        overlaps = same[same["crops"] == tried].groupby("network", sort=False)["overlap"].mean()
+        rows.append({"cost": cost, **{name: way[name] for name in (*WAY, "crops")}, "tried": tried, **overlaps})
     return pd.DataFrame(rows)
 
 
-def _overlap_of(spent: Spent, network: str, way: pd.Series) -> float:
-    """The measured overlap of a way to spend, mean of the functions, with at most its number of crops."""
-    table = spent.table[spent.table["network"] == network]
-    same = table[(table[WAY] == way[WAY]).all(axis=1) & (table["crops"] <= way["crops"])]
-    return float(same.loc[same["crops"] == same["crops"].max(), "overlap"].mean())
-
-
 @typeset
-def spending_in_words(spent: Spent) -> str:
+def spending_in_words(study: RecordedStudy) -> str:
     """Whether a hundredth of the published program's pixels finds what as many images as it has find, by network."""
-    (row,) = best_ways(spent, (GOAL_COST,)).to_dict("records")
+    (row,) = best_ways(study, (GOAL_COST,)).to_dict("records")
     told = []
-    for network, ceiling in spent.facts.ceiling.items():
-        whole, half = (statistics.fmean(one.values()) for one in (spent.facts.whole[network], ceiling))
+    for network, ceiling in study.facts.ceiling.items():
+        whole, half = (statistics.fmean(one.values()) for one in (study.facts.whole[network], ceiling))
         verdict = "reached" if row[network] >= whole else "not reached"
         told.append(f"{TITLES[network]} {row[network]:.1%} against {whole:.1%} (other half {half:.1%}), {verdict}")
     placed = "that are moved from crop to crop" if row["rule"] == "shifted" else "in the middle of equal steps"
     return (
         f"By the fits, {GOAL_COST:.0%} of the published program's pixels are spent best on {row['crops']:.0f} crops of "
-        f"{row['side']} pixels with {counted(row['nodes'], 'node')} {placed}. What these have in common with the "
-        f"reference's top 1 %, against what {PUBLISHED_IMAGES} images of the other half have: {'; '.join(told)}."
+        f"{row['side']} pixels with {counted(row['nodes'], 'node')} {placed}. What {row['tried']} of these have in "
+        f"common with the reference's top 1 %, against what {PUBLISHED_IMAGES} images of the other half have: "
+        f"{'; '.join(told)}."
     )
 
 

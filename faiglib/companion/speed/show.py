@@ -18,8 +18,8 @@ from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, apart, finished, in_pairs
 from faiglib.companion.page.words import counted, percent
 from faiglib.companion.speed.passes import PUBLISHED_IMAGES
+from faiglib.companion.speed.recorded import WAY, Facts
 from faiglib.companion.speed.report import GOAL_SHARE
-from faiglib.companion.speed.spent import WAY, Facts
 from faiglib.networks import TITLES
 
 #: Smaller shares are drawn here: less than one of the filters compared.

@@ -60,7 +60,7 @@ class Facts:
 
 
 @dataclass(frozen=True, eq=False)
-class Spent:
+class RecordedStudy:
     """The recorded study.
 
     Attributes:
@@ -111,7 +111,7 @@ def write(bench: Workbench, study: Study, found: Mapping[Pair, Measured], pixels
     return path
 
 
-def load(where: Path | None = None) -> Spent:
+def load(where: Path | None = None) -> RecordedStudy:
     """The recorded study, by default the checkout's.
 
     Raises:
@@ -124,7 +124,7 @@ def load(where: Path | None = None) -> Spent:
     except (OSError, DocumentError) as error:
         raise StoreError(f"the recorded study {path} cannot be read: {error}; nox -s passes makes it") from None
     pixels = table["crops"] * table["nodes"] * table["side"] ** 2
-    return Spent(facts, table.assign(cost=pixels / facts.published_pixels))
+    return RecordedStudy(facts, table.assign(cost=pixels / facts.published_pixels))
 
 
 #: What names a way to spend.
@@ -137,7 +137,7 @@ def fitted(table: pd.DataFrame) -> pd.DataFrame:
     Least squares of the relative residuals, over the numbers of crops.
 
     Args:
-        table: of :class:`Spent`.
+        table: of :class:`RecordedStudy`.
 
     Returns:
         One row per ``network``, ``filters`` and :data:`WAY`: ``bias`` and ``variance`` (of one crop).
