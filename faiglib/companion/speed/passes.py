@@ -51,11 +51,11 @@ class Study:
         draws: groups of one size, at most.
     """
 
-    images: int = 15
+    images: int = 9
     side: int = 192
     nodes: int = 10
-    crops: tuple[tuple[int, int], ...] = ((32, 200), (48, 120), (64, 80), (96, 40))
-    sizes: tuple[int, ...] = (5, 10, 20, 40, 80, 120, 200)
+    crops: tuple[tuple[int, int], ...] = ((32, 160), (48, 100), (64, 60), (96, 30))
+    sizes: tuple[int, ...] = (5, 10, 20, 40, 80, 160)
     fixed: tuple[int, ...] = (1, 2, 3, 6, 9)
     shifted: tuple[int, ...] = (1, 3, 9)
     draws: int = 12
