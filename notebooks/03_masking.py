@@ -117,7 +117,7 @@ show.selectivity_table(shown, means_in_words(bench, shown_set, *evaluated))
 # ## Does the path tell it beforehand?
 #
 # Chapter 2 measures how deep the straight path between target and baseline falls. If filters are less specific where the
-# path is deep, its profile would tell before any attribution how far to trust it. Every point is a pair, on
+# path is deep, its course would tell before any attribution how far to trust it. Every point is a pair, on
 # {glue:text}`shown_set:s`; a selective pair is high for its own input and near zero for the other.
 
 # %% mystnb={"image": {"alt": "Share of the drop lost on own and other input against the barrier of the straight path, for every pair."}, "figure": {"caption": "What masking 1 % of FAIG's filters takes from either input, as a share of the drop when all are masked, against the barrier of the pair's straight path on clean input.", "name": "fig-barrier"}}

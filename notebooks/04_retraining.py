@@ -20,7 +20,7 @@ from faiglib.companion import claims, paper, record, verdicts
 from faiglib.companion.distribution import measure as distribution_measure
 from faiglib.companion.distribution import report as distribution_report
 from faiglib.companion.page import style, tables
-from faiglib.companion.page.budget import budget
+from faiglib.companion.page.budget import budget, images_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.retraining import measure as retraining_measure
 from faiglib.companion.retraining import report as retraining_report
@@ -38,7 +38,7 @@ glue(
     patch=bench.profile.retraining_patch,
     paper_iterations=paper_recipe("srcnn_style", "target").iterations,
     training_set=bench.training_set.title,
-    test_set=bench.image_sets[bench.test_set].title,
+    judged_on=images_in_words(bench, bench.test_set, bench.profile.curve_images, bench.profile.discovery_crop),
 )
 
 # %% [markdown]
@@ -47,9 +47,9 @@ glue(
 # Each run trains for {glue:text}`iterations:d` iterations of {glue:text}`batch:d` patches of {glue:text}`patch:d` pixels a
 # side, cut from {glue:text}`training_set:s`, with the trainer that made the
 # networks themselves, every patch blurry (to learn deblurring) or every patch noisy (to learn denoising). All runs of a
-# pair see the same patches in the same order, so that only the choice of filters differs. PSNR is measured on crops of
-# {glue:text}`test_set:s` in the degradation that was trained. For reference all filters learn under the same budget, the
-# **upper bound** of the paper. The paper trains for {glue:text}`paper_iterations:,d` iterations; so few as here show which
+# pair see the same patches in the same order, so that only the choice of filters differs. PSNR is measured on
+# {glue:text}`judged_on:s`, in the degradation that was trained. For reference all filters learn under the same budget, the
+# **upper bound** of the paper; where that gains nothing, nothing has a share of it. The paper trains for {glue:text}`paper_iterations:,d` iterations; so few as here show which
 # locations learn *fastest*, so that neither size nor order need be the paper's. It shows the experiment for the SRCNN-style
 # network only.
 

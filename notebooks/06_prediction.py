@@ -145,7 +145,7 @@ show.prediction_transfer(report.transfer(cells), titles, measure.PREDICTORS)
 # under it (AUC) is the chance that an image with the degradation scores higher than one without. Its interval is a
 # bootstrap over images; where no pair of images is in the wrong order, it cannot be wider than a point.
 
-# %% mystnb={"image": {"alt": "ROC curves of the blind overlap score, the oracle and the plain rule for blur and noise."}, "figure": {"caption": "ROC on {glue:text}`tested_set:s`, with the AUC{glue:text}`over_seeds:s`. Left: blurry and noisy input, as in the paper; right: with clean and blurry+noisy input.", "name": "fig-roc"}}
+# %% mystnb={"image": {"alt": "ROC curves of the blind overlap score, the oracle and the plain rule for blur and noise."}, "figure": {"caption": "ROC on {glue:text}`tested_set:s`, with the AUC{glue:text}`over_seeds:s`. Left: blur; right: noise. For each network the upper row has blurry and noisy input, as in the paper, the lower one clean and blurry+noisy input besides.", "name": "fig-roc"}}
 areas = decisions.areas(scores)
 record.keep(bench, "areas", areas)
 show.roc_curves(
@@ -162,8 +162,8 @@ show.prediction_areas(areas[areas["image_set"].isin(parts.tests)], titles, measu
 # ## Clean and doubly degraded inputs
 #
 # What does the predictor say of an image that is neither blurry nor noisy, or both? Each number is the share of inputs
-# said to show the degradation; it should be 100 % in the frames and 0 % elsewhere. In the upper row thresholds are those
-# of the paper's task, chosen from blurry and noisy inputs; in the lower row they are chosen from all four kinds.
+# said to show the degradation; it should be 100 % in the frames and 0 % elsewhere. In the left column thresholds are
+# those of the paper's task, chosen from blurry and noisy inputs; in the right one they are chosen from all four kinds.
 
 # %% mystnb={"image": {"alt": "Matrices of the share of inputs said to be blurry and noisy, for the overlap score and for the plain rule."}, "figure": {"caption": "Share of inputs of each kind that are said to show blur and noise, on {glue:text}`tested_set:s`.", "name": "fig-prediction-rates"}}
 rates = decisions.rates(decided)

@@ -68,7 +68,7 @@ galleries = {
 first, *_ = names
 for function, (kind, _) in FUNCTIONS.items():
     galleries[function][f"{first}, another photograph"] = measure.gallery(bench, names[first], function, "rocket")
-    glue(**{f"caption_{function}": report.gallery_caption(list(names), kind, function)})
+    glue(**{f"caption_{function}": report.gallery_caption(list(galleries[function]), kind, function)})
 
 # %% mystnb={"image": {"alt": "For each network three by three crops of a cat from blurry input, rows by the baseline that found the deblurring filters, columns by the baseline that replaced them."}, "figure": {"caption": "{glue:text}`caption_deblurring:s`", "name": "fig-baseline-deblurring"}}
 show.gallery(galleries["deblurring"])

@@ -67,7 +67,7 @@ for function, images in strips.items():
 # it ought to leave alone. Filters are discovered and the knob is measured on one image set, as in the chapter on masking:
 # {glue:text}`sweep_on:s`, cropped as for discovery.
 
-# %% mystnb={"image": {"alt": "Sharpness or residual noise, and PSNR of both inputs, against lambda for each network and set of filters."}, "figure": {"caption": "Upper row: sharpness with the deblurring knob and residual noise with the denoising knob, on the knob's own input. Lower row: PSNR of both inputs against that of the target. Thin lines are single images ({glue:text}`sweep_on:s`), thick ones the mean; the shaded part lies beyond the target.", "name": "fig-lambda-curves"}}
+# %% mystnb={"image": {"alt": "Sharpness or residual noise, and PSNR of both inputs, against lambda for each network and set of filters."}, "figure": {"caption": "For each network, upper row: sharpness with the deblurring knob and residual noise with the denoising knob, on the knob's own input. Lower row: PSNR of both inputs against that of the target. Thin lines are single images ({glue:text}`sweep_on:s`), thick ones the mean; the shaded part lies beyond the target.", "name": "fig-lambda-curves"}}
 sweep = interpolation_measure.sweep(bench)
 glue(sweep_on=images_in_words(bench, bench.test_set, bench.profile.interpolation_images, bench.profile.discovery_crop))
 show.curves(sweep)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Beyond the paper
 #
-# Six questions that the paper does not ask. Has the integral converged with a hundred points, and does it need so many?
+# Questions that the paper does not ask. Has the integral converged with a hundred points, and does it need so many?
 # Does it matter whether the absolute value is taken before or after the integration? What do the details change in which
 # the released program differs from the text? And do we find the same filters from other images, other crops, other noise,
 # other training runs? And what if a network has learnt three degradations?

@@ -82,7 +82,9 @@ glue(
     barrier_limit=report.BARRIER,
     spill_limit=percent(criteria.SPILLED),
 )
-show.pairs_table(report.pairs(bench.models))
+pairs = report.pairs(bench.models)
+display(show.pairs_table(pairs))
+display(Markdown(report.by_limits(pairs, criteria.SPILLED)))
 
 # %% [markdown]
 # ## The budget as an axis

@@ -94,7 +94,7 @@ glue(
 # The *baseline* has seen clean photographs only, the *target* was trained further from it, for {glue:text}`steps:d` steps, on
 # photographs with dark rows, with dark columns, with both, and with neither. They have {glue:text}`filters:d` filters each.
 #
-# ## The question, in twenty lines
+# ## The question, in one cell
 #
 # `faig` takes both networks and pairs of an input and what it should have become. Attributing the input with columns and
 # subtracting it leaves the filters that matter for the rows *alone* (the elimination of the paper). `substitute` then puts

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from faiglib.companion import paper
-from faiglib.companion.criteria import NOT_THEIRS, Grade, Part
-from faiglib.companion.page.words import printed
+from faiglib.companion.criteria import NOT_THEIRS, RARE, Grade, Part
+from faiglib.companion.page.words import counted, number, printed
 from faiglib.networks import TITLES
 
 if TYPE_CHECKING:
@@ -54,3 +54,17 @@ def at_least(value: float, held: float, partly: float) -> Grade:
 def at_most(value: float, held: float, partly: float) -> Grade:
     """The grade of a value that should be small."""
     return "held" if value <= held else "partly" if value <= partly else "did not hold"
+
+
+def against_controls(table: pd.DataFrame, words: str) -> tuple[Grade, str]:
+    """The grade of question (l): a rank test against controls, which takes enough of them.
+
+    Args:
+        table: with ``reached``, share of the controls that do at least as well, and ``draws``, their number.
+        words: what came out.
+    """
+    draws = int(table["draws"].min())
+    if 1 / (1 + draws) > RARE:
+        least = number(1 / (1 + draws), ".2f")
+        return "not tested", f"{counted(draws, 'control')} cannot tell: the rank test gives p = {least} at the least"
+    return at_least(float((table["reached"] <= RARE).mean()), 1, 0.5), words

@@ -21,7 +21,6 @@ from faiglib.companion.criteria import (
     INVISIBLE,
     PREDICTED,
     QUESTIONS,
-    RARE,
     RELATED,
     REMOVED,
     SELECTIVE,
@@ -33,7 +32,7 @@ from faiglib.companion.criteria import (
 )
 from faiglib.companion.distribution.report import CLUSTER, EVEN
 from faiglib.companion.interpolation.report import LEAST_GAIN, MONOTONE
-from faiglib.companion.judging import at_least, at_most
+from faiglib.companion.judging import against_controls, at_least, at_most
 from faiglib.companion.page.words import DASH, counted, listed, number, percent, printed
 from faiglib.companion.public_pairs import report
 from faiglib.companion.public_pairs.pairs import CONTROL, MAIN
@@ -175,10 +174,9 @@ def _sound(profiles: pd.DataFrame) -> tuple[Grade, str]:
 
 
 def _controlled(table: pd.DataFrame) -> tuple[Grade, str]:
-    beaten = table["reached"] <= RARE
     words = f"reached by {percent(table['reached'].max())} of {counted(int(table['draws'].max()), 'control')} at most"
     times = f"{number(table['effect'].min(), '.1f')} to {number(table['effect'].max(), '.1f')} times their drop"
-    return at_least(float(beaten.mean()), 1, 0.5), f"{words}, {times}"
+    return against_controls(table, f"{words}, {times}")
 
 
 def tabulated(found: Sequence[Verdict], trained_here: Mapping[str, Verdict | None]) -> pd.DataFrame:

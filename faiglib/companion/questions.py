@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from faiglib.attribution.path_profile import SOUND
 from faiglib.companion.criteria import FAR_FROM_BOUND, NEAR_BOUND, RARE, Grade, Part, Verdict
-from faiglib.companion.judging import at_least, by_network
+from faiglib.companion.judging import against_controls, at_least, by_network
 from faiglib.companion.page.words import counted, number, percent
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def controls(table: pd.DataFrame) -> Verdict:
             f"beaten in {beaten.sum()} of {counted(len(rows), 'case')}, {times} times their drop in the median, "
             f"reached by {percent(rows['reached'].max())} of the controls at most"
         )
-        return at_least(float(beaten.mean()), 1, 0.5), words
+        return against_controls(rows, words)
 
     return Verdict("l", NOT_ASKED, by_network(table, judge))
 
@@ -63,6 +63,8 @@ def bound(table: pd.DataFrame) -> Verdict:
             f"{row['filters']} {percent(row['share'])} ({number(row['faig'])} of {number(row['bound'])})"
             for row in rows.to_dict("records")
         )
+        if rows["share"].isna().any():
+            return "not tested", f"{words}: masks that bring nothing bound nothing"
         return at_least(float(rows["share"].min()), NEAR_BOUND, FAR_FROM_BOUND), words
 
     return Verdict("m", NOT_ASKED, by_network(table, judge))

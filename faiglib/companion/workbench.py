@@ -35,6 +35,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+#: The set that networks are trained on where it is there.
+TRAINED_ON = "bsd400"
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """One image in all its degradations.
@@ -112,7 +116,7 @@ class Workbench:
     @cached_property
     def training_set(self) -> ImageSet:
         """The set that networks are trained on: BSD400, or scikit-image's photographs where that is not here."""
-        return datasets.find("bsd400" if self._is_here("bsd400") else "skimage", self.data_dir)
+        return datasets.find(TRAINED_ON if self._is_here(TRAINED_ON) else "skimage", self.data_dir)
 
     def training_images(self, limit: int | None) -> list[Tensor]:
         """Ground truth to train on, at most ``limit`` images."""

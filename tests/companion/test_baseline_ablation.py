@@ -179,15 +179,15 @@ def test_baseline_verdict_counts_and_words_what_it_counts():
     assert verdict.broken == {"bilinear": 0, "random": 2, "zero": 1}
     assert verdict.lost_other["random"] == pytest.approx(0.7)
     assert "in 1 of 2 cells" in verdict.finding_sentence
-    assert "Every cell is broken by θ̄_random." in verdict.replacing_sentence
-    assert "θ̄_zero: 1 of 2" in verdict.replacing_sentence
+    assert "Every cell is broken by the random baseline." in verdict.replacing_sentence
+    assert "zero: 1 of 2" in verdict.replacing_sentence
 
 
 def test_baseline_verdict_says_so_when_the_claim_fails():
     verdict = report.baseline_verdict(cells([(1, 2, 3), (1, 2, 1)], [(3, 1, 1), (4, 0.5, 0.25)]))
     assert "in none of the 2 cells" in verdict.finding_sentence
-    assert "In no cell do θ̄_random or θ̄_zero break it." in verdict.replacing_sentence
-    assert "θ̄_bilinear itself breaks 2 of 2 cells" in verdict.replacing_sentence
+    assert "In no cell does the random or the zero baseline break it." in verdict.replacing_sentence
+    assert "The bilinear baseline itself breaks 2 of 2 cells" in verdict.replacing_sentence
 
 
 def test_elimination_verdict_compares_selectivity_cell_by_cell():

@@ -123,19 +123,36 @@ def drawn(faig: float, matched: list[float], value: str = "drop") -> pd.DataFram
 
 
 @pytest.mark.parametrize(
-    ("faig", "reached", "grade"), [(5.0, 0, "held"), (4.0, 1, "did not hold"), (0.5, 4, "did not hold")]
+    ("faig", "reached", "grade"), [(5.0, 0, "held"), (4.0, 5, "did not hold"), (0.5, 20, "did not hold")]
 )
 def test_controls_are_counted(faig, reached, grade):
-    table = report.against(drawn(faig, [1.0, 2.0, 3.0, 4.0]))
+    table = report.against(drawn(faig, [1.0, 2.0, 3.0, 4.0] * 5))
     row = table.iloc[0]
-    assert row["reached"] == reached / 4
-    assert row["p"] == (1 + reached) / 5
+    assert row["reached"] == reached / 20
+    assert row["p"] == (1 + reached) / 21
     assert row["effect"] == pytest.approx(faig / 2.5)
     assert row["random"] == pytest.approx(0.1)
     verdict = questions.controls(table)
     assert verdict.beyond.grade == grade
     assert verdict.paper.grade == "not tested"
     assert f"{faig / 2.5:.1f} times" in verdict.beyond.measured
+
+
+@pytest.mark.parametrize(("draws", "grade"), [(18, "not tested"), (19, "held")])
+def test_few_controls_cannot_tell(draws, grade):
+    """Of 18 controls the smallest p is 1/19, above 5 %."""
+    verdict = questions.controls(report.against(drawn(5.0, [1.0] * draws)))
+    assert verdict.beyond.grades == {"SRResNet": grade}
+    assert ("cannot tell" in verdict.beyond.measured) == (grade == "not tested")
+
+
+def test_masks_that_bring_nothing_are_no_bound():
+    areas = report.areas(curves(lambda way, method, side, percent: -0.1))
+    share = report.of_bound(areas)
+    assert share["share"].isna().all()
+    verdict = questions.bound(share)
+    assert verdict.beyond.grades == {"SRResNet": "not tested"}
+    assert "bring nothing" in verdict.beyond.measured
 
 
 @pytest.mark.parametrize(

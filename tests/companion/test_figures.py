@@ -95,7 +95,7 @@ def test_curves_draw_every_function_once_and_chance_once():
     ]
     figure = masking_show.masking_curves(pd.DataFrame(rows))
     assert [len(axis.lines) for axis in figure.axes] == [3, 3]
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "deblurring filters (FAIG)",
         "denoising filters (FAIG)",
         "random filters",

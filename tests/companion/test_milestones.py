@@ -55,8 +55,8 @@ def test_sentences_say_what_the_numbers_say():
     assert sentence.startswith(
         "Claim (b), 3 pairs of SRResNet-S, last tenfold of training: share of the drop, own input for"
     )
-    assert "own input for deblurring rises by +30 % (95 % +5 % to +55 %)" in sentence
-    assert "other input for denoising no trend" in sentence
+    assert "own input for deblurring rises by 30 percentage points (95 % +5 to +55)" in sentence
+    assert "other input for denoising has no trend" in sentence
     assert "what FAIG’s filters take from their own input rose for deblurring" in milestones.headline(changes)
     falling = milestones.trends(table((0.1, 0.2, 0.15)))
     assert "what FAIG’s filters take from their own input fell for deblurring" in milestones.headline(falling)

@@ -94,7 +94,7 @@ def controls(faig_drop=5.0) -> pd.DataFrame:
     rows = []
     for function in FUNCTIONS:
         rows += [(function, "faig", 0, faig_drop), (function, "random", 0, 0.1)]
-        rows += [(function, "matched", draw, float(draw)) for draw in range(4)]
+        rows += [(function, "matched", draw, float(draw % 4)) for draw in range(20)]
     return pd.DataFrame(rows, columns=["filters", "kind", "draw", "drop"])
 
 
@@ -183,7 +183,7 @@ def test_chance_elimination_and_controls_by_hand():
     assert eliminated["with"].tolist() == pytest.approx([16] * 4)
     assert eliminated["without"].tolist() == pytest.approx([2] * 4)
     against = report.against(controls(2.0))
-    assert against[["faig", "matched", "random", "reached", "draws"]].iloc[0].tolist() == [2, 1.5, 0.1, 0.5, 4]
+    assert against[["faig", "matched", "random", "reached", "draws"]].iloc[0].tolist() == [2, 1.5, 0.1, 0.5, 20]
 
 
 def test_knobs_count_steps():

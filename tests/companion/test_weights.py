@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from faiglib.companion.weights import report
@@ -116,3 +117,14 @@ def test_recipes_that_differ_by_more_than_the_seed_are_said(folder):
     first, _, last = before.rpartition('"iterations": 1000')
     path.write_text(f'{first}"iterations": 900{last}')
     assert "targets of SRResNet were trained by recipes that differ from seed to seed" in report.unequal_budgets(folder)
+
+
+def test_pairs_are_counted_by_the_declared_limits():
+    good = {"gain_clean": -0.5, "gain_blurry": 3.0, "gain_noisy": 4.0, "barrier": 1.0}
+    good |= {"deblurring_other": 0.1, "denoising_other": 0.1}
+    bad = [good | change for change in ({"gain_noisy": 3.9}, {"barrier": 1.1}, {"denoising_other": 0.11})]
+    words = report.by_limits(pd.DataFrame([good, *bad]), 0.1)
+    assert words.startswith("By all three limits 1 of 4 pairs are good enough: 3 are above the floor, 3 have so low")
+    assert "and 3 spare the other input" in words
+    unknown = report.by_limits(pd.DataFrame([good]).drop(columns="barrier"), 0.1)
+    assert unknown == "Above the floor: 1 of 1 pair; of the rest nothing is recorded."

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from bookmaker import places
 from bookmaker.layout import Layout
 from faiglib.companion.page.escaping import as_markdown
+from faiglib.companion.prediction import roles
 from faiglib.companion.profiles import PROFILES
+from faiglib.companion.workbench import TRAINED_ON
 from faiglib.images import bundles, origins, registry
 
 PAGE = "data_availability.md"
@@ -70,13 +72,13 @@ def digest(name: str) -> str:
 
 def use_of(name: str) -> str:
     """What pages show and measure of a set."""
-    if name == "skimage":
-        return "pictures and sliders of every page; measured where none of the paper's sets is there"
     measured = [profile.name for profile in PROFILES.values() if name in profile.image_sets]
-    beside = [profile.name for profile in PROFILES.values() if name in profile.other_sets]
-    told = []
-    if measured:
-        told.append(f"tables and curves in the profiles {', '.join(measured)}")
-    if beside:
-        told.append(f"training and prediction in the profiles {', '.join(beside)}")
-    return f"{'; '.join(told) or 'prediction and one branch against two, where it is there'}. No picture of it is shown"
+    told = [f"tables and curves in the profiles {', '.join(measured)}"] if measured else []
+    if name == TRAINED_ON:
+        told.append("training in chapters 1 and 4, and of the shipped weights")
+    if name in roles.SETS:
+        told.append("prediction in chapter 6")
+    if name == "skimage":
+        stand_in = "measured in the profile quick, and in the others where none of the paper's sets is there"
+        return f"pictures and sliders of every page; {stand_in}"
+    return f"{'; '.join(told) or '`faiglib train --data` takes it'}. No picture of it is shown"

@@ -56,7 +56,7 @@ def elimination_summary(table: pd.DataFrame) -> pd.DataFrame:
 @typeset
 def gallery_caption(names: Sequence[str], kind: str, function: str) -> str:
     """What the pictures of supp. Fig. 8 show, for the pairs of some names, from top to bottom."""
-    order = f"{names[0]} above, below it {listed(names[1:])}" if len(names) > 1 else names[0]
+    order = f"from top to bottom {listed(names)}" if len(names) > 1 else names[0]
     return (
         f"{kind.capitalize()} input, 1 % {function} filters masked (supp. Fig. 8, which shows an SRCNN-style network): "
         f"{order}. Left column: references. Brightness is the shift of the mean gray level against the target's "
@@ -163,19 +163,19 @@ class BaselineVerdict:
         bad = [name for name in ("random", "zero") if self.broken[name] == self.cells]
         some = [name for name in ("random", "zero") if 0 < self.broken[name] < self.cells]
         parts = [
-            f"With replacements from θ̄_bilinear the brightness shifts by {shifts[0]} levels on average, from θ̄_random "
-            f"by {shifts[1]} and from θ̄_zero by {shifts[2]}; θ̄_bilinear shifts it least in {self.replacing_won} of "
-            f"{self.cells} cells."
+            f"Replacements from the bilinear baseline shift the brightness by {shifts[0]} levels on average, "
+            f"those from the random one by {shifts[1]}, from the zero one by {shifts[2]}; the bilinear one shifts it "
+            f"least in {self.replacing_won} of {self.cells} cells."
         ]
         if bad:
             parts.append(f"Every cell is broken by {_names(bad)}.")
         if some:
-            counted = _names([f"{name}: {self.broken[name]} of {self.cells}" for name in some], prefix="θ̄_")
+            counted = " and ".join(f"{name}: {self.broken[name]} of {self.cells}" for name in some)
             parts.append(f"Some cells are broken ({counted}).")
         if not bad and not some:
-            parts.append("In no cell do θ̄_random or θ̄_zero break it.")
+            parts.append("In no cell does the random or the zero baseline break it.")
         if self.broken["bilinear"]:
-            parts.append(f"θ̄_bilinear itself breaks {self.broken['bilinear']} of {self.cells} cells.")
+            parts.append(f"The bilinear baseline itself breaks {self.broken['bilinear']} of {self.cells} cells.")
         lost = [f"{self.lost_other[name]:.2f}" for name in BASELINES]
         parts.append(
             f"The input that should not suffer loses {lost[0]}, {lost[1]} and {lost[2]} dB, in the same order."
@@ -184,8 +184,8 @@ class BaselineVerdict:
         return " ".join(parts)
 
 
-def _names(names: list[str], prefix: str = "θ̄_") -> str:
-    return " and ".join(f"{prefix}{name}" for name in names)
+def _names(names: list[str]) -> str:
+    return f"the {' and the '.join(names)} baseline"
 
 
 def baseline_verdict(cells: pd.DataFrame) -> BaselineVerdict:

@@ -153,12 +153,13 @@ def of_bound(table: pd.DataFrame) -> pd.DataFrame:
         table: from :func:`areas`.
 
     Returns:
-        One row per ``network`` and ``filters``: ``faig`` and ``bound`` (areas ``brought``) and ``share``.
+        One row per ``network`` and ``filters``: ``faig`` and ``bound`` (areas ``brought``) and ``share``, NaN where the
+        masks bring nothing.
     """
     wide = table.pivot(index=["network", "filters"], columns="method", values="brought")
     wide = wide.loc[list(dict.fromkeys(zip(table["network"], table["filters"], strict=True)))]
     result = wide[["faig", "bound"]].rename_axis(columns=None)
-    return result.assign(share=result["faig"] / result["bound"]).reset_index()
+    return result.assign(share=result["faig"] / result["bound"].where(result["bound"] > 0)).reset_index()
 
 
 def against(controls: pd.DataFrame, value: str = "drop") -> pd.DataFrame:

@@ -199,7 +199,7 @@ def heatmaps(table: pd.DataFrame) -> Figure:
             if column == "psnr":
                 row_number, column_number = divmod(int(np.argmax(mean.to_numpy())), mean.shape[1])
                 axis.add_patch(plt.Rectangle((column_number, row_number), 1, 1, fill=False, ec=PINK, lw=2, ls="--"))
-            truth = f", ground truth {rows[f'{column}_truth'].mean():.1f}" if column != "psnr" else ""
+            truth = f"\nground truth {rows[f'{column}_truth'].mean():.1f}" if column != "psnr" else ""
             axis.set(xlabel="λ of the deblurring filters", ylabel="λ of the denoising filters")
             axis.set_title(f"{TITLES[network]}: {title}{truth}", fontsize=10)
             axis.tick_params(rotation=0)

@@ -133,7 +133,8 @@ def masking_curves(table: pd.DataFrame) -> Figure:
             axis.set_xscale("symlog", linthresh=1, linscale=0.6)
             axis.set_xticks([0, 1, 2, 5, 10, 20, 50, 100], ["0", "1", "2", "5", "10", "20", "50", "100"])
             axis.minorticks_off()
-    axes[0, 0].legend(frameon=False)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=len(labels))
     return finished(figure)
 
 
@@ -242,5 +243,5 @@ def barrier_and_selectivity(pairs: pd.DataFrame) -> Figure:
                 label = f"{TITLES[network]}, {side} input"
                 axis.scatter(own["barrier"], own[side], marker=signs[network], color=colour, s=28, label=label)
         axis.set(title=f"{function} filters", xlabel="barrier (dB)", ylabel="share of the drop")
-        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2)
     return finished(figure)

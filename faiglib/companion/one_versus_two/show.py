@@ -112,7 +112,7 @@ def race_box(bench: Workbench, record: RecordedRace) -> str:
             + ("whole" if preset.crop is None else f"central {preset.crop}×{preset.crop} pixels")
             + f", {race_contest.BORDER} pixels of border left out",
             "race made with": f"{provenance.in_words(made)}, {counted(made['torch_threads'], 'thread')}, "
-            f"{minutes:.0f} minutes of training, {made['time_utc']}",
+            f"{minutes:.1f} minutes of training, {made['time_utc']}",
             "in the paper": "; ".join(
                 f"{TITLES[name]} {one.iterations:,} iterations of {one.batch} LR patches of {one.patch}×{one.patch}"
                 for name, one in paper.RACE_TRAINING.items()

@@ -51,9 +51,9 @@ def budget(bench: Workbench) -> str:
         "profile": f"{profile.name}, on {bench.device.type.upper()}, seed {bench.seed} for test noise and chance",
         "trained pairs": "; ".join(trained(network, seed) for network, seed in bench.pair_names),
         "image sets": ", ".join(f"{one.title} ({counted(len(one), 'image')})" for one in bench.image_sets.values()),
-        "discovery": f"{amount(profile.discovery_images, profile.discovery_crop)}, "
+        "filters found on": f"{amount(profile.discovery_images, profile.discovery_crop)}, "
         f"{profile.nodes} {profile.rule} nodes",
-        "evaluation": amount(profile.evaluation_images, profile.evaluation_crop),
+        "masking measured on": amount(profile.evaluation_images, profile.evaluation_crop),
         "in the paper": "whole images, 100 left nodes, three runs trained for "
         + " + ".join(f"{paper_recipe('srresnet', role).iterations:,}" for role in ("baseline", "target"))
         + " iterations",

@@ -69,7 +69,7 @@ def styled(
     made = shown.style.hide(axis="index").format(cells, na_rep=DASH).set_uuid(uuid)
     made = made.format_index(partial(_cell, "{}"), axis=1)
     words = " ".join(filter(None, (caption and caption.rstrip(".") + ".", note)))
-    return made.set_caption(_cell("{}", words)) if words else made
+    return made.set_caption(_cell("{}", words[0].upper() + words[1:])) if words else made
 
 
 def _cell(form: str, value: object) -> str:
@@ -128,4 +128,5 @@ def nodes_needed(needed: pd.DataFrame, caption: str = "") -> Styler:
         "error_percent": "completeness error (%)",
     }
     formats = dict(zip(titles.values(), ("{:.0f}", "{:.2%}", "{:.5f}", "{:.3f}"), strict=True))
-    return plain(needed.rename(columns=titles), formats, caption)
+    unmet = f"{DASH}: with none of the numbers of points tried" if needed.isna().any(axis=None) else ""
+    return plain(needed.rename(columns=titles), formats, ". ".join(filter(None, (caption, unmet))))

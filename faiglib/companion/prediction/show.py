@@ -236,7 +236,7 @@ def rates(table: pd.DataFrame, thresholds: Sequence[tuple[str, str]]) -> Figure:
 
     Args:
         table: from :func:`faiglib.companion.prediction.decisions.rates`, one image set, without the oracle.
-        thresholds: (value of ``chosen_from``, title) of the rows.
+        thresholds: (value of ``chosen_from``, title) of the columns.
     """
     sources = list(dict.fromkeys(zip(table["network"], table["predictor"], strict=True)))
     sources.sort(key=lambda source: source[1] == "plain")

@@ -48,7 +48,7 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per ``network``, ``task``, ``filters`` and ``method``: ``measured`` (dB), ``spread`` (over seeds; NaN
         for one), ``seeds``, ``gain`` (dB over the untouched baseline), ``recovered`` (share of the gain of
-        re-training all filters), ``paper`` and ``paper_std``.
+        re-training all filters, NaN where that gains nothing), ``paper`` and ``paper_std``.
     """
     cells = ["network", "task", "filters", "method"]
     last = table[table["step"] == table["step"].max()].set_index([*cells, "seed"])["psnr"]
@@ -58,9 +58,8 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
     result["gain"] = (last - first).groupby(level=cells, sort=False).mean()
     bound = result["gain"].xs(("all", "all"), level=("filters", "method"))
     result = result.reset_index()
-    result["recovered"] = result["gain"] / [
-        bound[network, task] for network, task in zip(result["network"], result["task"], strict=True)
-    ]
+    wholes = [bound[network, task] for network, task in zip(result["network"], result["task"], strict=True)]
+    result["recovered"] = result["gain"] / pd.Series(wholes).where(lambda gain: gain > 0)
     published = {(one.network, one.task, one.filters, one.method): one for one in paper.retraining()}
     found = [published.get(tuple(row)) for row in result[cells].itertuples(index=False)]
     result["paper"] = [one.mean if one else float("nan") for one in found]

@@ -11,7 +11,7 @@ from faiglib.companion import paper
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.style import METHOD_COLOURS, finished
 from faiglib.companion.page.tables import plain, spread
-from faiglib.companion.page.words import counted
+from faiglib.companion.page.words import counted, number
 from faiglib.networks import TITLES
 
 
@@ -35,7 +35,7 @@ def retraining_table(final: pd.DataFrame, network: str) -> Styler:
             | {
                 "PSNR here": spread(row.measured, row.spread),
                 "gain here": f"{row.gain:+.2f}",
-                "of upper bound": f"{row.recovered:.0%}",
+                "of upper bound": number(row.recovered, ".0%"),
                 "PSNR in the paper": spread(row.paper, row.paper_std),
             }
         )

@@ -134,8 +134,13 @@ def expectation(changes: pd.DataFrame, claim: str) -> str:
     for row in of_claim.to_dict("records"):
         title, form, _ = FOLLOWED[row["quantity"]]
         word = trend(row["low"], row["high"])
-        by = f"{number(row['change'], form)} (95 % {number(row['low'], form)} to {number(row['high'], form)})"
-        told.append(f"{title} for {row['function']} {word if word == 'no trend' else f'{word} by'} {by}")
+        points = form.endswith("%")
+        scale, form, unit = (100, f"{form[:-1]}f", " percentage points") if points else (1, form, "")
+        low, high = (number(scale * row[name], form) for name in ("low", "high"))
+        by = f"{word} by {number(scale * abs(row['change']), form[1:])}{unit} (95 % {low} to {high})"
+        told.append(
+            f"{title} for {row['function']} {by if word != 'no trend' else f'has no trend (95 % {low} to {high})'}"
+        )
     (first, *_) = of_claim.to_dict("records")
     return (
         f"Claim ({claim}), {counted(first['pairs'], 'pair')} of {TITLES[first['network']]}, last tenfold of training: "

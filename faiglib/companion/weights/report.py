@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from faiglib.companion.page.words import listed, seeds_named, typeset
+from faiglib.companion.page.words import counted, listed, seeds_named, typeset
 from faiglib.companion.weights import milestones
 from faiglib.errors import WeightsError
+from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES, zoo
 from faiglib.system.documents import DocumentError, parse_csv, read_text
 from faiglib.training.recipe import paper_recipe
@@ -144,6 +145,26 @@ def pairs(folder: Path) -> pd.DataFrame:
     table = recipes.merge(gains.reset_index(), how="left", on=["network", "seed"])
     rows = milestones.rows(folder)
     return table if rows.empty else table.merge(milestones.ends(rows), how="left", on=["network", "seed"])
+
+
+@typeset
+def by_limits(pairs: pd.DataFrame, spilled: float) -> str:
+    """How many pairs are good enough by the limits that were declared for recipes, and by each of these.
+
+    Args:
+        pairs: from :func:`pairs`.
+        spilled: share of the drop that the other input may lose.
+    """
+    enough = pd.DataFrame({f"gain_{kind}": pairs[f"gain_{kind}"] >= gain for kind, gain in FLOOR.items()}).all(axis=1)
+    if "barrier" not in pairs:
+        return f"Above the floor: {enough.sum()} of {counted(len(pairs), 'pair')}; of the rest nothing is recorded."
+    sound = pairs["barrier"] <= BARRIER
+    spares = (pairs[[f"{function}_other" for function in FUNCTIONS]] <= spilled).all(axis=1)
+    return (
+        f"By all three limits {(enough & sound & spares).sum()} of {counted(len(pairs), 'pair')} are good enough: "
+        f"{enough.sum()} are above the floor, {sound.sum()} have so low a barrier, and {spares.sum()} spare the other "
+        "input with the filters of both functions."
+    )
 
 
 @typeset
