@@ -19,7 +19,7 @@ from IPython.display import HTML, Markdown, display
 
 from faiglib.companion import claims, criteria, discovery, paper, record, verdicts
 from faiglib.companion.masking import captions, measure, paths, report, show
-from faiglib.companion.page import interactive, story, style, tables, words
+from faiglib.companion.page import interactive, story, style, tables
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
 from faiglib.companion.workbench import open_workbench
@@ -158,12 +158,8 @@ show.gallery(gallery.rows, gallery.ground_truth)
 # %%
 pair = bench.pair(*bench.main_pair)
 named = bench.named(*bench.main_pair)
-told = (
-    f"{named}, scikit-image’s photograph of a cat: PSNR of the part shown, and its change (target against the "
-    "bicubic enlargement of the input, others against the target). Framed: the ability that this input needs is taken "
-    f"out. Dashed: the other one is, and that costs more than {words.percent(criteria.SPILLED)} of what the target gains."
-)
 pictures = story.story(one_percent.rows, one_percent.ground_truth, named, criteria.SPILLED)
+told = story.caption(pictures, f"{named}, scikit-image’s photograph of a cat", criteria.SPILLED)
 glue(story=HTML(story.as_story(pictures, told)))
 for kind, function in discovery.OWN_FUNCTION.items():
     without = f"without 1 % {function} filters"

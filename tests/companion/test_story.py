@@ -55,3 +55,11 @@ def test_frames_say_what_was_taken_out_and_what_it_cost_besides(gallery):
     assert html.count('class="cell own"') == 2
     assert "−" in html
     assert len(story.story_figure(told).axes) == 8
+
+
+def test_the_caption_explains_the_frames_that_are_there(gallery):
+    told = story.story(*gallery, "SRResNet", SPILLED)
+    words = story.caption(told, "SRResNet, a cat", SPILLED)
+    assert words.startswith("SRResNet, a cat: PSNR of the part shown")
+    assert "Dashed" in words
+    assert "Dashed" not in story.caption({"blurry": told["blurry"]}, "SRResNet, a cat", SPILLED)

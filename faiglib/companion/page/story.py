@@ -14,7 +14,7 @@ from faiglib.companion.discovery import OWN_FUNCTION
 from faiglib.companion.page.escaping import as_html
 from faiglib.companion.page.interactive import picture
 from faiglib.companion.page.style import finished, show
-from faiglib.companion.page.words import number
+from faiglib.companion.page.words import number, percent, printed
 from faiglib.images.degradations import FUNCTIONS, INPUTS
 from faiglib.images.metrics import psnr
 
@@ -77,6 +77,23 @@ def story(
             shown.append(Shown(f"without {function} filters", image, value, value - whole, frame))
         told[kind] = shown
     return told
+
+
+def caption(rows: Mapping[str, list[Shown]], what: str, spilled: float) -> str:
+    """What stands below the pictures of :func:`story`.
+
+    Args:
+        rows: the pictures.
+        what: they show, in words.
+        spilled: as there.
+    """
+    told = (
+        f"{what}: PSNR of the part shown, and its change (target against the bicubic enlargement of the input, others "
+        "against the target). Framed: the ability that this input needs is taken out."
+    )
+    if any(one.frame == "spilled" for shown in rows.values() for one in shown):
+        told += f" Dashed: the other one is, and that costs more than {percent(spilled)} of what the target gains."
+    return printed(told)
 
 
 def _part(image: Tensor) -> Tensor:
