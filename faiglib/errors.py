@@ -11,6 +11,10 @@ class FaiglibError(Exception):
     """Base class of every error that a user of faiglib can cause."""
 
 
+class SharedError(FaiglibError):
+    """Every process of a run raises this alike, so that one of them has to say it."""
+
+
 class ImageError(FaiglibError):
     """A file or tensor is not an image that the operation can use."""
 

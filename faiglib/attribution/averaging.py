@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from faiglib.errors import FilterError
+from faiglib.errors import FaiglibError, FilterError, SharedError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+#: Bytes of a sentence that ranks exchange.
+LONGEST = 2000
 
 
 def in_image_order(count: int, compute: Callable[[int], Tensor], fabric: Fabric | None) -> Iterator[Tensor]:
@@ -24,6 +28,9 @@ def in_image_order(count: int, compute: Callable[[int], Tensor], fabric: Fabric 
         count: number of images.
         compute: from the number of an image to a tensor on the CPU, of one shape for all.
         fabric: launched; None computes everything here.
+
+    Raises:
+        SharedError: an image cannot be used by some rank; every rank raises it.
     """
     if fabric is None or fabric.world_size == 1:
         yield from map(compute, range(count))
@@ -31,12 +38,39 @@ def in_image_order(count: int, compute: Callable[[int], Tensor], fabric: Fabric 
     world = fabric.world_size
     own: Tensor | None = None
     for start in range(0, count, world):
-        number = start + fabric.global_rank
+        number, failure = start + fabric.global_rank, ""
         # A rank without an image in the last round takes part in the exchange all the same, and is not read.
-        own = compute(min(number, count - 1)) if number < count or own is None else own
-        gathered = fabric.all_gather(own.to(fabric.device))
-        assert isinstance(gathered, Tensor)
-        yield from gathered.cpu()[: count - start]
+        if number < count or own is None:
+            try:
+                own = compute(min(number, count - 1))
+            except FaiglibError as error:
+                failure = str(error)
+        _raise_together(failure, fabric)
+        assert own is not None
+        yield from _gathered(own, fabric)[: count - start]
+
+
+def _gathered(own: Tensor, fabric: Fabric) -> Tensor:
+    """The tensors of all ranks, (ranks, …) on the CPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of the collective that Fabric calls
+        found = fabric.all_gather(own.to(fabric.device))
+    assert isinstance(found, Tensor)
+    return found.cpu()
+
+
+def _raise_together(failure: str, fabric: Fabric) -> None:
+    """Let every rank fail with the sentence of the first one that failed, since the others would wait for it.
+
+    Raises:
+        SharedError: a rank failed.
+    """
+    said = torch.zeros(LONGEST, dtype=torch.uint8)
+    letters = failure.encode()[:LONGEST]
+    said[: len(letters)] = torch.tensor(list(letters), dtype=torch.uint8)
+    for one in _gathered(said, fabric):
+        if one.any():
+            raise SharedError(bytes(one.tolist()).rstrip(b"\0").decode(errors="ignore"))
 
 
 def per_image(

@@ -59,11 +59,12 @@ _counting = threading.Lock()
 
 
 def spent() -> Spent:
-    """The gradients that :class:`Gradients` has taken in this process."""
+    """The gradients that attribution has taken in this process, those that masks and waypoints are trained with too."""
     return _spent
 
 
-def _count(inputs: Tensor) -> None:
+def count_gradient(inputs: Tensor) -> None:
+    """Count a gradient of one image, (1, C, h, w), for :func:`spent`."""
     global _spent
     with _counting:
         _spent = Spent(_spent.gradients + 1, _spent.pixels + inputs.shape[-2] * inputs.shape[-1])
@@ -121,7 +122,7 @@ class Gradients:
                 no sum over pixels.
         """
         one_image(inputs)
-        _count(inputs)
+        count_gradient(inputs)
         while True:
             count = self.tiling.count(inputs)
             try:

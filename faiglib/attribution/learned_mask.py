@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from faiglib.attribution.gradients import Loss, require_same_shape
+from faiglib.attribution.gradients import Loss, count_gradient, require_same_shape
 from faiglib.attribution.parameter_path import squared_error
 from faiglib.errors import FilterError
 from faiglib.filters.index import FilterIndex, same_layers
@@ -155,5 +155,7 @@ class _Kind:
 
     def missing(self, network: nn.Module, parameters: dict[str, Tensor], drawn: Sequence[int], loss: Loss) -> Tensor:
         """The part of the advantage that a network with other parameters does not have, on the drawn pairs."""
+        for number in drawn:
+            count_gradient(self.pairs[number][0])
         losses = torch.stack([_loss(network, self.pairs[number], loss, parameters) for number in drawn])
         return (losses.mean() - sum(self.best[number] for number in drawn) / len(drawn)) / self.advantage

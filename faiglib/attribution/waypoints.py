@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib.attribution.averaging import mean_over_images
-from faiglib.attribution.gradients import Loss
+from faiglib.attribution.gradients import Loss, count_gradient
 from faiglib.attribution.parameter_path import (
     DEFAULT_NODES,
     DEFAULT_RULE,
@@ -129,6 +129,7 @@ def low_loss_waypoint(
         between = {name: torch.lerp(end[name].detach(), one, share) for name, one in parameters.items()}
         output = forward(middle, low, between)
         optimiser.zero_grad()
+        count_gradient(low)
         (loss(output, truth) / output.numel()).backward()
         optimiser.step()
         schedule.step()

@@ -65,7 +65,10 @@ def attribute(
     nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
     until: Annotated[
         float | None,
-        typer.Option(help="Take random crops until resamples of them agree in this share (0 to 1) of the best 1 %."),
+        typer.Option(
+            help="Take random crops until resamples of them agree in this share (0 to 1) of the best 1 %; an estimate, "
+            "a point or two high where it stops."
+        ),
     ] = None,
     crop: Annotated[int, typer.Option(min=1, help="With --until: side of a crop in pixels of ground truth.")] = 64,
     most: Annotated[int, typer.Option(min=FIRST_LOOK, help="With --until: crops to take at most.")] = 1000,
@@ -114,7 +117,13 @@ def attribute(
     if fabric.is_global_zero:
         _write(out, found)
         index = next(iter(found.values())).index
-        say(f"Ranked {index.total:,} {IN_WORDS[index.units]} on {len(matched)} images; see {out}.")
+        crops = "" if until is None else "crops of "
+        say(f"Ranked {index.total:,} {IN_WORDS[index.units]} on {crops}{_images(len(matched))}; see {out}.")
+
+
+def _images(count: int) -> str:
+    """So many images."""
+    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def _with_short_forms(named: list[str], **short: Path | None) -> list[str]:
@@ -151,7 +160,7 @@ def mask(
     place = choose_device(device)
     masked, chosen = _moved(target, baseline, filters, percent, units, network, scale, peak, 1.0)
     say(f"Replaced {chosen}.")
-    say(f"Wrote {folders.restore(masked.to(place), input_, output, place, bytes_of(memory))} images to {output}.")
+    say(f"Wrote {_images(folders.restore(masked.to(place), input_, output, place, bytes_of(memory)))} to {output}.")
 
 
 def interpolate(
@@ -180,7 +189,7 @@ def interpolate(
     place = choose_device(device)
     between, chosen = _moved(target, baseline, filters, percent, units, network, scale, peak, 1 - strength)
     say(f"Moved {chosen} to λ = {strength:g}.")
-    say(f"Wrote {folders.restore(between.to(place), input_, output, place, bytes_of(memory))} images to {output}.")
+    say(f"Wrote {_images(folders.restore(between.to(place), input_, output, place, bytes_of(memory)))} to {output}.")
 
 
 def _moved(
@@ -250,4 +259,4 @@ def restore(
     place = choose_device(device)
     restorer = load(weights, network, scale, peak).network.to(place)
     restored = folders.restore(restorer, input_, output, place, bytes_of(memory))
-    say(f"Wrote {restored} images to {output}.")
+    say(f"Wrote {_images(restored)} to {output}.")

@@ -25,6 +25,7 @@ from faiglib.command.sums import Sums, so_far
 from faiglib.errors import FaiglibError
 from faiglib.filters.index import FilterIndex, Units
 from faiglib.filters.scores import FilterScores
+from faiglib.networks.foreign import peak_of
 from faiglib.system.files import sha256_file, write_text_atomic
 from faiglib.system.store import fingerprint
 
@@ -50,9 +51,9 @@ def attribute(
 ) -> dict[str, FilterScores]:
     """FAIG over matched files, resumable: the scores of each degradation less those of the others (paper, eq. 7).
 
-    The sums so far are kept in ``out`` after every image, or a few crops. A run of the same networks, files and rule,
-    on the same kind of device, goes on from them and ends in the same bits, with whatever number of processes. The sums
-    of another one are not touched.
+    The sums so far are kept in ``out`` after every image, of crops at every look and when a run is interrupted. A run
+    of the same networks, files and rule, on the same kind of device, goes on from them and ends in the same bits, with
+    whatever number of processes. The sums of another one are not touched.
 
     Args:
         target: θ.
@@ -115,6 +116,7 @@ def _identity(
     return fingerprint(
         {
             "networks": [dict(network.state_dict()) for network in networks],
+            "peaks": [peak_of(network) for network in networks],
             "files": [[sha256_file(file) for file in (one.ground_truth, *one.inputs.values())] for one in scenes],
             "inputs": list(scenes[0].inputs),
             "rule": list(rule),

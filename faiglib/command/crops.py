@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from faiglib.attribution.resamples import Resamples
 from faiglib.command.pieces import Piece, random_crop
 from faiglib.command.scenes import Scene
 from faiglib.command.sums import Sums
-from faiglib.errors import FaiglibError
+from faiglib.errors import SharedError
+from faiglib.system.interruption import uninterrupted
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -56,7 +58,9 @@ def add_crops(
     minus: Minus,
     fabric: Fabric | None,
 ) -> str:
-    """Add crops to the sums until their choice is stable, and keep them at every look.
+    """Add crops to the sums until their choice is stable; keep them at every look, and when interrupted.
+
+    The agreement is an estimate, and where it first reaches what is asked for it is a point or two too high.
 
     Args:
         sums: of the inputs, and of the resamples by their :attr:`Resamples.shapes`.
@@ -71,7 +75,8 @@ def add_crops(
         What came out, in words.
 
     Raises:
-        FaiglibError: a crop cannot be used, or the most there may be are not enough; the sums are kept.
+        SharedError: the most crops there may be are not enough; the sums are kept.
+        FaiglibError: a crop cannot be used.
     """
     names, total, start = [*scenes[0].inputs], resamples.index.total, sums.done
     resamples.hold(sums.tensors)
@@ -82,24 +87,30 @@ def add_crops(
     def crop(number: int) -> Tensor:
         return values(random_crop(scenes, start + number, until.side))
 
-    looks = [count for count in until.looks() if count > start]
-    reached = agreement() if start >= FIRST_LOOK else 0.0
-    with tqdm(desc="FAIG", unit="crop", initial=start, total=until.most, disable=not sums.written) as bar:
-        results = in_image_order(max(0, until.most - start), crop, fabric)
-        while reached < until.agreement and looks:
-            for number in range(sums.done, looks.pop(0)):
-                found = next(results)
-                for name, one in zip(names, found, strict=True):
-                    sums.tensors[name] += one
-                resamples.add(number, {name: one[:total] for name, one in zip(names, found, strict=True)})
-                bar.update()
-                sums.done += 1
+    most, looks = max(until.most, start), [count for count in until.looks() if count > start]
+    reached = agreement() if start == most or start in until.looks() else 0.0
+    with tqdm(desc="FAIG", unit="crop", initial=start, total=most, disable=not sums.written) as bar:
+        results = in_image_order(most - start, crop, fabric)
+        try:
+            while reached < until.agreement and looks:
+                for number in range(sums.done, looks.pop(0)):
+                    found = dict(zip(names, next(results), strict=True))
+                    with uninterrupted():
+                        for name, one in found.items():
+                            sums.tensors[name] += one
+                        resamples.add(number, {name: one[:total] for name, one in found.items()})
+                        sums.done += 1
+                    bar.update()
+                sums.save()
+                reached = agreement()
+                bar.set_postfix(agreement=f"{reached:.1%}")
+        except KeyboardInterrupt:
             sums.save()
-            reached = agreement()
-            bar.set_postfix(agreement=f"{reached:.1%}")
-    told = f"After {sums.done} crops of {until.side} pixels their resamples agree in {reached:.1%} of the best filters"
+            raise
+    share = math.floor(10_000 * reached) / 100  # never what is asked for when it is less
+    told = f"After {sums.done} crops of {until.side} pixels their resamples agree in {share:.2f}% of the best filters"
     if reached < until.agreement:
-        raise FaiglibError(
-            f"{told}, not in {until.agreement:.1%}; with a larger --most than {until.most} it goes on from there"
+        raise SharedError(
+            f"{told}, not in {100 * until.agreement:g}%; with a larger --most than {most} it goes on from there"
         )
     return f"{told}."

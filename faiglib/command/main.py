@@ -6,6 +6,7 @@ Exit status: 1 for what cannot be done, 2 for a wrong command line, 128 + number
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 import warnings
@@ -19,7 +20,7 @@ from faiglib._version import __version__
 from faiglib.command import analysis, data, training
 from faiglib.command.options import printable, say
 from faiglib.command.report import report
-from faiglib.errors import FaiglibError
+from faiglib.errors import FaiglibError, SharedError
 from faiglib.system.interruption import interruptible
 from faiglib.system.passes import out_of_memory
 
@@ -92,6 +93,8 @@ def outcome(arguments: Sequence[str] | None) -> tuple[int, str]:
             status = app(args=arguments, prog_name="faiglib", standalone_mode=False) or 0
         except (KeyboardInterrupt, typer.Abort):
             status = 128 + signal.SIGINT
+        except SharedError as error:
+            return 1, str(error) if os.environ.get("LOCAL_RANK", "0") == "0" else ""
         except FaiglibError as error:
             return 1, str(error)
         except OSError as error:

@@ -59,13 +59,15 @@ def so_far(out: Path, identity: str, shapes: Mapping[str, tuple[int, ...]], over
     path = out / PARTIAL
     try:
         tensors, metadata = read_tensors(path)
-        done, found = int(metadata["done"]), {name: tensors[name] for name in shapes}
-        if metadata["identity"] == identity and all(tuple(found[name].shape) == shapes[name] for name in shapes):
-            return Sums(path, identity, done, found)
+        done = int(metadata["done"])
+        same = {name: tuple(one.shape) for name, one in tensors.items()} == dict(shapes)
+        if metadata["identity"] == identity and same:
+            return Sums(path, identity, done, tensors)
         if done and not overwrite:
             raise FaiglibError(
-                f"{path} holds {done} images of an unfinished run of other work (networks, images, rule, nodes or "
-                "versions differ); finish that one, choose another folder, or throw it away with --overwrite"
+                f"{path} holds {done} images or crops of an unfinished run of other work (networks, inputs, images, "
+                "rule, nodes, units, crops or versions differ); finish that one, choose another folder, or throw it "
+                "away with --overwrite"
             )
     except (WeightsError, KeyError, TypeError, ValueError):
         pass

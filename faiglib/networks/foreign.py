@@ -13,6 +13,9 @@ from faiglib.networks import TITLES, build, recognised
 from faiglib.networks.weights import fit, load_network
 from faiglib.system.tensors import State, load_weights
 
+#: Attribute of a network that :func:`in_unit_range` has changed.
+PEAK = "faiglib_peak"
+
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
@@ -48,7 +51,8 @@ def load(path: Path, name: str | None = None, scale: int | None = None, peak: fl
         WeightsError: the weights cannot be read, do not fit, or nobody knows what network they are of.
     """
     if name is not None:
-        return Loaded(in_unit_range(load_network(path, name, scale=scale or 2), peak), TITLES[name], scale or 2)
+        enlarges = 2 if scale is None else scale
+        return Loaded(in_unit_range(load_network(path, name, scale=enlarges), peak), TITLES[name], enlarges)
     state = load_weights(path)
     known = recognised(state)
     if known is not None:
@@ -72,9 +76,15 @@ def in_unit_range(network: nn.Module, peak: float) -> nn.Module:
         The network itself.
     """
     if peak != 1:
+        setattr(network, PEAK, peak)
         network.register_forward_pre_hook(lambda _, inputs: (inputs[0] * peak, *inputs[1:]))
         network.register_forward_hook(lambda _, __, output: output / peak if isinstance(output, Tensor) else output)
     return network
+
+
+def peak_of(network: nn.Module) -> float:
+    """White in the values that a network works with, see :func:`in_unit_range`."""
+    return float(getattr(network, PEAK, 1.0))
 
 
 def load_pair(

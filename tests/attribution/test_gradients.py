@@ -20,7 +20,7 @@ import faiglib
 from faiglib.attribution import averaging, faig, intinf
 from faiglib.attribution.gradients import Gradients, spent
 from faiglib.attribution.parameter_path import squared_error
-from faiglib.errors import FaiglibError, ImageError, NetworkError
+from faiglib.errors import FaiglibError, ImageError, NetworkError, SharedError
 from faiglib.filters.scores import FilterScores
 from faiglib.networks import build
 from faiglib.system.cuts import LEAST_TILE, Cuts, tiles
@@ -327,9 +327,11 @@ class Ranks:
     def __init__(self, rank: int, world_size: int, results: list[Tensor]) -> None:
         self.global_rank, self.world_size, self.is_global_zero = rank, world_size, rank == 0
         self.device = torch.device("cpu")
-        self.results, self.round = results, 0
+        self.results, self.round, self.failed = results, 0, torch.zeros(averaging.LONGEST, dtype=torch.uint8)
 
     def all_gather(self, own: Tensor) -> Tensor:
+        if own.dtype == torch.uint8:  # what went wrong
+            return torch.stack([own if rank == self.global_rank else self.failed for rank in range(self.world_size)])
         everybody = [min(self.round + rank, len(self.results) - 1) for rank in range(self.world_size)]
         assert self.round + self.global_rank >= len(self.results) or torch.equal(
             own, self.results[everybody[self.global_rank]]
@@ -351,3 +353,16 @@ def test_each_rank_computes_its_share_and_sees_all(rank, count):
     seen = list(averaging.in_image_order(count, compute, Ranks(rank, 3, results)))
     assert [one.tolist() for one in seen] == [one.tolist() for one in results]
     assert computed == (list(range(rank, count, 3)) or [count - 1])
+
+
+def test_all_ranks_fail_with_the_sentence_of_the_one_that_fails():
+    def fails(_: int) -> Tensor:
+        raise ImageError("image ü is too small")
+
+    with pytest.raises(SharedError, match=r"^image ü is too small$"):
+        list(averaging.in_image_order(4, fails, Ranks(0, 2, [torch.ones(1)] * 4)))
+    other = Ranks(0, 2, [torch.ones(1)] * 4)
+    letters = torch.tensor(list("image ü is too small".encode()), dtype=torch.uint8)
+    other.failed[: len(letters)] = letters
+    with pytest.raises(SharedError, match=r"^image ü is too small$"):
+        list(averaging.in_image_order(4, lambda _: torch.ones(1), other))

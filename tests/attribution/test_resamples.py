@@ -46,6 +46,30 @@ def test_agreement_is_that_of_sums_by_hand(names):
     assert resamples.agreement(sums, "mean") == pytest.approx(min(shares.values()), abs=1e-12)
 
 
+def test_one_of_a_hundred_is_rounded_down_and_the_others_are_subtracted_as_asked():
+    index, generator = index_of(190), np.random.default_rng(4)
+    images = [{name: generator.random(190) for name in "abc"} for _ in range(4)]
+    resamples = Resamples("abc", index)
+    for number, image in enumerate(images):
+        resamples.add(number, {name: torch.from_numpy(one) for name, one in image.items()})
+    times = [
+        torch.poisson(torch.ones(RESAMPLES, dtype=torch.float64), torch.Generator().manual_seed(number)).numpy()
+        for number in range(4)
+    ]
+
+    def best_of(weights, name):
+        sums = {one: sum(w * image[one] for w, image in zip(weights, images, strict=True)) for one in "abc"}
+        return int(np.argmax(sums[name] - np.maximum(*(sums[one] for one in "abc" if one != name))))
+
+    whole = {name: best_of([1] * 4, name) for name in "abc"}
+    shares = {
+        name: np.mean([best_of([t[r] for t in times], name) == whole[name] for r in range(RESAMPLES)]) for name in "abc"
+    }
+    sums = {name: sum(torch.from_numpy(image[name]) for image in images) for name in "abc"}
+    assert resamples.agreement(sums, "largest") == pytest.approx(min(shares.values()), abs=1e-12)
+    assert len({resamples.agreement(sums, "largest"), resamples.agreement(sums, "mean")}) == 2
+
+
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
 def test_it_estimates_how_much_of_the_choice_from_all_images_is_found(spread):
     """Scores of images lie about a mean that is known here; the sample's choice is held against that mean's."""

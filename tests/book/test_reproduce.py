@@ -321,6 +321,8 @@ def test_gradients_are_counted_by_notebook_and_told(root, capsys):
     assert "attribution: 30 gradients (0.1 megapixels) in all" in out
     record = staleness.read_execution(Layout(root), "01_one")
     assert (record["gradients"], record["pixels"]) == (30, 30 * 40 * 50)
+    cost = drift.of_executions(Layout(root), "quick", ["01_one"])["01_one"]
+    assert (cost["gradients"], cost["pixels"]) == (30, 30 * 40 * 50)
     assert reproduce(root) == 0
     assert re.search(r"02_two: done, .*s, no gradients", capsys.readouterr().out)
 

@@ -386,7 +386,7 @@ def test_attribution_in_little_memory(call, fails, material, attributed, tmp_pat
 def test_attribution_until_the_choice_is_stable(call, fails, material, tmp_path):
     outcome = call(*material.attribute(tmp_path / "out", nodes=1, until=0.01, crop=8))
     assert outcome.status == 0
-    assert re.search(r"After 20 crops of 8 pixels their resamples agree in \d+\.\d% of the best filters\.", outcome.out)
+    assert re.search(r"After 20 crops of 8 pixels their resamples agree in [\d.]+% of the best filters\.", outcome.out)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         f"{kind}_{what}" for kind in ("blur", "noise") for what in ("index.txt", "scores.safetensors", "totals.csv")
     }
@@ -395,6 +395,22 @@ def test_attribution_until_the_choice_is_stable(call, fails, material, tmp_path)
     for share in (0, 1, 2):
         wrong = material.attribute(tmp_path / "wrong", until=share)
         assert f"--until takes a share between 0 and 1, not {share}" in fails(*wrong)
+
+
+@pytest.mark.parametrize(("rank", "told"), [(None, True), ("0", True), ("1", False)])
+def test_what_every_process_raises_is_said_by_one(call, material, tmp_path, monkeypatch, rank, told):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    outcome = call(*material.attribute(tmp_path, nodes=1, until=0.999, crop=8, most=20))
+    assert outcome.status == 1
+    assert any("with a larger --most" in line for line in outcome.lines) == told
+
+
+@pytest.mark.parametrize("named", [{"network": "srresnet_s"}, {}])
+def test_a_scale_of_zero_is_refused(fails, material, tmp_path, named):
+    command = ["restore", "--weights", material.target, "--input", material.noise, "--output", tmp_path / "out"]
+    assert "scale" in fails(*command, *arguments(named | {"scale": 0}))
 
 
 def test_channels_are_ranked_and_masked(call, fails, material, tmp_path):

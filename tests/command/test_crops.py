@@ -12,8 +12,10 @@ from faiglib.attribution.parameter_path import faig
 from faiglib.command import attribution, scenes
 from faiglib.command.crops import FIRST_LOOK, Until
 from faiglib.command.pieces import random_crop
+from faiglib.command.scenes import Scene
 from faiglib.command.sums import PARTIAL
 from faiglib.errors import FaiglibError
+from faiglib.networks.foreign import in_unit_range
 from faiglib.system.tensors import read_tensors
 from tests.helpers.pictures import read, write
 
@@ -118,7 +120,7 @@ def test_too_few_crops_are_a_sentence_and_a_larger_number_goes_on(found, pair, t
     monkeypatch.setattr(attribution, "_values", lambda *given: taken.append(1) or genuine(*given))
     out = tmp_path / "out"
     with pytest.raises(
-        FaiglibError, match=r"After 30 crops .* agree in .*%.*, not in 100\.0%; with a larger --most than 30"
+        FaiglibError, match=r"After 30 crops .* agree in [\d.]+% .*, not in 99\.99%; with a larger --most than 30"
     ):
         attribution.attribute(*pair, found, out, nodes=1, until=Until(NEVER, 12, 30))
     assert len(taken) == 30
@@ -130,6 +132,9 @@ def test_too_few_crops_are_a_sentence_and_a_larger_number_goes_on(found, pair, t
     assert kept(out) == kept(whole)
     attribution.attribute(*pair, found, out, nodes=1, until=Until(ALWAYS, 12, 37))
     assert len(taken) == 37, "a smaller share is reached by what is there"
+    with pytest.raises(FaiglibError, match=r"After 37 crops .*; with a larger --most than 37 it goes on"):
+        attribution.attribute(*pair, found, out, nodes=1, until=Until(NEVER, 12, 20))
+    assert len(taken) == 37
 
 
 @pytest.mark.parametrize("done", [0, 7, 19, 20, 23, 26])
@@ -149,6 +154,7 @@ def test_an_interrupted_run_ends_in_the_same_bits(found, pair, tmp_path, monkeyp
             patch.setattr(attribution, "_values", values_or_stop)
             with pytest.raises(KeyboardInterrupt if place == "out" else FaiglibError):
                 attribution.attribute(*pair, found, tmp_path / place, nodes=1, until=until)
+    assert kept(tmp_path / "out")[1]["done"] == str(done), "nothing that was done is lost"
     with pytest.raises(FaiglibError, match="After 30 crops"):
         attribution.attribute(*pair, found, tmp_path / "out", nodes=1, until=until)
     assert kept(tmp_path / "out") == kept(tmp_path / "whole")
@@ -157,6 +163,47 @@ def test_an_interrupted_run_ends_in_the_same_bits(found, pair, tmp_path, monkeyp
 def test_crops_of_another_size_and_whole_images_are_other_work(found, pair, tmp_path):
     with pytest.raises(FaiglibError, match="After 30 crops"):
         attribution.attribute(*pair, found, tmp_path, nodes=1, until=Until(NEVER, 12, 30))
+    before = kept(tmp_path)
     for until in (None, Until(NEVER, 10, 30)):
         with pytest.raises(FaiglibError, match="unfinished run of other work"):
             attribution.attribute(*pair, found, tmp_path, nodes=1, until=until)
+    assert kept(tmp_path) == before
+
+
+@pytest.mark.parametrize("kinds", [("blur", "noise"), ("blur",), ("noise", "other")])
+@pytest.mark.parametrize("until", [None, Until(NEVER, 12, 20)])
+def test_sums_of_whole_images_are_kept_from_other_inputs_and_from_crops(found, pair, tmp_path, kinds, until):
+    whole = attribution.attribute(*pair, found, tmp_path / "out", nodes=1)
+    before = kept(tmp_path / "out")
+    assert list(whole) == ["blur", "noise"]
+    others = [Scene(one.ground_truth, dict(zip(kinds, one.inputs.values(), strict=False))) for one in found]
+    if until is None and kinds == ("blur", "noise"):
+        attribution.attribute(*pair, others, tmp_path / "out", nodes=1)  # the same work, which is done
+    else:
+        with pytest.raises(FaiglibError, match="unfinished run of other work"):
+            attribution.attribute(*pair, others, tmp_path / "out", nodes=1, until=until)
+    assert kept(tmp_path / "out") == before
+
+
+def test_another_range_of_values_is_other_work(found, make_pair, small, tmp_path):
+    pair = make_pair(small, dtype=torch.float32)
+    attribution.attribute(*pair, found, tmp_path, nodes=1)
+    for network in pair:
+        in_unit_range(network, 255)
+    with pytest.raises(FaiglibError, match="unfinished run of other work"):
+        attribution.attribute(*pair, found, tmp_path, nodes=1)
+
+
+def test_what_is_subtracted_decides_on_the_agreement(found, make_pair, small, tmp_path):
+    """Three inputs: the mean of the two others, or the larger of them."""
+    pair = make_pair(lambda: small(kernels=(3, 3, 3), width=24), dtype=torch.float32)
+    three = []
+    for number, one in enumerate(found):
+        height, width = read(one.inputs["blur"]).shape[-2:]
+        third = write(tmp_path / "third" / f"{one.ground_truth.stem}.png", height, width, 100 + number)
+        three.append(Scene(one.ground_truth, one.inputs | {"third": third}))
+    said: dict[str, list[str]] = {"mean": [], "largest": []}
+    for minus, words in said.items():
+        until = Until(ALWAYS, 12, 20)
+        attribution.attribute(*pair, three, tmp_path / minus, nodes=1, until=until, minus=minus, say=words.append)
+    assert said["mean"][0] != said["largest"][0]

@@ -226,7 +226,7 @@ def test_sums_of_other_work_are_never_mixed_in(scenes, tmp_path, pair, scored, m
             run()
         inputs = scored()
         before = (tmp_path / "out" / PARTIAL).read_bytes()
-        with pytest.raises(FaiglibError, match=r"2 images of an unfinished run of other work .* --overwrite"):
+        with pytest.raises(FaiglibError, match=r"2 images or crops of an unfinished run of other work .* --overwrite"):
             run(**changes)
         assert (tmp_path / "out" / PARTIAL).read_bytes() == before
         assert not inputs

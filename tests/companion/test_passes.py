@@ -75,6 +75,29 @@ def test_crops_are_parts_of_images_in_all_degradations(few):
             assert torch.equal(part.flip(-1) if mirrored else part, crop.inputs[kind])
 
 
+def test_half_of_the_crops_are_mirrored_and_an_image_of_their_size_gives_one(few):
+    image = passes.centre(few.samples("skimage", None, None)[0], 12)
+    drawn = [crop.ground_truth for crop in passes.random_crops([image], 12, 40, seed=0)]
+    straight = sum(torch.equal(one, image.ground_truth) for one in drawn)
+    mirrored = sum(torch.equal(one, image.ground_truth.flip(-1)) for one in drawn)
+    assert straight + mirrored == 40
+    assert 8 <= mirrored <= 32
+
+
+def test_as_many_images_as_the_paper_has_stand_for_its_budget(make_pair, small):
+    path = ParameterPath(*make_pair(lambda: small(width=40)))
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(20, len(KINDS), path.index.total, generator=generator, dtype=torch.float64)
+    held = passes.by_function(path, scores.mean(0))
+    draw = torch.Generator().manual_seed(7)
+    groups = [scores[torch.randperm(20, generator=draw)[:14]].mean(0) for _ in range(STUDY.draws)]
+    expected = {
+        name: np.mean([passes.by_function(path, one)[name].top(1).overlap(held[name].top(1)) for one in groups])
+        for name in held
+    }
+    assert passes._of_images(path, scores, held, STUDY, 7) == pytest.approx(expected)
+
+
 def test_crops_of_other_seeds_and_sizes_are_others(few):
     samples = few.samples("skimage", None, None)
 
@@ -162,6 +185,22 @@ def test_bias_and_variance_are_found_again():
     )
     assert dict(zip(cheap["nodes"], cheap["missed"], strict=True)) == pytest.approx({1: 0.5, 4: 0.5})
     assert recorded.best_at(recorded.fitted(measured), 4096, 2)["nodes"].tolist() == [1]
+
+
+def test_the_fit_weighs_relative_residuals():
+    measured = table(0.1, 2.0, rule="fixed", nodes=1, side=32)
+    measured.loc[measured["crops"] == 5, "missed"] *= 1.5
+    found = spent_at(measured)
+    wanted, terms = measured["missed"].to_numpy(), np.stack([np.ones(4), 1 / measured["crops"].to_numpy()], axis=1)
+    bias, variance = np.linalg.lstsq(terms / wanted[:, None], np.ones(4), rcond=None)[0]
+    assert found["bias"] == pytest.approx(bias)
+    assert found["variance"] == pytest.approx(variance)
+    absolute = np.linalg.lstsq(terms, wanted, rcond=None)[0]
+    assert found["variance"] != pytest.approx(absolute[1], rel=0.05)
+
+
+def spent_at(measured: pd.DataFrame) -> pd.Series:
+    return recorded.fitted(measured).iloc[0]
 
 
 def test_the_record_is_read_as_it_was_written(few, tmp_path):

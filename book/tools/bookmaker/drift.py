@@ -91,10 +91,7 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
         with atomic_write(target / file) as copy:
             copy.write((layout.measured(profile) / file).read_bytes())
     costs = {} if complete else _costs_of(target)
-    for name in layout.notebooks() if chapters is None else chapters:
-        execution = staleness.read_execution(layout, name)
-        if execution and execution["profile"] == profile:
-            costs[name] = {field.name: execution[field.name] for field in dataclasses.fields(staleness.Cost)}
+    costs |= of_executions(layout, profile, layout.notebooks() if chapters is None else chapters)
     write_text_atomic(target / COSTS, json.dumps(dict(sorted(costs.items())), indent=1) + "\n")
     if complete:
         for old in target.iterdir():
@@ -102,6 +99,17 @@ def keep(layout: Layout, profile: str, chapters: Collection[str] | None = None, 
                 old.unlink()
     crate.write_record(layout, profile)
     return target
+
+
+def of_executions(layout: Layout, profile: str, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What the last executions of notebooks with a profile cost, by name, as the record has it."""
+    found = {name: staleness.read_execution(layout, name) for name in names}
+    fields = [field.name for field in dataclasses.fields(staleness.Cost)]
+    return {
+        name: {field: execution[field] for field in fields}
+        for name, execution in found.items()
+        if execution and execution["profile"] == profile
+    }
 
 
 def costs(layout: Layout, profile: str) -> dict[str, dict[str, Any]]:

@@ -187,7 +187,7 @@ class Measured:
     Attributes:
         table: one row per ``filters`` (function), ``side`` (HR pixels), ``rule`` (``fixed`` or ``shifted``), ``nodes``
             and ``crops``: ``groups``, how many rankings; their mean ``overlap`` of the top 1 % with the reference's,
-            its standard deviation ``spread`` over groups, and ``missed``, the mean of :func:`missed`.
+            and ``missed``, the mean of :func:`missed`.
         ceiling: overlap of the two halves, by function.
         whole: the same of :data:`PUBLISHED_IMAGES` images of the other half with the reference, mean over draws.
     """
@@ -256,9 +256,8 @@ def _of_side(
             for function in held:
                 overlaps = [top_overlap(one[function], held[function]) for one in found]
                 away = float(np.mean([missed(one[function], held[function]) for one in found]))
-                spread = float(np.std(overlaps, ddof=1)) if len(overlaps) > 1 else float("nan")
-                rows.append((function, side, rule, nodes, size, len(found), float(np.mean(overlaps)), spread, away))
-    columns = ["filters", "side", "rule", "nodes", "crops", "groups", "overlap", "spread", "missed"]
+                rows.append((function, side, rule, nodes, size, len(found), float(np.mean(overlaps)), away))
+    columns = ["filters", "side", "rule", "nodes", "crops", "groups", "overlap", "missed"]
     return pd.DataFrame(rows, columns=columns)
 
 
