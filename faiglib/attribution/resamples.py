@@ -12,6 +12,8 @@ from faiglib.filters.index import FilterIndex
 from faiglib.filters.scores import FilterScores, FilterSet
 
 RESAMPLES = 20
+#: Nodes of a crop's integral, the fewest that are as good as more of them in the study of chapter 11 (nox -s passes).
+CROP_NODES = 6
 #: One filter of so many is chosen, at least one.
 ONE_OF = 100
 

@@ -13,6 +13,7 @@ from torch import nn
 from faiglib.attribution.elimination import Minus
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath
 from faiglib.attribution.quadrature import RULES
+from faiglib.attribution.resamples import CROP_NODES
 from faiglib.command import attribution, folders, scenes, sums
 from faiglib.command.crops import FIRST_LOOK, Until
 from faiglib.command.options import (
@@ -62,7 +63,13 @@ def attribute(
         str, typer.Option(help="What is subtracted of the scores on the other inputs.", **one_of(get_args(Minus)))
     ] = "mean",
     rule: Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))] = DEFAULT_RULE,
-    nodes: Annotated[int, typer.Option(min=1, help="Gradient evaluations per image and degradation.")] = DEFAULT_NODES,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"Gradient evaluations per image and degradation, by default {DEFAULT_NODES}, per crop {CROP_NODES}.",
+        ),
+    ] = None,
     until: Annotated[
         float | None,
         typer.Option(
@@ -105,7 +112,7 @@ def attribute(
         matched,
         out,
         rule=rule,
-        nodes=nodes,
+        nodes=nodes or (DEFAULT_NODES if until is None else CROP_NODES),
         memory_limit=bytes_of(memory),
         units=cast(Units, units),
         minus=cast(Minus, minus),

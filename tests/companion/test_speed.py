@@ -8,7 +8,8 @@ import json
 import pandas as pd
 import pytest
 
-from faiglib.companion.speed import recorded, report, show
+from faiglib.attribution.resamples import CROP_NODES
+from faiglib.companion.speed import recorded, report, show, words
 from faiglib.companion.speed.passes import Study
 from faiglib.errors import FaiglibError
 
@@ -160,7 +161,7 @@ def made_up_study() -> recorded.RecordedStudy:
 
 
 def test_the_best_way_to_spend_depends_on_the_budget():
-    found = report.best_ways(made_up_study(), (0.0005, 0.01))
+    found = words.best_ways(made_up_study(), (0.0005, 0.01))
     # 50,000 pixels pay 48 crops with one node (0.2 + 1/48), or 5.4 with nine (1/5.4); 1,000,000 pay 108 with nine.
     assert found["nodes"].tolist() == [9, 9]
     assert found["crops"].tolist() == pytest.approx([50_000 / 9 / 1024, 1_000_000 / 9 / 1024])
@@ -168,14 +169,32 @@ def test_the_best_way_to_spend_depends_on_the_budget():
     assert found["srresnet"].tolist() == pytest.approx([0.9 - 1 / 5, 0.9 - 1 / 100])
     small = made_up_study()
     small.table.loc[small.table["nodes"] == 1, "missed"] -= 0.1
-    assert report.best_ways(small, (0.0005,))["nodes"].tolist() == [1]
+    assert words.best_ways(small, (0.0005,))["nodes"].tolist() == [1]
 
 
 def test_the_goal_of_spending_is_judged_by_network():
-    words = report.spending_in_words(made_up_study())
-    assert "spent best on 109 crops of 32 pixels with 9 nodes that are moved from crop to crop. What 100 of" in words
-    assert "SRResNet 89.0 % against 85.0 % (other half 90.0 %), reached" in words
-    assert "SRCNN-style 89.0 % against 91.0 % (other half 90.0 %), not reached" in words
+    told = words.spending_in_words(made_up_study())
+    assert "spent best on 109 crops of 32 pixels with 9 nodes that are moved from crop to crop. What 100 of" in told
+    assert "SRResNet 89.0 % against 85.0 % (other half 90.0 %), reached" in told
+    assert "SRCNN-style 89.0 % against 91.0 % (other half 90.0 %), not reached" in told
+
+
+def test_the_fewest_nodes_that_are_as_good_as_more():
+    study = made_up_study()
+    assert words.fewest_nodes(study) == (1, 0.0)  # only one number of fixed nodes was tried
+    more = study.table[study.table["rule"] == "fixed"]
+    extra = [more.assign(nodes=nodes, overlap=more["overlap"] + gain) for nodes, gain in ((3, 0.1), (6, 0.1015))]
+    study = dataclasses.replace(study, table=pd.concat([study.table, *extra]))
+    nodes, behind = words.fewest_nodes(study)
+    assert (nodes, behind) == (3, pytest.approx(0.0015))
+    assert (
+        "3 midpoint nodes have as much in common with the reference as 6 have, to 0.15 percentage points"
+        in words.nodes_in_words(study)
+    )
+
+
+def test_the_default_of_crops_follows_from_the_record():
+    assert words.fewest_nodes(recorded.load())[0] == CROP_NODES
 
 
 def test_spending_is_drawn_with_its_ceiling():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from faiglib.companion.discovery import RELEASED, TOLERANCE
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.words import counted, typeset
 from faiglib.companion.places import recorded_results
-from faiglib.companion.speed.passes import PUBLISHED_IMAGES
-from faiglib.companion.speed.recorded import WAY, RecordedStudy, best_at, fitted
 from faiglib.errors import FaiglibError
 from faiglib.networks import TITLES
 from faiglib.system import provenance
@@ -200,51 +197,6 @@ def averaging_in_words(averaging: pd.DataFrame) -> str:
     return (
         f"The published rule is ahead of the default here by, in percentage points: {'; '.join(told)} (negative: "
         "behind)."
-    )
-
-
-#: What is hoped for: the published program's agreement with a data set's ranking at this share of its pixels.
-GOAL_COST = 0.01
-
-
-def best_ways(study: RecordedStudy, costs: Sequence[float] = (0.001, 0.003, GOAL_COST, 0.03)) -> pd.DataFrame:
-    """The best way to spend so much by the fits of bias and variance, and what it measured.
-
-    Args:
-        study: the recorded study.
-        costs: pixels to differentiate, as shares of the published program's.
-
-    Returns:
-        One row per share: ``cost``, ``rule``, ``nodes``, ``side``, ``crops`` that the share pays, ``tried``, the number
-        of crops nearest below that was tried, and by network what these have in common with the reference, mean of the
-        functions.
-    """
-    fits, least = fitted(study.table), min(study.table["crops"])
-    rows = []
-    for cost in costs:
-        way = best_at(fits, cost * study.facts.published_pixels, least).iloc[0]
-        same = study.table[(study.table[WAY] == way[WAY]).all(axis=1) & (study.table["crops"] <= way["crops"])]
-        tried = same["crops"].max()
-        overlaps = same[same["crops"] == tried].groupby("network", sort=False)["overlap"].mean()
-        rows.append({"cost": cost, **{name: way[name] for name in (*WAY, "crops")}, "tried": tried, **overlaps})
-    return pd.DataFrame(rows)
-
-
-@typeset
-def spending_in_words(study: RecordedStudy) -> str:
-    """Whether a hundredth of the published program's pixels finds what as many images as it has find, by network."""
-    (row,) = best_ways(study, (GOAL_COST,)).to_dict("records")
-    told = []
-    for network, ceiling in study.facts.ceiling.items():
-        whole, half = (statistics.fmean(one.values()) for one in (study.facts.whole[network], ceiling))
-        verdict = "reached" if row[network] >= whole else "not reached"
-        told.append(f"{TITLES[network]} {row[network]:.1%} against {whole:.1%} (other half {half:.1%}), {verdict}")
-    placed = "that are moved from crop to crop" if row["rule"] == "shifted" else "in the middle of equal steps"
-    return (
-        f"By the fits, {GOAL_COST:.0%} of the published program's pixels are spent best on {row['crops']:.0f} crops of "
-        f"{row['side']} pixels with {counted(row['nodes'], 'node')} {placed}. What {row['tried']} of these have in "
-        f"common with the reference's top 1 %, against what {PUBLISHED_IMAGES} images of the other half have: "
-        f"{'; '.join(told)}."
     )
 
 

@@ -1,0 +1,85 @@
+"""What the recorded study of spending says: the best ways for a budget, and how many nodes are enough."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import pandas as pd
+
+from faiglib.attribution.resamples import CROP_NODES
+from faiglib.companion.discovery import TOLERANCE
+from faiglib.companion.page.words import counted, typeset
+from faiglib.companion.speed.passes import PUBLISHED_IMAGES
+from faiglib.companion.speed.recorded import WAY, RecordedStudy, best_at, fitted
+from faiglib.networks import TITLES
+
+#: What is hoped for: the published program's agreement with a data set's ranking at this share of its pixels.
+GOAL_COST = 0.01
+
+
+def best_ways(study: RecordedStudy, costs: Sequence[float] = (0.001, 0.003, GOAL_COST, 0.03)) -> pd.DataFrame:
+    """The best way to spend so much by the fits of bias and variance, and what it measured.
+
+    Args:
+        study: the recorded study.
+        costs: pixels to differentiate, as shares of the published program's.
+
+    Returns:
+        One row per share: ``cost``, ``rule``, ``nodes``, ``side``, ``crops`` that the share pays, ``tried``, the number
+        of crops nearest below that was tried, and by network what these have in common with the reference, mean of the
+        functions.
+    """
+    fits, least = fitted(study.table), min(study.table["crops"])
+    rows = []
+    for cost in costs:
+        way = best_at(fits, cost * study.facts.published_pixels, least).iloc[0]
+        same = study.table[(study.table[WAY] == way[WAY]).all(axis=1) & (study.table["crops"] <= way["crops"])]
+        tried = same["crops"].max()
+        overlaps = same[same["crops"] == tried].groupby("network", sort=False)["overlap"].mean()
+        rows.append({"cost": cost, **{name: way[name] for name in (*WAY, "crops")}, "tried": tried, **overlaps})
+    return pd.DataFrame(rows)
+
+
+def fewest_nodes(study: RecordedStudy) -> tuple[int, float]:
+    """The fewest midpoint nodes with which the same crops rank as well as with the most that were tried.
+
+    Returns:
+        Their number, and how much less they have in common with the reference, mean over all that was tried, at most
+        :data:`faiglib.companion.discovery.TOLERANCE`.
+    """
+    fixed = study.table[study.table["rule"] == "fixed"]
+    overlaps = fixed.groupby("nodes")["overlap"].mean().sort_index()
+    behind = overlaps.iloc[-1] - overlaps
+    enough = behind[behind <= TOLERANCE]
+    return int(enough.index[0]), float(enough.iloc[0])
+
+
+@typeset
+def nodes_in_words(study: RecordedStudy) -> str:
+    """How many nodes are enough for crops, in a sentence."""
+    nodes, behind = fewest_nodes(study)
+    most = study.table.loc[study.table["rule"] == "fixed", "nodes"].max()
+    return (
+        f"With the same crops, {counted(nodes, 'midpoint node')} have as much in common with the reference as {most} "
+        f"have, to {100 * abs(behind):.2f} percentage points in the mean; `faiglib attribute --until` takes "
+        f"{CROP_NODES}."
+    )
+
+
+@typeset
+def spending_in_words(study: RecordedStudy) -> str:
+    """Whether a hundredth of the published program's pixels finds what as many images as it has find, by network."""
+    (row,) = best_ways(study, (GOAL_COST,)).to_dict("records")
+    told = []
+    for network, ceiling in study.facts.ceiling.items():
+        whole, half = (statistics.fmean(one.values()) for one in (study.facts.whole[network], ceiling))
+        verdict = "reached" if row[network] >= whole else "not reached"
+        told.append(f"{TITLES[network]} {row[network]:.1%} against {whole:.1%} (other half {half:.1%}), {verdict}")
+    placed = "that are moved from crop to crop" if row["rule"] == "shifted" else "in the middle of equal steps"
+    return (
+        f"By the fits, {GOAL_COST:.0%} of the published program's pixels are spent best on {row['crops']:.0f} crops of "
+        f"{row['side']} pixels with {counted(row['nodes'], 'node')} {placed}. What {row['tried']} of these have in "
+        f"common with the reference's top 1 %, against what {PUBLISHED_IMAGES} images of the other half have: "
+        f"{'; '.join(told)}."
+    )
