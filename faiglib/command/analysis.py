@@ -44,6 +44,30 @@ from faiglib.system.files import write_text_atomic
 
 FiltersOption = Annotated[Path, typer.Option(help="Ranking, such as blur_index.txt.")]
 PercentOption = Annotated[float, typer.Option(help="Proportion of filters that are meant, 0 to 100.")]
+NamedInputsOption = Annotated[
+    list[str] | None,
+    typer.Option("--input", help="NAME=FOLDER of network inputs of one degradation, same names; any number of them."),
+]
+MinusOption = Annotated[
+    str, typer.Option(help="What is subtracted of the scores on the other inputs.", **one_of(get_args(Minus)))
+]
+RuleOption = Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))]
+NodesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help=f"Gradient evaluations per image and degradation, by default {DEFAULT_NODES}, per crop {CROP_NODES}.",
+    ),
+]
+UntilOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Take random crops until resamples of them agree in this share (0 to 1) of the best 1 %; an estimate, "
+        "a point or two high where it stops."
+    ),
+]
+CropOption = Annotated[int, typer.Option(min=1, help="With --until: side of a crop in pixels of ground truth.")]
+MostOption = Annotated[int, typer.Option(min=FIRST_LOOK, help="With --until: crops to take at most.")]
 
 
 def attribute(
@@ -51,34 +75,15 @@ def attribute(
     target: TargetOption,
     gt: GroundTruthOption,
     out: Annotated[Path, typer.Option(help="Folder for rankings and scores.")],
-    input_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input", help="NAME=FOLDER of network inputs of one degradation, same names; any number of them."
-        ),
-    ] = None,
+    input_: NamedInputsOption = None,
     blur: Annotated[Path | None, typer.Option(help="Short for --input blur=FOLDER.")] = None,
     noise: Annotated[Path | None, typer.Option(help="Short for --input noise=FOLDER.")] = None,
-    minus: Annotated[
-        str, typer.Option(help="What is subtracted of the scores on the other inputs.", **one_of(get_args(Minus)))
-    ] = "mean",
-    rule: Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))] = DEFAULT_RULE,
-    nodes: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help=f"Gradient evaluations per image and degradation, by default {DEFAULT_NODES}, per crop {CROP_NODES}.",
-        ),
-    ] = None,
-    until: Annotated[
-        float | None,
-        typer.Option(
-            help="Take random crops until resamples of them agree in this share (0 to 1) of the best 1 %; an estimate, "
-            "a point or two high where it stops."
-        ),
-    ] = None,
-    crop: Annotated[int, typer.Option(min=1, help="With --until: side of a crop in pixels of ground truth.")] = 64,
-    most: Annotated[int, typer.Option(min=FIRST_LOOK, help="With --until: crops to take at most.")] = 1000,
+    minus: MinusOption = "mean",
+    rule: RuleOption = DEFAULT_RULE,
+    nodes: NodesOption = None,
+    until: UntilOption = None,
+    crop: CropOption = 64,
+    most: MostOption = 1000,
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
     scale: ToldScaleOption = None,
@@ -97,8 +102,7 @@ def attribute(
     pixels of many places rank as well as many of few: --until 0.95 takes random crops until their choice is stable. The
     released code is --blur FOLDER --noise FOLDER --rule left --nodes 100.
     """
-    if until is not None and not 0 < until < 1:
-        raise FaiglibError(f"--until takes a share between 0 and 1, not {until:g}")
+    enough = _until(until, crop, most)
     inputs = scenes.named_paths(_with_short_forms(input_ or [], blur=blur, noise=noise))
     target_net, baseline_net, factor = load_pair(target, baseline, network, scale, peak)
     matched = scenes.scenes_of(gt, inputs, factor)
@@ -116,7 +120,7 @@ def attribute(
         memory_limit=bytes_of(memory),
         units=cast(Units, units),
         minus=cast(Minus, minus),
-        until=None if until is None else Until(until, crop, most),
+        until=enough,
         fabric=fabric,
         overwrite=overwrite,
         say=say if fabric.is_global_zero else lambda _: None,
@@ -124,8 +128,21 @@ def attribute(
     if fabric.is_global_zero:
         _write(out, found)
         index = next(iter(found.values())).index
-        crops = "" if until is None else "crops of "
-        say(f"Ranked {index.total:,} {IN_WORDS[index.units]} on {crops}{_images(len(matched))}; see {out}.")
+        where = f"{'crops of ' if enough else ''}{_images(len(matched))}"
+        say(f"Ranked {index.total:,} {IN_WORDS[index.units]} on {where}; see {out}.")
+
+
+def _until(agreement: float | None, side: int, most: int) -> Until | None:
+    """When crops are enough, or None where whole images are meant.
+
+    Raises:
+        FaiglibError: the agreement is no share.
+    """
+    if agreement is None:
+        return None
+    if not 0 < agreement < 1:
+        raise FaiglibError(f"--until takes a share between 0 and 1, not {agreement:g}")
+    return Until(agreement, side, most)
 
 
 def _images(count: int) -> str:

@@ -84,29 +84,47 @@ def attribute(
         raise FaiglibError("baseline and target hold the same weights: there is nothing between them to attribute")
     identity = _identity((target, baseline), scenes, [rule, nodes, units, until and until.side], place)
     first = fabric is None or fabric.is_global_zero
-    names = [*scenes[0].inputs]
-
-    def values(piece: Piece) -> Tensor:
-        return _values(path, points, piece)
-
     with alone_in(out) if first else nullcontext():
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, (2 * path.index.total + len(path.others) + 2,))
-        resamples = Resamples(names, path.index) if until else None
-        sums = so_far(out, identity, shapes | (resamples.shapes if resamples else {}), overwrite)
-        sums.written = first
-        if fabric is not None:
-            fabric.barrier()  # nobody writes before everybody has read
-        sums.save()  # so that a folder that cannot be written is noticed at once
-        if until and resamples:
-            say(add_crops(sums, scenes, values, resamples, until, minus, fabric))
-        else:
-            _add_images(sums, scenes, values, fabric)
+        sums = _summed(path, points, scenes, out, identity, minus, until, fabric, overwrite, say)
+    names = [*scenes[0].inputs]
     accounts = {name: Account.of(path, sums.tensors[name][:-1] / sums.done) for name in names}
     for name, account in accounts.items():
         say(f"Input {name}: {_in_words(account, float(sums.tensors[name][-1]) / sums.done)}.")
         if first:
             _write_totals(out / f"{name}_totals.csv", path.index, account)
     return eliminate_each({name: FilterScores(path.index, one.scores) for name, one in accounts.items()}, minus)
+
+
+def _summed(
+    path: ParameterPath,
+    points: Quadrature,
+    scenes: Sequence[Scene],
+    out: Path,
+    identity: str,
+    minus: Minus,
+    until: Until | None,
+    fabric: Fabric | None,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> Sums:
+    """The sums of :func:`attribute`, once the folder is this run's alone."""
+    names = [*scenes[0].inputs]
+
+    def values(piece: Piece) -> Tensor:
+        return _values(path, points, piece)
+
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, (2 * path.index.total + len(path.others) + 2,))
+    resamples = Resamples(names, path.index) if until else None
+    sums = so_far(out, identity, shapes | (resamples.shapes if resamples else {}), overwrite)
+    sums.written = fabric is None or fabric.is_global_zero
+    if fabric is not None:
+        fabric.barrier()  # nobody writes before everybody has read
+    sums.save()  # so that a folder that cannot be written is noticed at once
+    if until and resamples:
+        say(add_crops(sums, scenes, values, resamples, until, minus, fabric))
+    else:
+        _add_images(sums, scenes, values, fabric)
+    return sums
 
 
 def _identity(

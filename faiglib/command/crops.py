@@ -107,8 +107,17 @@ def add_crops(
         except KeyboardInterrupt:
             sums.save()
             raise
+    return _told(sums.done, most, until, reached)
+
+
+def _told(done: int, most: int, until: Until, reached: float) -> str:
+    """What came out, in words.
+
+    Raises:
+        SharedError: it is not enough.
+    """
     share = math.floor(10_000 * reached) / 100  # never what is asked for when it is less
-    told = f"After {sums.done} crops of {until.side} pixels their resamples agree in {share:.2f}% of the best filters"
+    told = f"After {done} crops of {until.side} pixels their resamples agree in {share:.2f}% of the best filters"
     if reached < until.agreement:
         raise SharedError(
             f"{told}, not in {100 * until.agreement:g}%; with a larger --most than {most} it goes on from there"

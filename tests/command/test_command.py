@@ -32,7 +32,7 @@ import faiglib
 from faiglib.attribution.completeness import path_integral
 from faiglib.attribution.overlap import filters_of_image
 from faiglib.attribution.parameter_path import ParameterPath, faig
-from faiglib.command import attribution, folders, main
+from faiglib.command import attribution, folders, main, sums
 from faiglib.command import options as command_options
 from faiglib.command import training as command_training
 from faiglib.errors import WeightsError
@@ -485,7 +485,7 @@ def test_attribution_as_released(call, material, tmp_path):
     outcome = call(*material.attribute(tmp_path / "out", rule="left", nodes=100, **changes))
     assert outcome.status == 0
     assert outcome.lines == []
-    assert f"Ranked {TOTAL:,} filters on 1 images" in outcome.out
+    assert f"Ranked {TOTAL:,} filters on 1 image" in outcome.out
     images = [(read(tmp_path / kind / "a.png"), read(tmp_path / "gt" / "a.png")) for kind in ("blur", "noise")]
     blurry, noisy = (faig(*material.networks(), [image], rule="left", nodes=100) for image in images)
     found = FilterScores.load(tmp_path / "out" / "noise_scores.safetensors").values
@@ -498,16 +498,16 @@ def test_a_killed_attribution_goes_on(call, material, attributed, tmp_path, monk
 
     def one_image_is_done() -> bool:
         with contextlib.suppress(WeightsError):
-            return int(read_metadata(out / attribution.PARTIAL).get("done", 0)) >= 1
+            return int(read_metadata(out / sums.PARTIAL).get("done", 0)) >= 1
         return False
 
     wait_until(one_image_is_done, process)
     process.kill()
     process.communicate()
-    assert [path.name for path in out.iterdir() if path.suffix != ".tmp"] == [attribution.PARTIAL]
+    assert [path.name for path in out.iterdir() if path.suffix != ".tmp"] == [sums.PARTIAL]
     for path in out.glob(".*.tmp"):
         path.unlink()
-    done = int(read_metadata(out / attribution.PARTIAL)["done"])
+    done = int(read_metadata(out / sums.PARTIAL)["done"])
     counted = []
     genuine = attribution.image_scores
     monkeypatch.setattr(
@@ -532,7 +532,7 @@ def test_an_attribution_of_changed_files_starts_afresh(call, broken, tmp_path, m
     monkeypatch.setattr(attribution, "image_scores", interrupted)
     outcome = call(*broken.attribute(out))
     assert (outcome.status, outcome.lines) == (130, [])
-    assert read_metadata(out / attribution.PARTIAL)["done"] == "2"
+    assert read_metadata(out / sums.PARTIAL)["done"] == "2"
     monkeypatch.setattr(attribution, "image_scores", genuine)
     write(broken.noise / "a.png", 12, 14, 77)
     before = content(out)
