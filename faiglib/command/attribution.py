@@ -19,7 +19,7 @@ from faiglib.attribution.quadrature import Quadrature, quadrature
 from faiglib.attribution.resamples import Resamples
 from faiglib.command.crops import Until, add_crops
 from faiglib.command.folders import alone_in, naming
-from faiglib.command.pieces import Piece, whole
+from faiglib.command.pieces import Piece, random_crop, whole
 from faiglib.command.scenes import Scene
 from faiglib.command.sums import Sums, so_far
 from faiglib.errors import FaiglibError
@@ -121,7 +121,12 @@ def _summed(
         fabric.barrier()  # nobody writes before everybody has read
     sums.save()  # so that a folder that cannot be written is noticed at once
     if until and resamples:
-        say(add_crops(sums, scenes, values, resamples, until, minus, fabric))
+        side = until.side
+        say(
+            add_crops(
+                sums, names, lambda number: values(random_crop(scenes, number, side)), resamples, until, minus, fabric
+            )
+        )
     else:
         _add_images(sums, scenes, values, fabric)
     return sums

@@ -13,8 +13,6 @@ from tqdm import tqdm
 from faiglib.attribution.averaging import in_image_order
 from faiglib.attribution.elimination import Minus
 from faiglib.attribution.resamples import Resamples
-from faiglib.command.pieces import Piece, random_crop
-from faiglib.command.scenes import Scene
 from faiglib.command.sums import Sums
 from faiglib.errors import SharedError
 from faiglib.system.interruption import uninterrupted
@@ -51,8 +49,8 @@ class Until:
 
 def add_crops(
     sums: Sums,
-    scenes: Sequence[Scene],
-    values: Callable[[Piece], Tensor],
+    names: Sequence[str],
+    crop: Callable[[int], Tensor],
     resamples: Resamples,
     until: Until,
     minus: Minus,
@@ -64,8 +62,8 @@ def add_crops(
 
     Args:
         sums: of the inputs, and of the resamples by their :attr:`Resamples.shapes`.
-        scenes: that crops are cut from.
-        values: of a crop, (inputs, values), the scores of the filters first.
+        names: of the inputs.
+        crop: values of the crop of a number, (inputs, values), the scores of the filters first.
         resamples: of these inputs, nothing in them.
         until: when it is enough.
         minus: what is subtracted of the scores on other inputs.
@@ -78,19 +76,16 @@ def add_crops(
         SharedError: the most crops there may be are not enough; the sums are kept.
         FaiglibError: a crop cannot be used.
     """
-    names, total, start = [*scenes[0].inputs], resamples.index.total, sums.done
+    total, start = resamples.index.total, sums.done
     resamples.hold(sums.tensors)
 
     def agreement() -> float:
         return resamples.agreement({name: sums.tensors[name][:total] for name in names}, minus)
 
-    def crop(number: int) -> Tensor:
-        return values(random_crop(scenes, start + number, until.side))
-
     most, looks = max(until.most, start), [count for count in until.looks() if count > start]
     reached = agreement() if start == most or start in until.looks() else 0.0
     with tqdm(desc="FAIG", unit="crop", initial=start, total=most, disable=not sums.written) as bar:
-        results = in_image_order(most - start, crop, fabric)
+        results = in_image_order(most - start, lambda number: crop(start + number), fabric)
         try:
             while reached < until.agreement and looks:
                 for number in range(sums.done, looks.pop(0)):

@@ -538,7 +538,7 @@ def test_an_attribution_of_changed_files_starts_afresh(call, broken, tmp_path, m
     before = content(out)
     refused = call(*broken.attribute(out))
     assert refused.status == 1
-    assert "holds 2 images of an unfinished run of other work" in refused.lines[-1]
+    assert "holds 2 images or crops of an unfinished run of other work" in refused.lines[-1]
     assert content(out) == before
     assert call(*broken.attribute(out), "--overwrite").status == 0
     assert call(*broken.attribute(tmp_path / "fresh")).status == 0
