@@ -22,6 +22,7 @@ from faiglib.companion.masking import captions, measure, paths, report, show
 from faiglib.companion.page import interactive, story, style, tables
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
+from faiglib.companion.page.words import begun
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
@@ -105,7 +106,7 @@ glue(
     profile=bench.profile.name,
     shown_set=bench.image_sets[shown_set].title,
 )
-show.selectivity_table(shown, means_in_words(bench, shown_set, *evaluated))
+show.selectivity_table(shown, begun(means_in_words(bench, shown_set, *evaluated)))
 
 # %% [markdown]
 # The drop compares the masked network with the *target*, so it grows with any change of the output. PSNR compares with

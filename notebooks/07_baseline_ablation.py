@@ -23,6 +23,7 @@ from faiglib.companion.masking import report as masking_report
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
+from faiglib.companion.page.words import begun
 from faiglib.companion.workbench import open_workbench
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES
@@ -103,7 +104,7 @@ shown = cells.assign(network=cells["network"].map(TITLES)).rename(
     }
 )
 number_formats = {name: "{:.2f}" for name in shown.columns if name.startswith(("drop", "PSNR", "|b", "bright"))}
-tables.plain(shown.drop(columns="selectivity"), number_formats, means)
+tables.plain(shown.drop(columns="selectivity"), number_formats, begun(means))
 # %%
 baselines = report.baseline_verdict(cells)
 display(Markdown(f"**Finding.** {baselines.finding_sentence}"))

@@ -21,6 +21,7 @@ from faiglib.companion.discovery import RELEASED
 from faiglib.companion.page import style, tables
 from faiglib.companion.page.budget import budget, images_in_words, means_in_words
 from faiglib.companion.page.glue import glue
+from faiglib.companion.page.words import begun
 from faiglib.companion.workbench import open_workbench
 from faiglib.networks import TITLES
 
@@ -93,7 +94,7 @@ tables.plain(
         "blue ÷ gray": "{:.2f}",
         "PSNR lost (dB)": "{:.2f}",
     },
-    variants_on,
+    begun(variants_on),
 )
 # %%
 metric = report.metric_verdict(varied)

@@ -212,7 +212,7 @@ speed_show.per_image_gradients(speed_report.rows(results, "per_image_gradients")
 tables.plain(
     speed_report.rows(results, "memory").rename(columns={"name": "algorithm", "mib": "MiB"}),
     {"MiB": "{:.0f}"},
-    caption=f"one image of {memory['crop']}×{memory['crop']} pixels; limit {memory['limit_mib']:.0f} MiB",
+    caption=f"One image of {memory['crop']}×{memory['crop']} pixels; limit {memory['limit_mib']:.0f} MiB",
 )
 
 # %% [markdown]

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
+from bookmaker import recording
 from faiglib.companion.faithfulness import measure, recorded
 from faiglib.companion.workbench import open_workbench
-from faiglib.errors import FaiglibError
 
 
-def main() -> int:
-    """Writes the record for the image set that is here; the exit code is 1 where that is not possible."""
-    try:
-        bench = open_workbench("standard")
-        print(recorded.write(bench, lambda pair: measure.trained_curves(bench, pair), recorded.folder()))
-    except FaiglibError as error:
-        print(f"masks: {error}", file=sys.stderr)
-        return 1
-    return 0
+def write() -> Path:
+    """Writes the record for the image set that is here."""
+    bench = open_workbench("standard")
+    return recorded.write(bench, lambda pair: measure.trained_curves(bench, pair), recorded.folder())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recording.ended("masks", write))

@@ -5,21 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bookmaker import rounding
-from bookmaker.errors import BookError
+from bookmaker import recording, rounding
 from bookmaker.layout import Layout
-from faiglib.errors import FaiglibError
 
 
-def main() -> int:
-    """Writes results/rounding; the exit code is 1 where that is not possible."""
-    try:
-        print(rounding.make(Layout(Path(__file__).resolve().parents[2])))
-    except (BookError, FaiglibError) as error:
-        print(f"rounding: {error}", file=sys.stderr)
-        return 1
-    return 0
+def write() -> Path:
+    """Writes results/rounding."""
+    return rounding.make(Layout(Path(__file__).resolve().parents[2]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(recording.ended("rounding", write))

@@ -28,6 +28,15 @@ class Integrals:
     change: float
 
 
+def shared_nodes(rules: Sequence[Quadrature]) -> dict[float, list[tuple[int, float]]]:
+    """The positions of some rules, each once: {α: (number of a rule, its weight there) for every rule that has it}."""
+    uses: dict[float, list[tuple[int, float]]] = {}
+    for number, rule in enumerate(rules):
+        for alpha, weight in zip(rule.nodes, rule.weights, strict=True):
+            uses.setdefault(alpha, []).append((number, weight))
+    return uses
+
+
 def integrate_rules(
     path: ParameterPath,
     inputs: Tensor,
@@ -46,10 +55,7 @@ def integrate_rules(
         absolute: for the integral of the absolute value.
         progress: label of a progress bar over gradients; none without it.
     """
-    uses: dict[float, list[tuple[int, float]]] = {}
-    for number, rule in enumerate((*rules, absolute)):
-        for alpha, weight in zip(rule.nodes, rule.weights, strict=True):
-            uses.setdefault(alpha, []).append((number, weight))
+    uses = shared_nodes((*rules, absolute))
     totals = [[torch.zeros_like(parameter) for parameter in path.parameters] for _ in range(len(rules) + 1)]
     for alpha, users in tqdm(sorted(uses.items()), desc=progress, unit="gradient", disable=progress is None):
         path.move_to(alpha)

@@ -12,6 +12,7 @@ from faiglib.companion.baseline_ablation.report import BROKEN_SHIFT
 from faiglib.companion.distribution.report import CLUSTER, EVEN
 from faiglib.companion.interpolation.report import LEAST_GAIN, MONOTONE, STEEPEST
 from faiglib.companion.one_versus_two.report import MARGIN
+from faiglib.companion.page.words import begun
 
 Grade = Literal["held", "partly", "did not hold", "not tested"]
 GRADES: tuple[Grade, ...] = get_args(Grade)
@@ -134,12 +135,6 @@ _TRIALS = "with trial runs of the chapters known"
 _NOW = "on 26 November 2026, with the recorded run known"
 _FIRST = "on 27 November 2026, before anything of it was computed"
 
-
-def _begun(words: str) -> str:
-    """The words as a sentence begins."""
-    return words[0].upper() + words[1:]
-
-
 CLAIMS: Mapping[str, Claim] = {
     "a": Claim(
         "One branch matches two at equal budget.",
@@ -188,7 +183,7 @@ CLAIMS: Mapping[str, Claim] = {
         f"Held if ahead in {100 * AHEAD:.0f} % and behind in none; partly if ahead in half.",
         "The same for every proportion, network and image set here.",
         "An interval that spans 1 tells nothing; three quarters leave room for ties of few images.",
-        f"{_begun(_NOW)}; before, every proportion counted, and a mean that was larger.",
+        f"{begun(_NOW)}; before, every proportion counted, and a mean that was larger.",
         "notebooks/03_masking",
     ),
     "e": Claim(
@@ -199,7 +194,7 @@ CLAIMS: Mapping[str, Claim] = {
         f"{100 * FULL_SHARE:.0f} % of the training; partly if after less, or for one function.",
         "The same for the other networks.",
         "The paper's table compares both ways. Its claim is about the end of a full training.",
-        f"{_begun(_NOW)}; before, only other methods counted, without regard to the budget.",
+        f"{begun(_NOW)}; before, only other methods counted, without regard to the budget.",
         "notebooks/04_retraining",
     ),
     "f": Claim(
@@ -282,7 +277,7 @@ QUESTIONS: Mapping[str, Claim] = {
         "large a mean drop as FAIG's filters (a one-sided rank test), for both functions in every pair of a network; "
         "partly if in half of these cases.",
         "Filters at random lie in other layers and have changed less, so that they are easily beaten.",
-        f"{_begun(_FIRST)}.",
+        f"{begun(_FIRST)}.",
         "notebooks/13_faithfulness",
     ),
     "m": Claim(
@@ -313,7 +308,7 @@ QUESTIONS: Mapping[str, Claim] = {
         "not tested if all paths are sound, or none is.",
         "A path profile costs a few images and no gradient. The pairs of one network are not independent, so that a "
         "correlation is no proof, but one that is missing is a refutation.",
-        f"{_begun(_FIRST)} but trials with one pair, whose path was known to be broken.",
+        f"{begun(_FIRST)} but trials with one pair, whose path was known to be broken.",
         "notebooks/14_public_pairs",
     ),
 }

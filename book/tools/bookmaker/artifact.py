@@ -9,7 +9,7 @@ from bookmaker import crew, drift, limits, places
 from bookmaker.layout import Layout
 from bookmaker.scorecard import RECORDED, recorded
 from faiglib.companion.page.escaping import as_markdown
-from faiglib.companion.page.words import counted, number, printed
+from faiglib.companion.page.words import DASH, counted, number, printed
 
 CHECKLIST, BADGES = "checklist.md", "badges.md"
 COST = "<!-- what the recorded run cost: book/tools/bookmaker/artifact.py -->"
@@ -56,7 +56,7 @@ def _cells(cost: Mapping[str, Any]) -> tuple[str, str, str]:
     """Minutes, gradients of attribution and their pixels in millions; a dash for what is not recorded."""
     wanted = (("seconds", 60, ".1f"), ("gradients", 1, ",.0f"), ("pixels", 1e6, ".1f"))
     minutes, gradients, pixels = (
-        number(cost[key] / unit, form) if isinstance(cost.get(key), int | float) else "–" for key, unit, form in wanted
+        number(cost[key] / unit, form) if isinstance(cost.get(key), int | float) else DASH for key, unit, form in wanted
     )
     return minutes, gradients, pixels
 

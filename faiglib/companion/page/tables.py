@@ -69,7 +69,7 @@ def styled(
     made = shown.style.hide(axis="index").format(cells, na_rep=DASH).set_uuid(uuid)
     made = made.format_index(partial(_cell, "{}"), axis=1)
     words = " ".join(filter(None, (caption and caption.rstrip(".") + ".", note)))
-    return made.set_caption(_cell("{}", words[0].upper() + words[1:])) if words else made
+    return made.set_caption(_cell("{}", words)) if words else made
 
 
 def _cell(form: str, value: object) -> str:

@@ -75,6 +75,11 @@ def beside(value: float, limit: float, form: str = ".2f") -> str:
     return number(value, form)
 
 
+def begun(words: str) -> str:
+    """The words as a sentence begins."""
+    return words[0].upper() + words[1:]
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """So many of something: ``1 crop``, ``3 crops``, ``2 matrices``; the plural where it is not the noun and an s."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"

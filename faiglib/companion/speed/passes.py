@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from faiglib.attribution.elimination import eliminate
+from faiglib.attribution.many_rules import shared_nodes
 from faiglib.attribution.parameter_path import ParameterPath, squared_error
 from faiglib.attribution.quadrature import Quadrature, quadrature
 from faiglib.companion.discovery import KINDS, RELEASED
@@ -138,12 +139,8 @@ def scores_by_rule(path: ParameterPath, inputs: Tensor, ground_truth: Tensor, ru
         ground_truth: (1, 3, H, W).
         rules: a node that several have is evaluated once.
     """
-    uses: dict[float, list[tuple[int, float]]] = {}
-    for number, rule in enumerate(rules):
-        for alpha, weight in zip(rule.nodes, rule.weights, strict=True):
-            uses.setdefault(round(alpha, 12), []).append((number, weight))
     totals = [[torch.zeros_like(weight) for weight in path.weights] for _ in rules]
-    for alpha, users in uses.items():
+    for alpha, users in shared_nodes(rules).items():
         path.move_to(alpha)
         gradients = path.gradients(path.weights, inputs, ground_truth, squared_error)
         for number, weight in users:

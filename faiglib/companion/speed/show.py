@@ -44,9 +44,7 @@ def throughput(table: pd.DataFrame, peaks: Mapping[str, float]) -> Figure:
         chosen = table[table["precision"] == precision]
         places = [labels.index(label) for label in chosen["work"] + "\n" + chosen["size"].str.replace("x", "×")]
         bars = axis.bar(np.array(places) + offset, chosen["gflops"], 0.38, color=colour, label=title)
-        labels_in = axis.bar_label(bars, [percent(share) for share in chosen["share"]], fontsize=8, padding=-12)
-        for text in labels_in:
-            text.set_color("white")
+        axis.bar_label(bars, [percent(share) for share in chosen["share"]], fontsize=8, padding=-12, color="white")
         axis.axhline(peaks[precision], color=colour, lw=1.2, ls="--", label=f"peak, {title}")
         axis.axhline(GOAL_SHARE * peaks[precision], color=colour, lw=1, ls=":", label=f"{percent(GOAL_SHARE)} of it")
     axis.set_xticks(range(len(labels)), labels, fontsize=8)
@@ -180,8 +178,7 @@ def per_image_gradients(table: pd.DataFrame) -> Figure:
         times = table[table["crop"] == crop].set_index("way")["seconds"]
         relative = (times / times["loop"])[ways]
         bars = axis.barh(ways, relative, color=[GRAY if "bound" in way else BLUE for way in ways])
-        for text in axis.bar_label(bars, [f"{value:.2f}" for value in relative], fontsize=8, padding=-22):
-            text.set_color("white")
+        axis.bar_label(bars, [f"{value:.2f}" for value in relative], fontsize=8, padding=-22, color="white")
         axis.axvline(1, color="black", lw=0.8)
         axis.set(title=f"{crop}×{crop}", xlabel="time ÷ loop", xlim=(0, 1.15 * relative.max()))
         axis.grid(axis="y", visible=False)
