@@ -114,7 +114,7 @@ def spending(table: pd.DataFrame, facts: Facts) -> Figure:
         facts: that go with it.
     """
     networks = list(facts.ceiling)
-    figure, axes = plt.subplots(1, len(networks), figsize=(3.6 * len(networks) + 1.6, 3.6), squeeze=False, sharey=True)
+    figure, axes = plt.subplots(1, len(networks), figsize=(3.2 * len(networks), 3.4), squeeze=False, sharey=True)
     tried = sorted(table["nodes"].unique())
     colours = dict(zip(tried, sns.color_palette("viridis", len(tried)), strict=True))
     for axis, network in zip(axes[0], networks, strict=True):
@@ -135,7 +135,7 @@ def spending(table: pd.DataFrame, facts: Facts) -> Figure:
         Line2D([], [], color=GRAY, ls="--", label="other half of the images"),
         Line2D([], [], color="black", ls="", marker="s", label=f"{PUBLISHED_IMAGES} images of it"),
     ]
-    axes[0, -1].legend(handles=handles, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    figure.legend(handles=handles, frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
     return finished(figure)
 
 

@@ -62,7 +62,7 @@ def nodes_in_words(study: RecordedStudy) -> str:
     most = study.table.loc[study.table["rule"] == "fixed", "nodes"].max()
     return (
         f"With the same crops, {counted(nodes, 'midpoint node')} have as much in common with the reference as {most} "
-        f"have, to {100 * abs(behind):.2f} percentage points in the mean; `faiglib attribute --until` takes "
+        f"have, to {100 * abs(behind):.2f} percentage points in the mean; “faiglib attribute --until” takes "
         f"{CROP_NODES}."
     )
 
