@@ -127,11 +127,7 @@ def soundness(profiles: pd.DataFrame) -> pd.DataFrame:
 def soundness_in_words(table: pd.DataFrame) -> str:
     """How many of the paths of :func:`soundness` are of which kind."""
     counts = table["path"].value_counts()
-    told = [
-        f"{counts[kind]} {'of ' * (kind == 'shifted brightness')}{kind}"
-        for kind in get_args(Soundness)
-        if kind in counts
-    ]
+    told = [f"{counts[kind]} {kind}" for kind in get_args(Soundness) if kind in counts]
     worst = table.loc[table["barrier"].idxmax()]
     where = f"{TITLES[worst['network']]}, seed {worst['seed']}"
     return (
