@@ -21,10 +21,8 @@ convolutions busy, so there is no batched path. On a GPU nothing was measured.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
@@ -34,40 +32,12 @@ from torch import Tensor, nn
 from faiglib.errors import FaiglibError, ImageError
 from faiglib.system.cuts import ROUNDING, noise
 from faiglib.system.passes import activation_bytes, forward, one_image, out_of_memory
+from faiglib.system.spent import count_gradient
 from faiglib.system.tiling import Tiling
 
 #: From output and ground truth, where there is one, to a scalar: a sum over pixels.
 Loss = Callable[..., Tensor]
 Precision = Literal["32-true", "bf16-mixed"]
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What attribution has spent.
-
-    Attributes:
-        gradients: of one image each, by forward and backward pass.
-        pixels: of their network inputs, added up.
-    """
-
-    gradients: int = 0
-    pixels: int = 0
-
-
-_spent = Spent()
-_counting = threading.Lock()
-
-
-def spent() -> Spent:
-    """The gradients that attribution has taken in this process, those that masks and waypoints are trained with too."""
-    return _spent
-
-
-def count_gradient(inputs: Tensor) -> None:
-    """Count a gradient of one image, (1, C, h, w), for :func:`spent`."""
-    global _spent
-    with _counting:
-        _spent = Spent(_spent.gradients + 1, _spent.pixels + inputs.shape[-2] * inputs.shape[-1])
 
 
 class Gradients:

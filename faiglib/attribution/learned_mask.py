@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from faiglib.attribution.gradients import Loss, count_gradient, require_same_shape
+from faiglib.attribution.gradients import Loss, require_same_shape
 from faiglib.attribution.parameter_path import squared_error
 from faiglib.errors import FilterError
 from faiglib.filters.index import FilterIndex, same_layers
 from faiglib.filters.scores import FilterScores
 from faiglib.system.passes import analysed, as_image, differentiating, forward
+from faiglib.system.spent import count_gradient
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
 

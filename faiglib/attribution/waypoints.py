@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from faiglib.attribution.averaging import mean_over_images
-from faiglib.attribution.gradients import Loss, count_gradient
+from faiglib.attribution.gradients import Loss
 from faiglib.attribution.parameter_path import (
     DEFAULT_NODES,
     DEFAULT_RULE,
@@ -23,6 +23,7 @@ from faiglib.errors import FilterError
 from faiglib.filters.index import Units
 from faiglib.filters.scores import FilterScores
 from faiglib.system.passes import analysed, as_image, differentiating, forward
+from faiglib.system.spent import count_gradient
 
 
 @differentiating

@@ -6,11 +6,11 @@ import dataclasses
 import json
 import sys
 
-from faiglib.attribution.gradients import Spent, spent
 from faiglib.companion.places import Places
 from faiglib.errors import StoreError
 from faiglib.system.documents import DocumentError, read_json
 from faiglib.system.files import write_text_atomic
+from faiglib.system.spent import Spent, spent
 
 
 def note(places: Places) -> None:

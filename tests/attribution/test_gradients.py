@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 import faiglib
 from faiglib.attribution import averaging, faig, intinf
-from faiglib.attribution.gradients import Gradients, spent
+from faiglib.attribution.gradients import Gradients
 from faiglib.attribution.parameter_path import squared_error
 from faiglib.errors import FaiglibError, ImageError, NetworkError, SharedError
 from faiglib.filters.scores import FilterScores
 from faiglib.networks import build
 from faiglib.system.cuts import LEAST_TILE, Cuts, tiles
 from faiglib.system.passes import activation_bytes
+from faiglib.system.spent import spent
 from faiglib.system.tiling import Tiling
 
 
