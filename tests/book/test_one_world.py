@@ -157,7 +157,7 @@ def test_the_folders_that_are_made_of_them(monkeypatch, tmp_path):
     monkeypatch.setenv("FAIGLIB_CACHE", "cache")
     monkeypatch.setenv("FAIGLIB_STORE", "store")
     monkeypatch.setenv("FAIGLIB_BUILD", "build")
-    assert datasets.cache_folder() == tmp_path / "cache"
+    assert environment.cache_folder() == tmp_path / "cache"
     assert Places.of_environment() == Places(tmp_path / "build", tmp_path / "store")
 
 
@@ -201,7 +201,7 @@ def test_no_home_at_all(monkeypatch):
     monkeypatch.delenv("FAIGLIB_CACHE", raising=False)
     monkeypatch.setattr("pooch.os_cache", lambda name: Path("~/.cache") / name)
     with pytest.raises(DatasetError, match="there is no home folder for a cache of images; let FAIGLIB_CACHE name one"):
-        datasets.cache_folder()
+        environment.cache_folder()
 
 
 # ---------------------------------------------------------------- keys of what is stored

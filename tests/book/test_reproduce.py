@@ -18,6 +18,7 @@ import yaml
 from bookmaker import api, check, crew, data, docstrings, drift, driver, html, stage, staleness
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from faiglib.companion import kernel
 from faiglib.system import provenance
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -313,6 +314,23 @@ faig(target, baseline, [(torch.ones(1, 1, 40, 50), torch.zeros(1, 1, 40, 50))] *
 
 
 @pytest.mark.usefixtures("_no_html")
+def test_what_executes_a_notebook_does_not_wait_for_torch(root):
+    """The notebook's own process imports it; the one that watches it would take as long once more."""
+    code = "import sys; from bookmaker import worker; worker.main(); print('torch' in sys.modules, file=sys.stderr)"
+    asked = {"root": str(root), "notebook": {"name": "01_one", "parameters": {"seed": 7}}}
+    crew_of = crew.Crew(Layout(root), {}, 1)
+    with kernel.of_this_python(root / "kernels"), subprocess.Popen(
+        [sys.executable, "-c", code], env=crew_of._environment(root / "own"), text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        said = [json.loads(line) for line in process.stdout]
+        assert process.stderr.read().split() == ["False"]
+    assert said[-1]["gradients"] == 0
+    assert runs(root) == ["01"]
+
+
 def test_gradients_are_counted_by_notebook_and_told(root, capsys):
     write_notebook(root, "01_one", code=ATTRIBUTING)
     assert reproduce(root, "--only", "01") == 0

@@ -22,11 +22,12 @@ import torch
 from PIL import Image
 
 from faiglib.errors import DatasetError, ImageError, IncompleteError
-from faiglib.images import datasets, downloads
+from faiglib.images import downloads
 from faiglib.images import registry as images_registry
 from faiglib.images.datasets import ImageSet, fetch, find, from_folder
 from faiglib.images.files import read_image
 from faiglib.images.registry import BASE_URL, RegisteredFile, registered_files
+from faiglib.system import environment
 from faiglib.system.files import sha256_file
 
 REAL_DATA = os.environ.get("FAIGLIB_DATA")
@@ -537,7 +538,7 @@ def test_cache_that_cannot_be_written(server, tmp_path):
 def test_cache_is_in_the_users_cache_folder_by_default(monkeypatch):
     pooch = pytest.importorskip("pooch")
     monkeypatch.delenv("FAIGLIB_CACHE")
-    assert datasets.cache_folder() == Path(pooch.os_cache("faiglib"))
+    assert environment.cache_folder() == Path(pooch.os_cache("faiglib"))
 
 
 def test_import_loads_nothing_heavy():

@@ -154,11 +154,3 @@ def test_a_command_that_trains_nothing_does_not_wait_for_lightning():
     code = "import sys, faiglib.command.main; print('lightning_fabric' in sys.modules, 'torch._dynamo' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
-
-
-def test_what_executes_a_notebook_does_not_wait_for_torch():
-    """The notebook's own process imports it; the one that watches it would take as long once more."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'book/tools')!r}); import bookmaker.worker"
-    code = f"{code}; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False"]
