@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from faiglib.attribution.quadrature import Rule
 from faiglib.companion import paper
 from faiglib.companion.workbench import Sample, Workbench
 from faiglib.filters.index import FilterIndex
-from faiglib.filters.scores import FilterScores, FilterSet
+from faiglib.filters.scores import FilterScores, FilterSet, top_of
 from faiglib.images.degradations import FUNCTIONS, INPUTS
 from faiglib.networks import build
 from faiglib.networks.zoo import Pair
@@ -40,10 +40,14 @@ class Rankings:
     """
 
     scores: Mapping[tuple[str, str], FilterScores]
+    _orders: dict[tuple[str, str], Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def top(self, method: str, function: str, percent: float) -> FilterSet:
-        """The ``percent`` % filters that a method ranks highest for a function."""
-        return self.scores[method, function].top(percent)
+        """The ``percent`` % filters that a method ranks highest for a function, which are ranked once."""
+        scores = self.scores[method, function]
+        if (method, function) not in self._orders:
+            self._orders[method, function] = scores.ranking()
+        return top_of(scores.index, self._orders[method, function], percent)
 
 
 def discover(bench: Workbench, pair: Pair, image_set: str) -> Rankings:

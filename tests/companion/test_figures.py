@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 
@@ -130,3 +132,24 @@ def test_labels_keep_their_order_and_distance():
     found = apart(wanted, 0.5)
     assert sorted(range(20), key=lambda n: wanted[n]) == sorted(range(20), key=lambda n: found[n])
     assert np.diff(sorted(found)).min() >= 0.5 - 1e-12
+
+
+def test_a_heat_map_is_seaborns_and_draws_no_other_panel(monkeypatch):
+    numbers = pd.DataFrame(np.arange(12.0).reshape(3, 4), columns=list("abcd"))
+    pictures, drawn = [], []
+    for draw in (
+        lambda axis: style.heatmap(axis, numbers, numbers.map(str), "Blues", vmin=0),
+        lambda axis: sns.heatmap(numbers, annot=numbers.map(str), fmt="", cmap="Blues", vmin=0, cbar=False, ax=axis),
+    ):
+        figure, (first, second, unused) = plt.subplots(1, 3)
+        unused.set_visible(False)
+        first.plot([1, 2])
+        with monkeypatch.context() as patch:
+            patch.setattr(first.lines[0], "draw", lambda *_: drawn.append(len(pictures)), raising=False)
+            draw(second)
+        assert [axis.get_visible() for axis in (first, second, unused)] == [True, True, False]
+        figure.canvas.draw()
+        pictures.append(np.asarray(figure.canvas.buffer_rgba()).copy())
+        plt.close(figure)
+    assert np.array_equal(*pictures)
+    assert set(drawn) == {1}, "seaborn itself draws the other panel, and what stands in for it does not"

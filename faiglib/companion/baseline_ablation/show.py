@@ -8,7 +8,6 @@ from functools import partial
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from faiglib.companion.baseline_ablation.measure import AblationGallery
@@ -16,7 +15,7 @@ from faiglib.companion.discovery import BASELINES
 from faiglib.companion.page.gallery import Gallery, Shot
 from faiglib.companion.page.gallery import gallery as photographs
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, ORANGE, finished, in_pairs
+from faiglib.companion.page.style import BLUE, ORANGE, finished, heatmap, in_pairs
 from faiglib.companion.page.words import number
 from faiglib.networks import TITLES
 
@@ -68,7 +67,7 @@ def matrices(cells: pd.DataFrame) -> Figure:
             matrix = chosen.pivot(index="found_with", columns="replaced_by", values=column)
             matrix = matrix.loc[list(BASELINES), list(BASELINES)]
             texts = matrix.map(partial(number, form=form))
-            sns.heatmap(matrix, annot=texts, fmt="", cmap=colours, vmin=0, cbar=False, square=True, ax=axis)
+            heatmap(axis, matrix, texts, colours, vmin=0, square=True)
             axis.set(xlabel="replaced by θ̄", ylabel="found with θ̄", title=title)
         row[0].set_ylabel(f"{TITLES[network]}\n1 % {function} filters\n\nfound with θ̄")
     return finished(figure)

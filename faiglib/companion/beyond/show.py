@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 from pandas.io.formats.style import Styler
@@ -13,7 +12,7 @@ from pandas.io.formats.style import Styler
 from faiglib.companion.beyond.measure import COMPARISONS
 from faiglib.companion.discovery import DEFAULT, RELEASED
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, GREEN, ORANGE, PINK, finished, in_pairs
+from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, GREEN, ORANGE, PINK, finished, heatmap, in_pairs
 from faiglib.companion.page.tables import plain
 from faiglib.companion.page.words import percent
 from faiglib.networks import TITLES
@@ -110,7 +109,7 @@ def threefold(table: pd.DataFrame, title: str) -> Figure:
     for axis, value, words in zip(axes, ("drop", "overlap"), ("share of the drop", "filters in common"), strict=True):
         matrix = table.pivot(index="filters", columns="input", values=value).loc[kinds, kinds]
         texts = matrix.map(percent)
-        sns.heatmap(matrix, annot=texts, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axis)
+        heatmap(axis, matrix, texts, "Blues", vmin=0, vmax=1, square=True)
         other = "input" if value == "drop" else "filters for"
         axis.set(xlabel=other, ylabel="filters for", title=f"{title}: {words}")
     return finished(figure)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from faiglib.companion.page.gallery import Gallery, gallery
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, INPUT_COLOURS, PINK, finished, in_pairs
+from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, INPUT_COLOURS, PINK, finished, heatmap, in_pairs
 from faiglib.companion.page.tables import plain
 from faiglib.networks import TITLES
 
@@ -184,16 +183,7 @@ def heatmaps(table: pd.DataFrame) -> Figure:
         rows = table[table["network"] == network]
         for axis, (column, title, colours, text) in zip(row, panels, strict=True):
             mean = rows.pivot_table(index="denoising", columns="deblurring", values=column).sort_index(ascending=False)
-            sns.heatmap(
-                mean,
-                annot=mean.map(text.format),
-                fmt="",
-                cmap=colours,
-                square=True,
-                cbar=False,
-                annot_kws={"fontsize": 8},
-                ax=axis,
-            )
+            heatmap(axis, mean, mean.map(text.format), colours, square=True, annot_kws={"fontsize": 8})
             target = (list(mean.columns).index(1.0), list(mean.index).index(1.0))
             axis.add_patch(plt.Rectangle(target, 1, 1, fill=False, ec="black", lw=1.8))
             if column == "psnr":

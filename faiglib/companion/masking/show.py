@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 from torch import Tensor
@@ -20,7 +19,7 @@ from faiglib.companion.masking.captions import drop_caption, in_the_paper
 from faiglib.companion.page.gallery import Gallery, Shot
 from faiglib.companion.page.gallery import gallery as photographs
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, in_pairs
+from faiglib.companion.page.style import FUNCTION_COLOURS, GRAY, METHOD_COLOURS, finished, heatmap, in_pairs
 from faiglib.companion.page.tables import interval, plain, spread, styled
 from faiglib.companion.page.words import DASH, number
 from faiglib.images import registry
@@ -187,7 +186,7 @@ def selectivity(table: pd.DataFrame) -> Figure:
             loss = chosen.assign(loss=chosen["psnr_target"] - chosen["psnr"])
             matrix = loss.pivot_table(index="input", columns="filters", values="loss", sort=False)
             texts = matrix.map(number)
-            sns.heatmap(matrix, annot=texts, fmt="", cmap="Blues", vmin=0, cbar=False, square=True, ax=axis)
+            heatmap(axis, matrix, texts, "Blues", vmin=0, square=True)
             axis.set(xlabel="masked filters", ylabel="input", title=f"{TITLES[network]}, {percent:g} %")
     return finished(figure)
 

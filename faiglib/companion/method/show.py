@@ -7,14 +7,23 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from faiglib.companion import paper
 from faiglib.companion.page.gallery import Gallery, gallery
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, FUNCTION_COLOURS, GRAY, INPUT_COLOURS, ORANGE, PINK, finished, in_pairs
+from faiglib.companion.page.style import (
+    BLUE,
+    FUNCTION_COLOURS,
+    GRAY,
+    INPUT_COLOURS,
+    ORANGE,
+    PINK,
+    finished,
+    heatmap,
+    in_pairs,
+)
 from faiglib.networks import TITLES
 
 
@@ -117,17 +126,8 @@ def agreement(table: pd.DataFrame, percent: float, title: str) -> Figure:
     for axis, function in zip(np.atleast_1d(axes), functions, strict=True):
         matrix = table[table["filters"] == function].pivot(index="method", columns="other", values="overlap")
         order = list(paper.METHODS.values())
-        sns.heatmap(
-            matrix.loc[order, order],
-            annot=True,
-            fmt=".2f",
-            cmap="Blues",
-            vmin=0,
-            vmax=1,
-            cbar=False,
-            square=True,
-            ax=axis,
-        )
+        matrix = matrix.loc[order, order]
+        heatmap(axis, matrix, matrix.map("{:.2f}".format), "Blues", vmin=0, vmax=1, square=True)
         axis.set(xlabel="", ylabel="", title=f"{function} filters, top {percent:g} %")
     figure.suptitle(title, fontsize=11)
     return finished(figure)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -72,6 +74,27 @@ def in_pairs(
     for spare in axes.flat[count:]:
         spare.set_visible(False)
     return figure, list(axes.flat[:count])
+
+
+def heatmap(axis: Axes, numbers: pd.DataFrame, texts: pd.DataFrame, colours: str, **options: Any) -> None:
+    """Seaborn's heat map of a panel, with a text in every field and without a bar of colours.
+
+    Seaborn draws the whole figure to see whether labels overlap, which for the last of many panels means all others
+    too: they are hidden meanwhile.
+
+    Args:
+        axis: the panel.
+        numbers: (rows, columns), which choose the colours.
+        texts: of the same shape.
+        colours: name of a colour map.
+        **options: of :func:`seaborn.heatmap`.
+    """
+    others = [one for one in axis.figure.axes if one is not axis and one.get_visible()]
+    for one in others:
+        one.set_visible(False)
+    sns.heatmap(numbers, annot=texts, fmt="", cmap=colours, cbar=False, ax=axis, **options)
+    for one in others:
+        one.set_visible(True)
 
 
 def finished(figure: Figure, tight: bool = True) -> Figure:

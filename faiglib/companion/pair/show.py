@@ -17,7 +17,7 @@ from faiglib.companion.page import interactive
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.gallery import Gallery, Shot, gallery
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, GRAY, ORANGE, finished, in_pairs
+from faiglib.companion.page.style import BLUE, GRAY, ORANGE, finished, heatmap, in_pairs
 from faiglib.companion.page.words import counted, listed, number, percent, typeset
 from faiglib.companion.pair.measure import PERCENT
 from faiglib.companion.pair.study import Study
@@ -133,7 +133,7 @@ def selectivity(table: pd.DataFrame) -> Figure:
     matrix = own.pivot(index="filters", columns="input", values="drop").loc[kinds, kinds]
     figure, axis = plt.subplots(figsize=(1.6 + 0.9 * len(kinds), 1.2 + 0.8 * len(kinds)))
     texts = matrix.map(percent)
-    sns.heatmap(matrix, annot=texts, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=axis)
+    heatmap(axis, matrix, texts, "Blues", vmin=0, vmax=1, square=True)
     axis.set(xlabel="input", ylabel="masked, for")
     return finished(figure)
 

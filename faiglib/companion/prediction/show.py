@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from faiglib.companion import paper
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, finished, in_pairs
+from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, finished, heatmap, in_pairs
 from faiglib.companion.page.tables import plain, spread
 from faiglib.companion.page.words import percent
 from faiglib.companion.statistics import Roc
@@ -255,7 +254,7 @@ def rates(table: pd.DataFrame, thresholds: Sequence[tuple[str, str]]) -> Figure:
                 index="input", columns="degradation", values="present", aggfunc="max", sort=False
             )
             texts = matrix.map(percent)
-            sns.heatmap(matrix, annot=texts, fmt="", cmap="Blues", vmin=0, vmax=1, cbar=False, ax=axis)
+            heatmap(axis, matrix, texts, "Blues", vmin=0, vmax=1)
             for i, j in np.argwhere(present.to_numpy(dtype=bool)):
                 axis.add_patch(plt.Rectangle((j + 0.04, i + 0.04), 0.92, 0.92, fill=False, ec=ORANGE, lw=2))
             name = "plain rule" if predictor == "plain" else f"{TITLES[network]}, overlap"

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
@@ -14,7 +13,7 @@ from faiglib.attribution.path_profile import SOUND
 from faiglib.companion.page.gallery import Gallery, Shot
 from faiglib.companion.page.gallery import gallery as photographs
 from faiglib.companion.page.source import with_source
-from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, SKY, finished, in_pairs
+from faiglib.companion.page.style import BLUE, GRAY, GREEN, ORANGE, PINK, SKY, finished, heatmap, in_pairs
 from faiglib.companion.page.tables import plain
 from faiglib.companion.page.words import number
 from faiglib.companion.public_pairs import report
@@ -89,7 +88,7 @@ def selectivity(drops: pd.DataFrame) -> Figure:
     for axis, measure in zip(axes, ("psnr", "level"), strict=True):
         matrix = table[table["measure"] == measure].pivot(index="filters", columns="input", values="lost")
         matrix = matrix.loc[[*FUNCTIONS, CONTROL], list(INPUTS)]
-        sns.heatmap(matrix, annot=matrix.map(number), fmt="", cmap="Blues", vmin=0, cbar=False, ax=axis)
+        heatmap(axis, matrix, matrix.map(number), "Blues", vmin=0)
         axis.set(xlabel="input", ylabel="masked, for", title=report.MEASURES[measure])
         axis.tick_params(axis="y", rotation=0)
     return finished(figure)
