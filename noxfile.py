@@ -190,7 +190,7 @@ def masks(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["env"])
 def passes(session: nox.Session) -> None:
     """Studies which nodes, crops and sizes come closest to the ranking of a data set, and records it."""
-    run(session, "python", "book/tools/record_passes.py")
+    run(session, "python", "book/tools/record_passes.py", *options(session))
 
 
 @nox.session(venv_backend="none", requires=["env"])
