@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from faiglib.attribution.quadrature import Rule
+from faiglib.attribution.resamples import CROP_NODES
 from faiglib.errors import FaiglibError
 
 
@@ -109,13 +110,13 @@ PROFILES: dict[str, Profile] = {
             discovery_images=2,
             discovery_crop=48,
             evaluation_images=2,
-            evaluation_crop=64,
+            evaluation_crop=48,
             percents=(1, 5),
             curve_percents=(0, 1, 5, 20, 100),
             curve_images=1,
             retraining_images=4,
-            retraining_iterations=4,
-            retraining_batch=4,
+            retraining_iterations=3,
+            retraining_batch=2,
             retraining_patch=32,
             interpolation_images=2,
             ablation_images=2,
@@ -127,7 +128,7 @@ PROFILES: dict[str, Profile] = {
             sampling_images=2,
             sampling_crops=(24, 48),
             prediction_images=3,
-            prediction_crop=64,
+            prediction_crop=48,
             prediction_rule="gauss-legendre",
             prediction_nodes=2,
             prediction_check_images=1,
@@ -144,7 +145,7 @@ PROFILES: dict[str, Profile] = {
             image_sets=("set14", "bsd100"),
             other_sets=("bsd400", "kodak24"),
             rule="midpoint",
-            nodes=10,
+            nodes=CROP_NODES,
             discovery_images=10,
             discovery_crop=64,
             evaluation_images=10,

@@ -203,19 +203,48 @@ def spent_at(measured: pd.DataFrame) -> pd.Series:
     return recorded.fitted(measured).iloc[0]
 
 
-def test_the_record_is_read_as_it_was_written(few, tmp_path):
+@pytest.fixture
+def written(few, tmp_path):
+    """A pair's studies, the second of more crops, and where they are recorded."""
     pair = few.pair("srresnet", 0)
-    found = passes.measure(few, pair, STUDY)
-    path = recorded.write(few, STUDY, {pair: found}, 1000, tmp_path)
-    read = recorded.load(tmp_path)
-    assert len(read.table) == len(found.table)
-    assert read.table["overlap"].to_numpy() == pytest.approx(found.table["overlap"].to_numpy(), rel=1e-4)
+    studies = [STUDY, dataclasses.replace(STUDY, crops=((12, 9),), sizes=(9,), fixed=(), shifted=(2,))]
+    found = [passes.measure(few, pair, study) for study in studies]
+    for folder, study, measured in zip(passes.STUDIES, studies, found, strict=True):
+        recorded.write(few, study, {pair: measured}, 1000, tmp_path / folder)
+    return found, tmp_path
+
+
+def test_the_record_is_read_as_it_was_written(written):
+    (found, more), where = written
+    read = recorded.load(where)
+    assert len(read.table) == len(found.table) + len(more.table)
+    overlaps = pd.concat([found.table["overlap"], more.table["overlap"]])
+    assert read.table["overlap"].to_numpy() == pytest.approx(overlaps.to_numpy(), rel=1e-4)
     row = read.table.iloc[-1]
+    assert row["crops"] == 9
     assert row["cost"] == row["crops"] * row["nodes"] * row["side"] ** 2 / 1000
     assert read.facts.ceiling == {"srresnet": found.ceiling}
-    path.write_text(path.read_text().replace("fixed", "fixed,1", 1))
+    assert more.ceiling == found.ceiling
+
+
+@pytest.mark.parametrize("folder", passes.STUDIES)
+def test_a_record_that_cannot_be_read_is_one_sentence(written, folder):
+    _, where = written
+    path = where / folder / "passes.csv"
+    path.write_text(path.read_text().replace("shifted", "shifted,1", 1))
     with pytest.raises(StoreError, match=r"passes\.csv cannot be read"):
-        recorded.load(tmp_path)
+        recorded.load(where)
     path.unlink()
     with pytest.raises(StoreError, match="nox -s passes makes it"):
-        recorded.load(tmp_path)
+        recorded.load(where)
+
+
+@pytest.mark.parametrize("change", ['"published_pixels": 1000,', '"side": 24,'])
+def test_records_that_were_held_against_different_references_are_refused(written, change):
+    _, where = written
+    path = where / "hundredth" / "passes.json"
+    text = path.read_text()
+    assert change in text
+    path.write_text(text.replace(change, change.replace(",", "0,")))
+    with pytest.raises(StoreError, match="hundredth were held against different references"):
+        recorded.load(where)

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from faiglib.companion.places import recorded_results
-from faiglib.companion.speed.passes import Measured, Study
+from faiglib.companion.speed.passes import STUDIES, Measured, Study
 from faiglib.companion.workbench import Workbench
 from faiglib.errors import StoreError
 from faiglib.networks.zoo import Pair
@@ -57,6 +57,12 @@ class Facts:
     whole: dict[str, dict[str, float]]
     pairs: dict[str, list[Any]]
     made_on: MadeOn
+
+    @property
+    def held_against(self) -> tuple[object, ...]:
+        """What the reference was made of, and what costs are shares of."""
+        reference = [self.study.get(name) for name in ("images", "side", "nodes")]
+        return self.sets, self.published_pixels, self.pairs, reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +118,24 @@ def write(bench: Workbench, study: Study, found: Mapping[Pair, Measured], pixels
 
 
 def load(where: Path | None = None) -> RecordedStudy:
-    """The recorded study, by default the checkout's.
+    """The recorded studies in one table, by default the checkout's; the facts are those of the first.
+
+    Args:
+        where: folder of the first of :data:`faiglib.companion.speed.passes.STUDIES`; the others are below it.
 
     Raises:
-        StoreError: there is none, or it cannot be read.
+        StoreError: one is missing or cannot be read, or they were held against different references.
     """
-    path = (where or folder()) / "passes.csv"
+    folders = [(where or folder()) / name for name in STUDIES]
+    first, *others = found = [_one(path) for path in folders]
+    for path, other in zip(folders[1:], others, strict=True):
+        if other.facts.held_against != first.facts.held_against:
+            raise StoreError(f"the recorded studies {folders[0]} and {path} were held against different references")
+    return RecordedStudy(first.facts, pd.concat([study.table for study in found], ignore_index=True))
+
+
+def _one(where: Path) -> RecordedStudy:
+    path = where / "passes.csv"
     try:
         facts = read_json(path.with_suffix(".json"), Facts)
         table = pd.DataFrame(parse_csv(read_text(path), COLUMNS), columns=list(COLUMNS))
