@@ -256,6 +256,7 @@ def publish(folder: Path, role: str = "target", seed: int = 1) -> None:
     zoo.add(folder, tiny_state(seed), {"role": role, "seed": 0, "parent": None, **DESCRIPTION})
 
 
+@pytest.mark.slow
 def test_publishing_killed_anywhere_leaves_weights_that_are_whole_or_refused(tmp_path):
     before = tmp_path / "before"
     publish(before, "baseline")
@@ -315,6 +316,7 @@ def download(folder: Path, url: str) -> None:
     datasets.fetch("set5", folder, url, progress=False)
 
 
+@pytest.mark.slow
 def test_a_download_killed_anywhere_is_completed(tmp_path, server):
     folder = tmp_path / "data"
     download_here = functools.partial(download, url=server)
@@ -514,6 +516,7 @@ def tree(tmp_path) -> Path:
     return tree
 
 
+@pytest.mark.slow
 def test_a_read_only_source_tree(tmp_path, own_mounts, material, tree):
     """The commands write where they are told to only, and the book, whose place is in the tree, says so."""
     environment = ENVIRONMENT | {"PYTHONPATH": str(tree), "FAIGLIB_CACHE": str(tmp_path / "cache")}
@@ -534,6 +537,7 @@ def test_a_read_only_source_tree(tmp_path, own_mounts, material, tree):
     assert content(tree) == before
 
 
+@pytest.mark.slow
 def test_a_home_with_a_space_and_other_letters(tmp_path, material, server):
     home = tmp_path / "Zoë Ångström 数"
     shutil.copytree(material, home / "my images")
