@@ -9,6 +9,8 @@ import numpy as np
 
 Rule = Literal["left", "right", "midpoint", "trapezoid", "gauss-legendre"]
 RULES: tuple[str, ...] = get_args(Rule)
+#: Name of the rule of :func:`moved`, which is for many integrals only.
+MOVED = "moved"
 
 
 @dataclass(frozen=True)
@@ -56,3 +58,22 @@ def quadrature(rule: Rule | str, count: int) -> Quadrature:
         nodes, weights = np.polynomial.legendre.leggauss(count)
         nodes, weights = (nodes + 1) / 2, weights / 2
     return Quadrature(str(rule), tuple(map(float, nodes)), tuple(map(float, weights)))
+
+
+def moved(count: int, number: int) -> Quadrature:
+    """Equidistant nodes at a place of their own in each of many integrals, which are averaged.
+
+    Every position has the same chance, so that the mean over many numbers has no bias, however few nodes each takes;
+    what these few miss varies from one to the next and averages out with the rest (Cranley and Patterson, 1976).
+
+    Args:
+        count: nodes.
+        number: of the integral, from 0; it decides the place.
+
+    Raises:
+        ValueError: there is no such number of nodes.
+    """
+    if count < 1:
+        raise ValueError(f"moved nodes are at least 1, not {count}")
+    places = (np.arange(count) + np.random.default_rng([number, count]).random()) / count
+    return Quadrature(MOVED, tuple(map(float, places)), (1.0 / count,) * count)

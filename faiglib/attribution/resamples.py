@@ -14,6 +14,10 @@ from faiglib.filters.scores import FilterScores, FilterSet
 RESAMPLES = 20
 #: Nodes of a crop's integral, the fewest that are as good as more of them in the study of chapter 11 (nox -s passes).
 CROP_NODES = 6
+#: The same of nodes that are moved from crop to crop, at half the price.
+MOVED_NODES = 3
+#: Side of a crop, pixels of ground truth.
+CROP_SIDE = 64
 #: One filter of so many is chosen, at least one.
 ONE_OF = 100
 

@@ -13,7 +13,7 @@ from torch import nn
 from faiglib.attribution.elimination import Minus
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath
 from faiglib.attribution.quadrature import RULES
-from faiglib.attribution.resamples import CROP_NODES
+from faiglib.attribution.resamples import CROP_NODES, CROP_SIDE, MOVED_NODES
 from faiglib.command import attribution, folders, scenes, sums
 from faiglib.command.crops import FIRST_LOOK, Until
 from faiglib.command.options import (
@@ -51,12 +51,20 @@ NamedInputsOption = Annotated[
 MinusOption = Annotated[
     str, typer.Option(help="What is subtracted of the scores on the other inputs.", **one_of(get_args(Minus)))
 ]
-RuleOption = Annotated[str, typer.Option(help="Quadrature rule of the path integral.", **one_of(RULES))]
+RuleOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Quadrature rule of the path integral; without it {DEFAULT_RULE}, and of crops equidistant nodes that "
+        "are moved from one to the next.",
+        **one_of(RULES),
+    ),
+]
 NodesOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help=f"Gradient evaluations per image and degradation, by default {DEFAULT_NODES}, per crop {CROP_NODES}.",
+        help=f"Gradient evaluations per image and degradation, by default {DEFAULT_NODES}, per crop {MOVED_NODES} that "
+        f"are moved or {CROP_NODES} of a rule.",
     ),
 ]
 UntilOption = Annotated[
@@ -79,10 +87,10 @@ def attribute(
     blur: Annotated[Path | None, typer.Option(help="Short for --input blur=FOLDER.")] = None,
     noise: Annotated[Path | None, typer.Option(help="Short for --input noise=FOLDER.")] = None,
     minus: MinusOption = "mean",
-    rule: RuleOption = DEFAULT_RULE,
+    rule: RuleOption = None,
     nodes: NodesOption = None,
     until: UntilOption = None,
-    crop: CropOption = 64,
+    crop: CropOption = CROP_SIDE,
     most: MostOption = 1000,
     units: UnitsOption = "filters",
     network: ToldNetworkOption = None,
@@ -116,7 +124,7 @@ def attribute(
         matched,
         out,
         rule=rule,
-        nodes=nodes or (DEFAULT_NODES if until is None else CROP_NODES),
+        nodes=nodes,
         memory_limit=bytes_of(memory),
         units=cast(Units, units),
         minus=cast(Minus, minus),

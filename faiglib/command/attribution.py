@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ from faiglib._version import __version__
 from faiglib.attribution.averaging import in_image_order
 from faiglib.attribution.elimination import Minus, eliminate_each
 from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, Account, ParameterPath, image_scores
-from faiglib.attribution.quadrature import Quadrature, quadrature
-from faiglib.attribution.resamples import Resamples
+from faiglib.attribution.quadrature import Quadrature, moved, quadrature
+from faiglib.attribution.resamples import CROP_NODES, MOVED_NODES, Resamples
 from faiglib.command.crops import Until, add_crops
 from faiglib.command.folders import alone_in, naming
 from faiglib.command.pieces import Piece, random_crop, whole
@@ -39,8 +40,8 @@ def attribute(
     scenes: Sequence[Scene],
     out: Path,
     *,
-    rule: str = DEFAULT_RULE,
-    nodes: int = DEFAULT_NODES,
+    rule: str | None = None,
+    nodes: int | None = None,
     memory_limit: int | None = None,
     units: Units = "filters",
     minus: Minus = "mean",
@@ -61,8 +62,8 @@ def attribute(
         scenes: from :func:`faiglib.command.scenes.scenes_of`.
         out: folder for the sums, and for NAME_totals.csv: what layers and channels hold of the path integral of an
             input, nothing subtracted.
-        rule: quadrature rule.
-        nodes: gradient evaluations per image and degradation.
+        rule: quadrature rule; without one the default, of crops nodes that are moved from one to the next.
+        nodes: gradient evaluations per image and degradation, by default what is enough for the rule.
         memory_limit: see :func:`faiglib.attribution.parameter_path`.
         units: what is ranked, see :class:`faiglib.filters.index.FilterIndex`.
         minus: what is subtracted, see :func:`faiglib.attribution.elimination.eliminate_each`.
@@ -76,16 +77,16 @@ def attribute(
             unfinished sums of another run, or one that is going on, or ``until`` allows no more crops (their sums are
             kept for a run that allows more).
     """
-    if rule == "trapezoid" and nodes < 2:
+    if rule == "trapezoid" and nodes == 1:
         raise FaiglibError("the trapezoid rule needs at least 2 nodes")
     place = torch.device("cpu") if fabric is None else fabric.device
-    path, points = ParameterPath(target, baseline, place, memory_limit, units=units), quadrature(rule, nodes)
+    path, rule_of = ParameterPath(target, baseline, place, memory_limit, units=units), _rules(rule, nodes, until)
     if path.is_a_point:
         raise FaiglibError("baseline and target hold the same weights: there is nothing between them to attribute")
-    identity = _identity((target, baseline), scenes, [rule, nodes, units, until and until.side], place)
+    identity = _identity((target, baseline), scenes, [rule_of(0), units, until and until.side], place)
     first = fabric is None or fabric.is_global_zero
     with alone_in(out) if first else nullcontext():
-        sums = _summed(path, points, scenes, out, identity, minus, until, fabric, overwrite, say)
+        sums = _summed(path, rule_of, scenes, out, identity, minus, until, fabric, overwrite, say)
     names = [*scenes[0].inputs]
     accounts = {name: Account.of(path, sums.tensors[name][:-1] / sums.done) for name in names}
     for name, account in accounts.items():
@@ -97,7 +98,7 @@ def attribute(
 
 def _summed(
     path: ParameterPath,
-    points: Quadrature,
+    rule_of: Callable[[int], Quadrature],
     scenes: Sequence[Scene],
     out: Path,
     identity: str,
@@ -110,8 +111,8 @@ def _summed(
     """The sums of :func:`attribute`, once the folder is this run's alone."""
     names = [*scenes[0].inputs]
 
-    def values(piece: Piece) -> Tensor:
-        return _values(path, points, piece)
+    def values(number: int, piece: Piece) -> Tensor:
+        return _values(path, rule_of(number), piece)
 
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, (2 * path.index.total + len(path.others) + 2,))
     resamples = Resamples(names, path.index) if until else None
@@ -124,12 +125,26 @@ def _summed(
         side = until.side
         say(
             add_crops(
-                sums, names, lambda number: values(random_crop(scenes, number, side)), resamples, until, minus, fabric
+                sums,
+                names,
+                lambda number: values(number, random_crop(scenes, number, side)),
+                resamples,
+                until,
+                minus,
+                fabric,
             )
         )
     else:
         _add_images(sums, scenes, values, fabric)
     return sums
+
+
+def _rules(rule: str | None, nodes: int | None, until: Until | None) -> Callable[[int], Quadrature]:
+    """From the number of an image or crop to the rule of its integrals."""
+    if until and rule is None:
+        return partial(moved, nodes or MOVED_NODES)
+    fixed = quadrature(rule or DEFAULT_RULE, nodes or (CROP_NODES if until else DEFAULT_NODES))
+    return lambda _: fixed
 
 
 def _identity(
@@ -148,10 +163,16 @@ def _identity(
     )
 
 
-def _add_images(sums: Sums, scenes: Sequence[Scene], values: Callable[[Piece], Tensor], fabric: Fabric | None) -> None:
+def _add_images(
+    sums: Sums, scenes: Sequence[Scene], values: Callable[[int, Piece], Tensor], fabric: Fabric | None
+) -> None:
     """Add every image that is not yet among the sums, and keep them after each."""
     start, names = sums.done, [*scenes[0].inputs]
-    results = in_image_order(len(scenes) - start, lambda number: values(whole(scenes[start + number])), fabric)
+
+    def values_of(number: int) -> Tensor:
+        return values(number, whole(scenes[number]))
+
+    results = in_image_order(len(scenes) - start, lambda number: values_of(start + number), fabric)
     with tqdm(results, desc="FAIG", unit="image", initial=start, total=len(scenes), disable=not sums.written) as bar:
         for found in bar:
             for name, one in zip(names, found, strict=True):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from faiglib.attribution import RULES, quadrature
+from faiglib.attribution.quadrature import moved
 
 
 def integrate(rule: str, nodes: int, function) -> float:
@@ -90,3 +91,28 @@ def test_a_trapezoid_needs_two_ends():
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="unknown quadrature rule 'simpson'; known: left, right"):
         quadrature("simpson", 4)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_moved_nodes_are_equidistant_and_anywhere(count):
+    rules = [moved(count, number) for number in range(400)]
+    for rule in rules:
+        assert np.allclose(np.diff(rule.nodes), 1 / count)
+        assert rule.weights == (1 / count,) * count
+    offsets = np.array([rule.nodes[0] for rule in rules]) * count
+    # Uniform in [0, 1): the largest distance between the two distribution functions (Kolmogorov), at a risk of 1e-4.
+    assert np.abs(np.sort(offsets) - np.arange(1, 401) / 400).max() < 2.23 / math.sqrt(400) + 1 / 400
+    assert moved(count, 7) == rules[7] != rules[8]
+
+
+def test_moved_nodes_have_no_bias():
+    exact, numbers = math.e - 1, 4000
+    found = np.array([np.exp(moved(1, number).nodes[0]) for number in range(numbers)])
+    spread = math.sqrt((math.e**2 - 1) / 2 - exact**2)  # of exp at a uniform place
+    assert abs(found.mean() - exact) < 4 * spread / math.sqrt(numbers)
+    assert abs(integrate("left", 1, math.exp) - exact) > 20 * spread / math.sqrt(numbers), "which a fixed node has"
+
+
+def test_no_moved_nodes_are_refused():
+    with pytest.raises(ValueError, match="at least 1, not 0"):
+        moved(0, 3)

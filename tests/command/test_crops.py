@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from faiglib.attribution.parameter_path import faig
+from faiglib.attribution.parameter_path import ParameterPath, faig, image_scores
+from faiglib.attribution.quadrature import moved
+from faiglib.attribution.resamples import MOVED_NODES
 from faiglib.command import attribution, scenes
 from faiglib.command.crops import FIRST_LOOK, Until
 from faiglib.command.pieces import random_crop
@@ -85,16 +87,36 @@ def test_looks_grow_with_the_crops_and_end_with_the_most():
 
 def test_scores_are_those_of_faig_on_the_same_crops(found, pair, tmp_path):
     said: list[str] = []
-    result = attribution.attribute(
-        *pair, found, tmp_path / "out", nodes=2, until=Until(ALWAYS, 12, 100), say=said.append
-    )
+    how = {"rule": "midpoint", "nodes": 2}
+    result = attribution.attribute(*pair, found, tmp_path / "out", until=Until(ALWAYS, 12, 100), say=said.append, **how)
     crops = [random_crop(found, number, 12) for number in range(FIRST_LOOK)]
     alone = {
-        kind: faig(*pair, [([*one.inputs.values()][place], one.ground_truth) for one in crops], nodes=2)
+        kind: faig(*pair, [([*one.inputs.values()][place], one.ground_truth) for one in crops], **how)
         for place, kind in enumerate(("blur", "noise"))
     }
     torch.testing.assert_close(result["blur"].values, (alone["blur"] - alone["noise"]).values, rtol=1e-9, atol=1e-12)
     assert said[0].startswith(f"After {FIRST_LOOK} crops of 12 pixels their resamples agree in ")
+
+
+@pytest.mark.parametrize("nodes", [None, 2])
+def test_without_a_rule_nodes_move_from_crop_to_crop(found, pair, tmp_path, nodes):
+    result = attribution.attribute(*pair, found, tmp_path / "out", nodes=nodes, until=Until(ALWAYS, 12, 100))
+    path = ParameterPath(*pair)
+    alone = {"blur": 0.0, "noise": 0.0}
+    for number in range(FIRST_LOOK):
+        piece = random_crop(found, number, 12)
+        for kind, image in zip(alone, piece.inputs.values(), strict=True):
+            alone[kind] += image_scores(path, image, piece.ground_truth, moved(nodes or MOVED_NODES, number))
+    expected = (alone["blur"] - alone["noise"]) / FIRST_LOOK
+    torch.testing.assert_close(result["blur"].values, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_moved_nodes_are_another_rule(found, pair, tmp_path):
+    with pytest.raises(FaiglibError, match="After 20 crops"):
+        attribution.attribute(*pair, found, tmp_path, nodes=2, until=Until(NEVER, 12, 20))
+    for other in ({"nodes": 3}, {"nodes": 2, "rule": "midpoint"}):
+        with pytest.raises(FaiglibError, match="unfinished"):
+            attribution.attribute(*pair, found, tmp_path, until=Until(NEVER, 12, 20), **other)
 
 
 def test_more_crops_are_taken_until_they_agree(found, make_pair, small, tmp_path):

@@ -8,7 +8,8 @@ import json
 import pandas as pd
 import pytest
 
-from faiglib.attribution.resamples import CROP_NODES
+from faiglib.attribution.resamples import CROP_NODES, CROP_SIDE, MOVED_NODES
+from faiglib.companion.discovery import TOLERANCE
 from faiglib.companion.speed import recorded, report, show, words
 from faiglib.companion.speed.passes import Study
 from faiglib.errors import FaiglibError
@@ -184,17 +185,21 @@ def test_the_fewest_nodes_that_are_as_good_as_more():
     assert words.fewest_nodes(study) == (1, 0.0)  # only one number of fixed nodes was tried
     more = study.table[study.table["rule"] == "fixed"]
     extra = [more.assign(nodes=nodes, overlap=more["overlap"] + gain) for nodes, gain in ((3, 0.1), (6, 0.1015))]
-    study = dataclasses.replace(study, table=pd.concat([study.table, *extra]))
+    moved = [more.assign(rule="shifted", nodes=MOVED_NODES, overlap=more["overlap"] + 0.1042)]
+    table = pd.concat([study.table, *extra, *moved, moved[0].assign(crops=500, overlap=0.99)])
+    study = dataclasses.replace(study, table=table.assign(side=CROP_SIDE))
     nodes, behind = words.fewest_nodes(study)
     assert (nodes, behind) == (3, pytest.approx(0.0015))
-    assert (
-        "3 midpoint nodes have as much in common with the reference as 6 have, to 0.15 percentage points"
-        in words.nodes_in_words(study)
-    )
+    assert words.moved_behind(study) == (100, pytest.approx(-0.0042)), "500 crops were not tried with both"
+    told = words.nodes_in_words(study)
+    assert "3 midpoint nodes have as much in common with the reference as 6 have, to 0.15 percentage points" in told
+    assert "0.42 percentage points more than these with 100 crops of 64 pixels, at 100 % of the price" in told
 
 
-def test_the_default_of_crops_follows_from_the_record():
-    assert words.fewest_nodes(recorded.load())[0] == CROP_NODES
+def test_the_defaults_of_crops_follow_from_the_record():
+    study = recorded.load()
+    assert words.fewest_nodes(study)[0] == CROP_NODES
+    assert words.moved_behind(study)[1] <= TOLERANCE
 
 
 def test_spending_is_drawn_with_its_ceiling():
