@@ -63,7 +63,8 @@ def attribute(
         out: folder for the sums, and for NAME_totals.csv: what layers and channels hold of the path integral of an
             input, nothing subtracted.
         rule: quadrature rule; without one the default, of crops nodes that are moved from one to the next.
-        nodes: gradient evaluations per image and degradation, by default what is enough for the rule.
+        nodes: gradient evaluations per image and degradation, at least 1, of a trapezoid 2; by default
+            :data:`DEFAULT_NODES`, of crops :data:`CROP_NODES`, or :data:`MOVED_NODES` that are moved.
         memory_limit: see :func:`faiglib.attribution.parameter_path`.
         units: what is ranked, see :class:`faiglib.filters.index.FilterIndex`.
         minus: what is subtracted, see :func:`faiglib.attribution.elimination.eliminate_each`.
@@ -77,13 +78,14 @@ def attribute(
             unfinished sums of another run, or one that is going on, or ``until`` allows no more crops (their sums are
             kept for a run that allows more).
     """
-    if rule == "trapezoid" and nodes == 1:
-        raise FaiglibError("the trapezoid rule needs at least 2 nodes")
+    if nodes is not None and nodes < (least := 2 if rule == "trapezoid" else 1):
+        what = f"the {rule} rule" if rule else "an integral"
+        raise FaiglibError(f"{what} needs at least {least} node{'s' if least > 1 else ''}, not {nodes}")
     place = torch.device("cpu") if fabric is None else fabric.device
     path, rule_of = ParameterPath(target, baseline, place, memory_limit, units=units), _rules(rule, nodes, until)
     if path.is_a_point:
         raise FaiglibError("baseline and target hold the same weights: there is nothing between them to attribute")
-    identity = _identity((target, baseline), scenes, [rule_of(0), units, until and until.side], place)
+    identity = _identity((target, baseline), scenes, [*_named(rule_of(0)), units, until and until.side], place)
     first = fabric is None or fabric.is_global_zero
     with alone_in(out) if first else nullcontext():
         sums = _summed(path, rule_of, scenes, out, identity, minus, until, fabric, overwrite, say)
@@ -142,9 +144,15 @@ def _summed(
 def _rules(rule: str | None, nodes: int | None, until: Until | None) -> Callable[[int], Quadrature]:
     """From the number of an image or crop to the rule of its integrals."""
     if until and rule is None:
-        return partial(moved, nodes or MOVED_NODES)
-    fixed = quadrature(rule or DEFAULT_RULE, nodes or (CROP_NODES if until else DEFAULT_NODES))
+        return partial(moved, MOVED_NODES if nodes is None else nodes)
+    enough = CROP_NODES if until else DEFAULT_NODES
+    fixed = quadrature(rule or DEFAULT_RULE, enough if nodes is None else nodes)
     return lambda _: fixed
+
+
+def _named(rule: Quadrature) -> tuple[str, int]:
+    """What a rule is known by, without the last bits of its positions, which differ from machine to machine."""
+    return rule.rule, len(rule.nodes)
 
 
 def _identity(

@@ -20,8 +20,8 @@ import torch
 from faiglib._version import __version__
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-#: By place: the shell, what words or shows results, and what pages share. All else may decide what is stored.
-_NOT_COMPUTING = re.compile(r"command/|companion/page/|(.*/)?(report|show)\.py$")
+#: By place and name: the shell, what words or shows results, and what pages share. All else may decide what is stored.
+_NOT_COMPUTING = re.compile(r"command/|companion/page/|(.*/)?(report|show|words|captions)\.py$")
 
 
 def collect(device: str | torch.device | None = None, **extra: Any) -> dict[str, Any]:

@@ -221,6 +221,8 @@ SHOWING = (
     "companion/page/source.py",
     "companion/masking/show.py",
     "companion/masking/report.py",
+    "companion/masking/captions.py",
+    "companion/speed/words.py",
 )
 
 

@@ -313,7 +313,6 @@ faig(target, baseline, [(torch.ones(1, 1, 40, 50), torch.zeros(1, 1, 40, 50))] *
 """
 
 
-@pytest.mark.usefixtures("_no_html")
 def test_what_executes_a_notebook_does_not_wait_for_torch(root):
     """The notebook's own process imports it; the one that watches it would take as long once more."""
     code = "import sys; from bookmaker import worker; worker.main(); print('torch' in sys.modules, file=sys.stderr)"
@@ -331,6 +330,7 @@ def test_what_executes_a_notebook_does_not_wait_for_torch(root):
     assert runs(root) == ["01"]
 
 
+@pytest.mark.usefixtures("_no_html")
 def test_gradients_are_counted_by_notebook_and_told(root, capsys):
     write_notebook(root, "01_one", code=ATTRIBUTING)
     assert reproduce(root, "--only", "01") == 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from faiglib.attribution.parameter_path import ParameterPath, faig, image_scores
+from faiglib.attribution.parameter_path import DEFAULT_NODES, DEFAULT_RULE, ParameterPath, faig, image_scores
 from faiglib.attribution.quadrature import moved
 from faiglib.attribution.resamples import MOVED_NODES
 from faiglib.command import attribution, scenes
@@ -117,6 +117,31 @@ def test_moved_nodes_are_another_rule(found, pair, tmp_path):
     for other in ({"nodes": 3}, {"nodes": 2, "rule": "midpoint"}):
         with pytest.raises(FaiglibError, match="unfinished"):
             attribution.attribute(*pair, found, tmp_path, until=Until(NEVER, 12, 20), **other)
+
+
+def test_the_default_rule_is_the_same_work_as_its_name(found, pair, tmp_path, monkeypatch):
+    taken: list[int] = []
+    genuine = attribution._values
+    monkeypatch.setattr(attribution, "_values", lambda *given: taken.append(1) or genuine(*given))
+    first = attribution.attribute(*pair, found, tmp_path)
+    again = attribution.attribute(*pair, found, tmp_path, rule=DEFAULT_RULE, nodes=DEFAULT_NODES)
+    assert len(taken) == len(found)
+    assert torch.equal(first["blur"].values, again["blur"].values)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"nodes": 0}, "an integral needs at least 1 node, not 0"),
+        ({"nodes": 0, "until": Until(ALWAYS, 12, 100)}, "an integral needs at least 1 node, not 0"),
+        ({"nodes": -1, "rule": "left"}, "the left rule needs at least 1 node, not -1"),
+        ({"nodes": 0, "rule": "trapezoid"}, "the trapezoid rule needs at least 2 nodes, not 0"),
+        ({"nodes": 1, "rule": "trapezoid"}, "the trapezoid rule needs at least 2 nodes, not 1"),
+    ],
+)
+def test_too_few_nodes_are_a_sentence(found, pair, tmp_path, how, words):
+    with pytest.raises(FaiglibError, match=words):
+        attribution.attribute(*pair, found, tmp_path, **how)
 
 
 def test_more_crops_are_taken_until_they_agree(found, make_pair, small, tmp_path):

@@ -92,9 +92,11 @@ def heatmap(axis: Axes, numbers: pd.DataFrame, texts: pd.DataFrame, colours: str
     others = [one for one in axis.figure.axes if one is not axis and one.get_visible()]
     for one in others:
         one.set_visible(False)
-    sns.heatmap(numbers, annot=texts, fmt="", cmap=colours, cbar=False, ax=axis, **options)
-    for one in others:
-        one.set_visible(True)
+    try:
+        sns.heatmap(numbers, annot=texts, fmt="", cmap=colours, cbar=False, ax=axis, **options)
+    finally:
+        for one in others:
+            one.set_visible(True)
 
 
 def finished(figure: Figure, tight: bool = True) -> Figure:

@@ -62,8 +62,8 @@ class Study:
     draws: int = 12
 
 
-#: What is tried by the folder of its record below that of all: few crops in many ways, then, in the way that was best,
-#: as many as a hundredth of what the published program differentiates pays.
+#: What is tried by the folder of its record below that of all: few crops in many ways, then, in the cheapest of the
+#: best ways, as many as about a hundredth of what the published program differentiates pays.
 STUDIES = {
     "": Study(),
     "hundredth": Study(crops=((64, 257),), sizes=(80, 160, 257), fixed=(), shifted=(3,)),

@@ -60,9 +60,9 @@ class Facts:
 
     @property
     def held_against(self) -> tuple[object, ...]:
-        """What the reference was made of, and what costs are shares of."""
-        reference = [self.study.get(name) for name in ("images", "side", "nodes")]
-        return self.sets, self.published_pixels, self.pairs, reference
+        """What the reference was made of and how far its halves agree, and what costs are shares of."""
+        reference = [self.study.get(name) for name in ("images", "side", "nodes", "draws")]
+        return self.sets, self.published_pixels, self.pairs, reference, self.ceiling, self.whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +167,12 @@ def fitted(table: pd.DataFrame) -> pd.DataFrame:
         (bias, variance), _ = nnls(terms / wanted[:, None], np.ones(len(part)))
         rows.append((*names, float(bias), float(variance)))
     return pd.DataFrame(rows, columns=["network", "filters", *WAY, "bias", "variance"])
+
+
+def misfit(table: pd.DataFrame) -> float:
+    """How far :func:`fitted` is from what was measured, relative to this, median of a :class:`RecordedStudy`'s rows."""
+    both = table.merge(fitted(table), on=["network", "filters", *WAY])
+    return float((1 - (both["bias"] + both["variance"] / both["crops"]) / both["missed"]).abs().median())
 
 
 def best_at(fits: pd.DataFrame, pixels: float, least: int) -> pd.DataFrame:

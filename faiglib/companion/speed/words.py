@@ -85,18 +85,22 @@ def nodes_in_words(study: RecordedStudy) -> str:
 
 
 def best_tried(study: RecordedStudy, cost: float) -> pd.Series:
-    """What has most in common with the reference, mean of networks and functions, of all that was tried within a cost.
+    """The cheapest of what has most in common with the reference, of all that was tried within a cost.
+
+    Agreements that differ by at most :data:`faiglib.companion.discovery.TOLERANCE` count as equal, means of networks
+    and functions; the largest ones come from a single ranking each.
 
     Args:
         study: the recorded study.
-        cost: pixels to differentiate, as a share of the published program's.
+        cost: pixels to differentiate, as a share of the published program's, to a ten-thousandth of these.
 
     Returns:
         :data:`WAY`, ``crops``, ``cost``, and by network what it has in common with the reference, mean of functions.
     """
-    within = study.table[study.table["cost"] <= cost]
+    within = study.table[study.table["cost"].round(4) <= cost]
     overlaps = within.pivot_table(index=[*WAY, "crops", "cost"], columns="network", values="overlap")
-    names = overlaps.mean(axis=1).idxmax()
+    means = overlaps.mean(axis=1)
+    names = min(means[means >= means.max() - TOLERANCE].index, key=lambda names: names[-1])
     return pd.concat([pd.Series(dict(zip(overlaps.index.names, names, strict=True))), overlaps.loc[names]])
 
 
@@ -112,7 +116,7 @@ def spending_in_words(study: RecordedStudy) -> str:
     placed = "that are moved from crop to crop" if best["rule"] == "shifted" else "in the middle of equal steps"
     return (
         f"Of all that was tried within {GOAL_COST:.0%} of the published program's pixels, {best['crops']} crops of "
-        f"{best['side']} pixels with {counted(best['nodes'], 'node')} {placed} have most in common with the "
-        f"reference's top 1 %, for {best['cost']:.2%} of the pixels. Against what {PUBLISHED_IMAGES} images of the "
-        f"other half have: {'; '.join(told)}."
+        f"{best['side']} pixels with {counted(best['nodes'], 'node')} {placed} are the cheapest of those that have "
+        f"most in common with the reference's top 1 %, to {100 * TOLERANCE:.1f} percentage points: they take {best['cost']:.2%} of the pixels. "
+        f"Against what {PUBLISHED_IMAGES} images of the other half have: {'; '.join(told)}."
     )
