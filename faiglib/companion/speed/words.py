@@ -117,6 +117,7 @@ def spending_in_words(study: RecordedStudy) -> str:
     return (
         f"Of all that was tried within {GOAL_COST:.0%} of the published program's pixels, {best['crops']} crops of "
         f"{best['side']} pixels with {counted(best['nodes'], 'node')} {placed} are the cheapest of those that have "
-        f"most in common with the reference's top 1 %, to {100 * TOLERANCE:.1f} percentage points: they take {best['cost']:.2%} of the pixels. "
+        f"most in common with the reference's top 1 %, to {100 * TOLERANCE:.1f} percentage points: they "
+        f"take {best['cost']:.2%} of the pixels. "
         f"Against what {PUBLISHED_IMAGES} images of the other half have: {'; '.join(told)}."
     )
