@@ -63,8 +63,7 @@ def attribute(
         out: folder for the sums, and for NAME_totals.csv: what layers and channels hold of the path integral of an
             input, nothing subtracted.
         rule: quadrature rule; without one the default, of crops nodes that are moved from one to the next.
-        nodes: gradient evaluations per image and degradation, at least 1, of a trapezoid 2; by default
-            :data:`DEFAULT_NODES`, of crops :data:`CROP_NODES`, or :data:`MOVED_NODES` that are moved.
+        nodes: gradient evaluations per image and degradation, at least 1; by default as many as the help says.
         memory_limit: see :func:`faiglib.attribution.parameter_path`.
         units: what is ranked, see :class:`faiglib.filters.index.FilterIndex`.
         minus: what is subtracted, see :func:`faiglib.attribution.elimination.eliminate_each`.
@@ -78,9 +77,6 @@ def attribute(
             unfinished sums of another run, or one that is going on, or ``until`` allows no more crops (their sums are
             kept for a run that allows more).
     """
-    if nodes is not None and nodes < (least := 2 if rule == "trapezoid" else 1):
-        what = f"the {rule} rule" if rule else "an integral"
-        raise FaiglibError(f"{what} needs at least {least} node{'s' if least > 1 else ''}, not {nodes}")
     place = torch.device("cpu") if fabric is None else fabric.device
     path, rule_of = ParameterPath(target, baseline, place, memory_limit, units=units), _rules(rule, nodes, until)
     if path.is_a_point:
@@ -142,7 +138,14 @@ def _summed(
 
 
 def _rules(rule: str | None, nodes: int | None, until: Until | None) -> Callable[[int], Quadrature]:
-    """From the number of an image or crop to the rule of its integrals."""
+    """From the number of an image or crop to the rule of its integrals.
+
+    Raises:
+        FaiglibError: there are too few nodes.
+    """
+    if nodes is not None and nodes < (least := 2 if rule == "trapezoid" else 1):
+        what = f"the {rule} rule" if rule else "an integral"
+        raise FaiglibError(f"{what} needs at least {least} node{'s' if least > 1 else ''}, not {nodes}")
     if until and rule is None:
         return partial(moved, MOVED_NODES if nodes is None else nodes)
     enough = CROP_NODES if until else DEFAULT_NODES
