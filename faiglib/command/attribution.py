@@ -133,7 +133,7 @@ def _summed(
             )
         )
     else:
-        _add_images(sums, scenes, values, fabric)
+        _add_images(sums, scenes, lambda number: values(number, whole(scenes[number])), fabric)
     return sums
 
 
@@ -174,16 +174,10 @@ def _identity(
     )
 
 
-def _add_images(
-    sums: Sums, scenes: Sequence[Scene], values: Callable[[int, Piece], Tensor], fabric: Fabric | None
-) -> None:
+def _add_images(sums: Sums, scenes: Sequence[Scene], values: Callable[[int], Tensor], fabric: Fabric | None) -> None:
     """Add every image that is not yet among the sums, and keep them after each."""
     start, names = sums.done, [*scenes[0].inputs]
-
-    def values_of(number: int) -> Tensor:
-        return values(number, whole(scenes[number]))
-
-    results = in_image_order(len(scenes) - start, lambda number: values_of(start + number), fabric)
+    results = in_image_order(len(scenes) - start, lambda number: values(start + number), fabric)
     with tqdm(results, desc="FAIG", unit="image", initial=start, total=len(scenes), disable=not sums.written) as bar:
         for found in bar:
             for name, one in zip(names, found, strict=True):
