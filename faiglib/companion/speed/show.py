@@ -117,12 +117,13 @@ def spending(table: pd.DataFrame, facts: Facts) -> Figure:
     figure, axes = plt.subplots(1, len(networks), figsize=(3.2 * len(networks), 3.4), squeeze=False, sharey=True)
     tried = sorted(table["nodes"].unique())
     colours = dict(zip(tried, sns.color_palette("viridis", len(tried)), strict=True))
+    dots = {side: 1.5 + side / 40 for side in sorted(table["side"].unique())}
     for axis, network in zip(axes[0], networks, strict=True):
         own = table[table["network"] == network]
         means = own.groupby([*WAY, "crops", "cost"], as_index=False)["overlap"].mean()
-        for (rule, nodes, _), line in means.groupby(WAY):
+        for (rule, nodes, side), line in means.groupby(WAY):
             style = "-" if rule == "fixed" else ":"
-            axis.plot(line["cost"], line["overlap"], style, color=colours[nodes], lw=1, marker="o", ms=2)
+            axis.plot(line["cost"], line["overlap"], style, color=colours[nodes], lw=1, marker="o", ms=dots[side])
         ceiling, whole = (np.mean(list(one[network].values())) for one in (facts.ceiling, facts.whole))
         axis.axhline(ceiling, color=GRAY, ls="--", lw=1)
         axis.plot([1], [whole], "s", color="black", ms=6)
@@ -131,6 +132,10 @@ def spending(table: pd.DataFrame, facts: Facts) -> Figure:
     axes[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(value)))
     handles = [Line2D([], [], color=colour, label=counted(nodes, "node")) for nodes, colour in colours.items()]
     handles += [
+        *(
+            Line2D([], [], color=GRAY, ls="", marker="o", ms=dots[end], label=f"{end} pixels")
+            for end in (min(dots), max(dots))
+        ),
         Line2D([], [], color="black", ls=":", label="moved from crop to crop"),
         Line2D([], [], color=GRAY, ls="--", label="other half of the images"),
         Line2D([], [], color="black", ls="", marker="s", label=f"{PUBLISHED_IMAGES} images of it"),

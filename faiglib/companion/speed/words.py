@@ -14,6 +14,8 @@ from faiglib.companion.speed.passes import PUBLISHED_IMAGES
 from faiglib.companion.speed.recorded import WAY, RecordedStudy, best_at, fitted
 from faiglib.networks import TITLES
 
+#: How a rule places its nodes.
+PLACED = {"fixed": "in the middle of equal steps", "shifted": "moved from crop to crop"}
 #: What is hoped for: the published program's agreement with a data set's ranking at this share of its pixels.
 GOAL_COST = 0.01
 
@@ -55,18 +57,23 @@ def fewest_nodes(study: RecordedStudy) -> tuple[int, float]:
     return int(enough.index[0]), float(enough.iloc[0])
 
 
-def moved_behind(study: RecordedStudy) -> tuple[int, float]:
-    """How much less moved nodes, :data:`MOVED_NODES` of them, have in common with the reference than the fewest fixed.
+def moved_ahead(study: RecordedStudy) -> tuple[int, int, float]:
+    """How much more moved nodes, :data:`MOVED_NODES` of them, have in common with the reference at the same price.
 
     Returns:
-        Crops of :data:`CROP_SIDE` pixels, the most that were tried with both, and the difference of what they have in
-        common with the reference (0 to 1), mean of networks and functions.
+        Crops of :data:`CROP_SIDE` pixels with the fewest fixed nodes that are enough, the most whose price was tried
+        with moved ones, too; crops with these; and the difference of what they have in common with the reference (0 to 1),
+        mean of networks and functions.
     """
     nodes = {"fixed": fewest_nodes(study)[0], "shifted": MOVED_NODES}
     table = study.table[(study.table["side"] == CROP_SIDE) & (study.table["nodes"] == study.table["rule"].map(nodes))]
-    overlaps = table.pivot_table(index="crops", columns="rule", values="overlap").dropna()
-    most = overlaps.loc[overlaps.index.max()]
-    return int(overlaps.index.max()), float(most["fixed"] - most["shifted"])
+    overlaps = table.assign(spent=table["crops"] * table["nodes"]).pivot_table(
+        index="spent", columns="rule", values="overlap"
+    )
+    overlaps = overlaps.dropna()
+    spent = int(overlaps.index.max())
+    most = overlaps.loc[spent]
+    return spent // nodes["fixed"], spent // nodes["shifted"], float(most["shifted"] - most["fixed"])
 
 
 @typeset
@@ -74,13 +81,13 @@ def nodes_in_words(study: RecordedStudy) -> str:
     """How many nodes are enough for crops, in two sentences."""
     nodes, behind = fewest_nodes(study)
     most = study.table.loc[study.table["rule"] == "fixed", "nodes"].max()
-    crops, lost = moved_behind(study)
+    crops, more, ahead = moved_ahead(study)
     return (
         f"With the same crops, {counted(nodes, 'midpoint node')} have as much in common with the reference as {most} "
         f"have, to {100 * abs(behind):.2f} percentage points in the mean. {counted(MOVED_NODES, 'node')} "
-        f"that are moved from crop to crop have {100 * abs(lost):.2f} percentage points "
-        f"{'less' if lost > 0 else 'more'} than these with {crops} crops of {CROP_SIDE} pixels, at "
-        f"{MOVED_NODES / nodes:.0%} of the price; “faiglib attribute --until” takes them."
+        f"moved from crop to crop have {100 * abs(ahead):.2f} percentage points {'more' if ahead > 0 else 'less'} than "
+        f"these at the same price, with {more} crops of {CROP_SIDE} pixels against {crops}; "
+        "“faiglib attribute --until” takes them."
     )
 
 
@@ -100,7 +107,8 @@ def best_tried(study: RecordedStudy, cost: float) -> pd.Series:
     within = study.table[study.table["cost"].round(4) <= cost]
     overlaps = within.pivot_table(index=[*WAY, "crops", "cost"], columns="network", values="overlap")
     means = overlaps.mean(axis=1)
-    names = min(means[means >= means.max() - TOLERANCE].index, key=lambda names: names[-1])
+    equal = means[means >= means.max() - TOLERANCE]
+    names = min(equal.index, key=lambda names: (round(names[-1], 4), -equal[names]))
     return pd.concat([pd.Series(dict(zip(overlaps.index.names, names, strict=True))), overlaps.loc[names]])
 
 
@@ -113,11 +121,10 @@ def spending_in_words(study: RecordedStudy) -> str:
         whole, half = (statistics.fmean(one.values()) for one in (study.facts.whole[network], ceiling))
         verdict = "reached" if best[network] >= whole else "not reached"
         told.append(f"{TITLES[network]} {best[network]:.1%} against {whole:.1%} (other half {half:.1%}), {verdict}")
-    placed = "that are moved from crop to crop" if best["rule"] == "shifted" else "in the middle of equal steps"
     return (
         f"Of all that was tried within {GOAL_COST:.0%} of the published program's pixels, {best['crops']} crops of "
-        f"{best['side']} pixels with {counted(best['nodes'], 'node')} {placed} are the cheapest of those that have "
-        f"most in common with the reference's top 1 %, to {100 * TOLERANCE:.1f} percentage points: they "
-        f"take {best['cost']:.2%} of the pixels. "
+        f"{best['side']} pixels with {counted(best['nodes'], 'node')} {PLACED[best['rule']]} are the cheapest "
+        f"of those that have most in common with the reference's top 1 %, to {100 * TOLERANCE:.1f} percentage points: "
+        f"they take {best['cost']:.2%} of the pixels. "
         f"Against what {PUBLISHED_IMAGES} images of the other half have: {'; '.join(told)}."
     )
