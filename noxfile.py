@@ -128,7 +128,7 @@ def lint(session: nox.Session) -> None:
     run(session, "ruff", "check", ".")
     run(session, "ruff", "format", "--check", ".")
     run(session, "mypy")
-    run(session, "lint-imports")
+    run(session, "lint-imports", PYTHONPATH="book/tools")
     notebooks = [str(notebook.relative_to(ROOT)) for notebook in sorted(ROOT.glob("notebooks/*.py"))]
     run(session, "jupytext", "--test-strict", "--to", "ipynb", *notebooks)
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from bookmaker.browser import Browser, find
+from bookmaker.checks.browser import Browser, find
 from faiglib.companion import profiles
 from faiglib.companion.places import Places
 from faiglib.companion.workbench import Workbench

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bookmaker import axe, browser, visits
-from bookmaker.check import complaints
+from bookmaker.checks import axe, browser, visits
+from bookmaker.checks.check import complaints
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 from faiglib.system import interruption, provenance

@@ -6,8 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-from bookmaker import citation
 from bookmaker.errors import BookError
+from bookmaker.records import citation
 from faiglib.errors import StoreError
 
 

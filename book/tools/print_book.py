@@ -7,7 +7,8 @@ from pathlib import Path
 
 import filelock
 
-from bookmaker import browser, pdf
+from bookmaker import pdf
+from bookmaker.checks import browser
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 from faiglib.errors import FaiglibError

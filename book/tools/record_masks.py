@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bookmaker import recording
+from bookmaker.records import recording
 from faiglib.companion.faithfulness import measure, recorded
 from faiglib.companion.workbench import open_workbench
 

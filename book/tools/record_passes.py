@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from bookmaker import recording
+from bookmaker.records import recording
 from faiglib.companion.speed import passes, recorded
 from faiglib.companion.workbench import open_workbench
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bookmaker import recording, rounding
 from bookmaker.layout import Layout
+from bookmaker.records import recording, rounding
 
 
 def write() -> Path:

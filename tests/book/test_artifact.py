@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bookmaker import artifact
 from bookmaker.layout import Layout
+from bookmaker.pages import artifact
 from faiglib.companion.criteria import CLAIMS
 
 ROOT = Path(__file__).resolve().parents[2]

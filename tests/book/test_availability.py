@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from bookmaker import availability
 from bookmaker.layout import Layout
+from bookmaker.pages import availability
 from faiglib.images import registry
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rocrate.rocrate import ROCrate
 
-from bookmaker import crate, staleness
+from bookmaker import staleness
 from bookmaker.layout import Layout
+from bookmaker.records import crate
 
 ROOT = Path(__file__).resolve().parents[2]
 

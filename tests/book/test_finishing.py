@@ -8,7 +8,8 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from bookmaker import axe, check, finishing, visits
+from bookmaker.checks import axe, check, visits
+from bookmaker.finish import finishing
 from bookmaker.layout import Layout
 
 TABLE = (

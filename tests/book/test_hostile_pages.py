@@ -8,8 +8,10 @@ import torch
 from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 
-from bookmaker import browser, check, colophon, drift, finishing, policy, sources
+from bookmaker.checks import browser, check
+from bookmaker.finish import finishing, policy, sources
 from bookmaker.layout import Layout
+from bookmaker.pages import colophon, drift
 from faiglib.companion.page import interactive, tables
 from faiglib.companion.page.budget import budget_box
 from faiglib.companion.page.escaping import as_html, as_json, as_markdown

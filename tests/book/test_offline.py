@@ -8,10 +8,11 @@ from pathlib import Path
 import pypdf
 import pytest
 
-from bookmaker import html, pdf, stage, visits
-from bookmaker.browser import VARIABLE, Browser, find
+from bookmaker import html, pdf, stage
+from bookmaker.checks import visits
+from bookmaker.checks.browser import VARIABLE, Browser, find
 from bookmaker.errors import BookError
-from bookmaker.finishing import pages
+from bookmaker.finish.finishing import pages
 from bookmaker.layout import Layout
 from faiglib.system import provenance
 

@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 
 import faiglib
-from bookmaker import browser, colophon, crate, drift, driver, execute, staleness
+from bookmaker import driver, execute, staleness
+from bookmaker.checks import browser
 from bookmaker.layout import Layout
+from bookmaker.pages import colophon, drift
+from bookmaker.records import crate
 from faiglib.command import main
 from faiglib.companion import kernel, profiles
 from faiglib.companion.places import Places
@@ -401,7 +404,7 @@ def test_removing_the_build_folder_does_not_let_a_second_run_in(root, capsys):
 
 BROWSING = """
 import sys, time
-from bookmaker import browser
+from bookmaker.checks import browser
 from faiglib.system import interruption
 
 def main():

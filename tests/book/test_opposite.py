@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bookmaker import opposite, scorecard
 from bookmaker.layout import Layout
+from bookmaker.pages import opposite, scorecard
 from faiglib.companion import claims, paper, record
 from faiglib.companion.criteria import CHANCE, CLAIMS, SELECTIVE, Part
 from faiglib.companion.profiles import PROFILES

@@ -12,9 +12,11 @@ import yaml
 from bs4 import BeautifulSoup
 from docutils import nodes
 
-from bookmaker import check, colophon, glossary, scorecard
+from bookmaker.checks import check
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from bookmaker.pages import colophon, scorecard
+from bookmaker.sphinx import glossary
 from faiglib.companion.criteria import CLAIMS
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -15,9 +15,12 @@ import nbformat
 import pytest
 import yaml
 
-from bookmaker import api, check, crew, data, docstrings, drift, driver, html, stage, staleness
+from bookmaker import crew, data, driver, html, stage, staleness
+from bookmaker.checks import check
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from bookmaker.pages import api, drift
+from bookmaker.sphinx import docstrings
 from faiglib.companion import kernel
 from faiglib.system import provenance
 
@@ -593,7 +596,7 @@ def test_api_page_has_the_public_modules(tmp_path):
     (tmp_path / "build/source").mkdir(parents=True)
     (tmp_path / "build/source/api").mkdir()
     page, room = tmp_path / "build/source/api.md", tmp_path / "build/source/api/sub.md"
-    place = "# API\n\n<!-- modules of {}: book/tools/bookmaker/api.py -->\n"
+    place = "# API\n\n<!-- modules of {}: book/tools/bookmaker/pages/api.py -->\n"
     page.write_text(f"{place.format('faiglib')}\n{api.ROOMS}\n")
     room.write_text(place.format("faiglib.sub"))
     api.fill(Layout(tmp_path))

@@ -10,10 +10,11 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from bookmaker import differs, kernels, rounding
-from bookmaker.kernels import NUMBERS, RANKINGS, RUN, SETTINGS, Setting
 from bookmaker.layout import Layout
-from bookmaker.remeasure import SCORES
+from bookmaker.pages import differs
+from bookmaker.records import kernels, rounding
+from bookmaker.records.kernels import NUMBERS, RANKINGS, RUN, SETTINGS, Setting
+from bookmaker.records.remeasure import SCORES
 from faiglib.companion import record
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.filters.index import FilterIndex

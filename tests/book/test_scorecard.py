@@ -10,8 +10,9 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from bookmaker import banner, scorecard, stage, staleness
+from bookmaker import stage, staleness
 from bookmaker.layout import Layout
+from bookmaker.pages import banner, scorecard
 from faiglib.companion.criteria import CLAIMS, GRADES, NOT_THEIRS, Part
 from faiglib.companion.page.words import printed
 from faiglib.companion.verdicts import Kept

@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from bookmaker import limits, takeaway
 from bookmaker.layout import Layout
+from bookmaker.pages import limits, takeaway
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bookmaker.browser import Browser, Tab
+from bookmaker.checks.browser import Browser, Tab
 from faiglib.companion.page import gallery, style
 from tests.companion.test_interactive import click, press
 

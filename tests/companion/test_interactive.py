@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bookmaker.browser import Browser, Tab
+from bookmaker.checks.browser import Browser, Tab
 from faiglib.companion.page import interactive
 from faiglib.errors import FaiglibError
 

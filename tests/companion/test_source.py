@@ -15,7 +15,7 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from bookmaker import sources
+from bookmaker.finish import sources
 from faiglib import companion
 from faiglib.companion.page import tables
 from faiglib.companion.page.gallery import Gallery

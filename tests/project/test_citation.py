@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bookmaker import citation
 from bookmaker.errors import BookError
+from bookmaker.records import citation
 from faiglib import __version__
 
 ROOT = Path(__file__).resolve().parents[2]

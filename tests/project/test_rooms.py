@@ -24,7 +24,8 @@ MOST_LINES, MOST_IN_A_FUNCTION = 300, 60
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory):
     folder = tmp_path_factory.mktemp("house")
-    shutil.copytree(ROOT / "faiglib", folder / "faiglib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("faiglib", "book/tools/bookmaker"):
+        shutil.copytree(ROOT / name, folder / Path(name).name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 
@@ -49,6 +50,7 @@ def test_the_contracts_are_kept(copied):
         ("companion/masking/report.py", "import faiglib.companion.masking.show", "A chapter shows what it reports"),
         ("companion/masking/report.py", "import faiglib.companion.beyond.report", "Chapters do not import each other"),
         ("companion/record.py", "import bookmaker.layout", "Faiglib knows neither the book's tools"),
+        ("../bookmaker/records/recording.py", "import bookmaker.pages.places", "The book's tools"),
     ],
 )
 def test_an_import_that_is_forbidden_breaks_a_contract(copied, module, line, contract):
@@ -129,8 +131,9 @@ def test_tests_mirror_the_rooms():
 def test_the_map_in_contributing_is_true():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     tree = text.split("## Where things are")[1].split("```")[1]
-    named = set(re.findall(r"^  (\w+)/ ", tree, re.MULTILINE))
-    assert named == rooms(ROOT / "faiglib")
+    for folder in ("faiglib", "book/tools/bookmaker"):
+        below = re.split(r"\n(?=\S)", tree.split(f"\n{folder}/ ")[1], maxsplit=1)[0]
+        assert set(re.findall(r"^  (\w+)/ ", below, re.MULTILINE)) == rooms(ROOT / folder)
     chapters = set(re.findall(r"\w+", tree.split("a folder a chapter:")[1].split("\n\n")[0]))
     assert chapters == rooms(ROOT / "faiglib" / "companion") - {"page", "pair"}
     for name in set(re.findall(r"^(\S+?)/? ", tree, re.MULTILINE)) - {"build"}:

@@ -15,9 +15,11 @@ from typing import Any
 
 import filelock
 
-from bookmaker import colophon, crate, crew, data, drift, execute, html, stage, staleness
+from bookmaker import crew, data, execute, html, stage, staleness
 from bookmaker.errors import BookError, os_error_sentence
 from bookmaker.layout import Layout
+from bookmaker.pages import colophon, drift
+from bookmaker.records import crate
 from faiglib.companion import kernel
 from faiglib.errors import FaiglibError
 from faiglib.system import environment, interruption

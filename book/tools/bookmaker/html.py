@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bookmaker import finishing
 from bookmaker.errors import ANSI, BookError
+from bookmaker.finish import finishing
 from bookmaker.layout import Layout
 from faiglib.system import provenance
 

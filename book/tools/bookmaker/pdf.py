@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from bookmaker import html
-from bookmaker.browser import Browser
+from bookmaker.checks.browser import Browser
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
 from faiglib.system.files import atomic_write

@@ -6,22 +6,11 @@ import shutil
 from itertools import count
 from typing import Any
 
-from bookmaker import (
-    api,
-    artifact,
-    availability,
-    banner,
-    colophon,
-    differs,
-    drift,
-    opposite,
-    scorecard,
-    sources,
-    staleness,
-    takeaway,
-)
+from bookmaker import staleness
 from bookmaker.execute import read_notebook, write_notebook
+from bookmaker.finish import sources
 from bookmaker.layout import Layout
+from bookmaker.pages import api, artifact, availability, banner, colophon, differs, drift, opposite, scorecard, takeaway
 
 NOT_PAGES = ("tools", "items.yml", "__pycache__", ".*")
 SHOWN = "show-input"  # tag of cells whose code is not folded

@@ -52,8 +52,8 @@ def styled(
     """A table without row numbers in which words are words: cells, heads and caption are printed, and escaped.
 
     Columns that say nothing are left out, and the caption says what they would have said: see :func:`told_apart`.
-    Scopes, row heads and the number of the table are added where the book is built (``bookmaker.tables``), for all
-    tables alike.
+    Scopes, row heads and the number of the table are added where the book is built
+    (``bookmaker.finish.tables``), for all tables alike.
 
     Args:
         table: what to show.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import nbformat
 import yaml
 
-from bookmaker import places, staleness
+from bookmaker import staleness
 from bookmaker.layout import Layout
+from bookmaker.pages import places
 from faiglib.companion.page.escaping import as_html as escaped
 from faiglib.companion.page.words import printed
 
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from faiglib.companion.verdicts import Kept
 
 PAGE = "index.md"
-STORY = "<!-- the picture of chapter 3: book/tools/bookmaker/scorecard.py -->"
-CLAIMS = "<!-- a row for each claim: book/tools/bookmaker/scorecard.py -->"
-QUESTIONS = "<!-- a row for each question of this book: book/tools/bookmaker/scorecard.py -->"
-ITEMS = "<!-- a row for each item of the paper: book/tools/bookmaker/scorecard.py -->"
+STORY = "<!-- the picture of chapter 3: book/tools/bookmaker/pages/scorecard.py -->"
+CLAIMS = "<!-- a row for each claim: book/tools/bookmaker/pages/scorecard.py -->"
+QUESTIONS = "<!-- a row for each question of this book: book/tools/bookmaker/pages/scorecard.py -->"
+ITEMS = "<!-- a row for each item of the paper: book/tools/bookmaker/pages/scorecard.py -->"
 ANCHOR = re.compile(r'id="(fig-[\w-]+)"')
 
 #: A hyphen that ends no line.
@@ -118,7 +119,7 @@ def _row(letter: str, claim: Claim, found: Kept | None, known: Kept | None) -> s
 
 
 def _beside(letter: str) -> str:
-    """The link to the box of a claim, see :mod:`bookmaker.opposite`."""
+    """The link to the box of a claim, see :mod:`bookmaker.pages.opposite`."""
     return f'; <a href="claims.html#what-{letter}">what they did, what we did</a>'
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bookmaker import crate, places, staleness
+from bookmaker import staleness
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
+from bookmaker.pages import places
+from bookmaker.records import crate
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.system.files import atomic_write, write_text_atomic
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 PAGE = "record.md"
 COSTS = "costs.json"
-PLACE = "<!-- this run beside the record: book/tools/bookmaker/drift.py -->"
+PLACE = "<!-- this run beside the record: book/tools/bookmaker/pages/drift.py -->"
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _costs_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 def numbers(layout: Layout) -> pd.DataFrame | None:
     """The comparison of the notebooks' tables with the record of their profile, or None if nothing was measured."""
-    from bookmaker import differs
+    from bookmaker.pages import differs
     from faiglib.companion import record
 
     found = measured(layout)

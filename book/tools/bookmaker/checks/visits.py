@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from bookmaker import axe, offline
-from bookmaker.browser import DESKTOP, Browser
-from bookmaker.finishing import pages
+from bookmaker.checks import axe, offline
+from bookmaker.checks.browser import DESKTOP, Browser
+from bookmaker.finish.finishing import pages
 
 #: The browser of this process, which visits one page after another.
 _own: list[Browser] = []
@@ -22,7 +22,7 @@ def complaints(program: str, html: Path, script: str | None, workers: int) -> li
     """One line for everything that is wrong with a page of a folder, in the order of the pages.
 
     Args:
-        program: The browser, see :func:`bookmaker.browser.find`.
+        program: The browser, see :func:`bookmaker.checks.browser.find`.
         html: The folder.
         script: axe-core, which then looks at every page too; None leaves it out.
         workers: Browsers that share the pages.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bookmaker.browser import Tab
+from bookmaker.checks.browser import Tab
 
 PHONE = 390
 LOCAL = {"data", "blob", "about"}

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bookmaker import drift
 from bookmaker.layout import Layout
+from bookmaker.pages import drift
 from faiglib.companion.page.words import number
 from faiglib.companion.profiles import PROFILES
 from faiglib.images import registry

@@ -1,4 +1,4 @@
-"""The page on why numbers differ, and the tolerances that follow: both from the record of :mod:`bookmaker.rounding`."""
+"""The page on why numbers differ, and the tolerances, both from the record of :mod:`bookmaker.records.rounding`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bookmaker import places
 from bookmaker.errors import BookError
-from bookmaker.kernels import FOLDER, NUMBERS, PERCENTS, RANKINGS, RUN
-from bookmaker.kernels import SETTINGS as KNOWN
 from bookmaker.layout import Layout
+from bookmaker.pages import places
+from bookmaker.records.kernels import FOLDER, NUMBERS, PERCENTS, RANKINGS, RUN
+from bookmaker.records.kernels import SETTINGS as KNOWN
 from faiglib.companion import paper, record
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.words import counted, listed, number, percent, printed
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PAGE = "why_numbers_differ.md"
-SETTINGS = "<!-- tables with other kernels: book/tools/bookmaker/differs.py -->"
-ORDER = "<!-- rankings with other kernels: book/tools/bookmaker/differs.py -->"
-ALLOWED = "<!-- tolerances that follow: book/tools/bookmaker/differs.py -->"
+SETTINGS = "<!-- tables with other kernels: book/tools/bookmaker/pages/differs.py -->"
+ORDER = "<!-- rankings with other kernels: book/tools/bookmaker/pages/differs.py -->"
+ALLOWED = "<!-- tolerances that follow: book/tools/bookmaker/pages/differs.py -->"
 #: Times the largest change that was measured: there are more pairs, image sets and kernels than were measured.
 MARGIN = 2
 #: Two units of the last of the six digits that a record keeps.
@@ -42,9 +42,9 @@ class Recorded:
     """The record.
 
     Attributes:
-        run: What made it, see :func:`bookmaker.rounding.make`.
-        numbers: From :func:`bookmaker.rounding.numbers`.
-        rankings: From :func:`bookmaker.rounding.rankings`.
+        run: What made it, see :func:`bookmaker.records.rounding.make`.
+        numbers: From :func:`bookmaker.records.rounding.numbers`.
+        rankings: From :func:`bookmaker.records.rounding.rankings`.
     """
 
     run: dict[str, Any]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bookmaker.browser import Tab
+from bookmaker.checks.browser import Tab
 from bookmaker.layout import Layout
 
 #: Where ``nox -s axe`` puts it, below the build folder.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from bookmaker import places
 from bookmaker.layout import Layout
+from bookmaker.pages import places
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.prediction import roles
 from faiglib.companion.profiles import PROFILES
@@ -14,7 +14,7 @@ from faiglib.companion.workbench import TRAINED_ON
 from faiglib.images import bundles, origins, registry
 
 PAGE = "data_availability.md"
-PLACE = "<!-- image sets and their terms: book/tools/bookmaker/availability.py -->"
+PLACE = "<!-- image sets and their terms: book/tools/bookmaker/pages/availability.py -->"
 
 
 def fill(layout: Layout) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-#: The folder of the record below ``results``, and its files; see :mod:`bookmaker.rounding`.
+#: The folder of the record below ``results``, and its files; see :mod:`bookmaker.records.rounding`.
 FOLDER, RUN, NUMBERS, RANKINGS = "rounding", "run.json", "numbers.csv", "rankings.csv"
 #: Proportions of the best filters that are compared, in percent.
 PERCENTS = (1, 5)

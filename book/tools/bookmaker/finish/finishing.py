@@ -12,10 +12,10 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from bookmaker import policy, theme
-from bookmaker.figures import finish_figures
-from bookmaker.spaces import keep_units
-from bookmaker.tables import finish_tables
+from bookmaker.finish import policy, theme
+from bookmaker.finish.figures import finish_figures
+from bookmaker.finish.spaces import keep_units
+from bookmaker.finish.tables import finish_tables
 from faiglib.system.files import write_text_atomic
 
 #: Fewer pages than these are finished before another process has started.

@@ -11,8 +11,8 @@ from bookmaker.layout import Layout
 from faiglib.system.files import write_text_atomic
 
 PAGE = "api.md"
-ROOMS = "<!-- rooms of faiglib: book/tools/bookmaker/api.py -->"
-PLACE = re.compile(r"<!-- modules of ([\w.]+): book/tools/bookmaker/api\.py -->")
+ROOMS = "<!-- rooms of faiglib: book/tools/bookmaker/pages/api.py -->"
+PLACE = re.compile(r"<!-- modules of ([\w.]+): book/tools/bookmaker/pages/api\.py -->")
 AUTOMODULE = """.. automodule:: {}
    :members:
    :ignore-module-all:"""

@@ -1,6 +1,6 @@
 """Measures the same tables with other kernels and arithmetic, and records how far numbers and rankings move.
 
-Every setting of :mod:`bookmaker.kernels` is measured by a process of :mod:`bookmaker.remeasure`, below
+Every setting of :mod:`bookmaker.records.kernels` is measured by a process of :mod:`bookmaker.records.remeasure`, below
 ``build/rounding``; what is there already is kept. ``results/rounding`` gets ``numbers.csv`` (a row for each number, a
 column for each setting), ``rankings.csv`` and ``run.json``.
 """
@@ -19,11 +19,11 @@ from typing import Any
 
 import pandas as pd
 
-from bookmaker import kernels
 from bookmaker.errors import BookError
-from bookmaker.kernels import FOLDER, NUMBERS, PERCENTS, RANKINGS, RUN, Setting
 from bookmaker.layout import Layout
-from bookmaker.remeasure import PROFILE, SCORES, bench_of
+from bookmaker.records import kernels
+from bookmaker.records.kernels import FOLDER, NUMBERS, PERCENTS, RANKINGS, RUN, Setting
+from bookmaker.records.remeasure import PROFILE, SCORES, bench_of
 from faiglib.companion import record
 from faiglib.companion.places import Places
 from faiglib.filters.index import FilterIndex
@@ -84,7 +84,7 @@ def _measured(layout: Layout, setting: Setting) -> Measured:
         print(f"rounding: {setting.name}", flush=True)
         networks = "smallest" if kernels.on_smallest(setting, kernels.abilities()) else "all"
         done = subprocess.run(
-            [sys.executable, "-m", "bookmaker.remeasure", setting.arithmetic, networks],
+            [sys.executable, "-m", "bookmaker.records.remeasure", setting.arithmetic, networks],
             env=_environment(setting, build),
             check=False,
         )
@@ -105,7 +105,7 @@ def _environment(setting: Setting, build: Path) -> dict[str, str]:
     """Variables of a setting's process, without those of other settings."""
     chosen = {name for one in kernels.SETTINGS for name in one.variables}
     usual = {name: value for name, value in os.environ.items() if name not in chosen}
-    tools = str(Path(__file__).resolve().parents[1])
+    tools = str(Path(__file__).resolve().parents[2])
     return {
         **usual,
         **setting.variables,

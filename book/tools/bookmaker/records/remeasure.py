@@ -1,4 +1,4 @@
-"""Measures the cheapest tables of the profile standard in one setting: ``python -m bookmaker.remeasure float32 all``.
+"""Measures standard's cheapest tables in one setting: ``python -m bookmaker.records.remeasure float32 all``.
 
 Threads and kernels come from the environment, which libraries read when they start, so that every setting has a process
 of its own. Its tables lie where :mod:`faiglib.companion.record` keeps those of a run, beside them the filters' scores.

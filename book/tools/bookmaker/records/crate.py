@@ -15,7 +15,7 @@ from typing import Any
 
 from bookmaker import staleness
 from bookmaker.errors import BookError
-from bookmaker.finishing import pages
+from bookmaker.finish.finishing import pages
 from bookmaker.layout import Layout
 from faiglib.images import registry
 from faiglib.system.documents import DocumentError, read_json

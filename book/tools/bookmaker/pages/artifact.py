@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bookmaker import crew, drift, limits, places
+from bookmaker import crew
 from bookmaker.layout import Layout
-from bookmaker.scorecard import RECORDED, recorded
+from bookmaker.pages import drift, limits, places
+from bookmaker.pages.scorecard import RECORDED, recorded
 from faiglib.companion.page.escaping import as_markdown
 from faiglib.companion.page.words import DASH, counted, number, printed
 
 CHECKLIST, BADGES = "checklist.md", "badges.md"
-COST = "<!-- what the recorded run cost: book/tools/bookmaker/artifact.py -->"
-CLAIMS = "<!-- claims by their recorded verdict: book/tools/bookmaker/artifact.py -->"
+COST = "<!-- what the recorded run cost: book/tools/bookmaker/pages/artifact.py -->"
+CLAIMS = "<!-- claims by their recorded verdict: book/tools/bookmaker/pages/artifact.py -->"
 
 
 def fill(layout: Layout) -> None:

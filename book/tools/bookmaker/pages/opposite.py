@@ -10,10 +10,10 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bookmaker import places
+from bookmaker.finish.sources import EXTRA
 from bookmaker.layout import Layout
-from bookmaker.scorecard import RECORDED, as_html, chip, recorded, verdict
-from bookmaker.sources import EXTRA
+from bookmaker.pages import places
+from bookmaker.pages.scorecard import RECORDED, as_html, chip, recorded, verdict
 from faiglib.companion import record
 from faiglib.companion.criteria import CLAIMS, GRADES, Claim, Part
 from faiglib.companion.page.escaping import as_html as escaped
@@ -25,7 +25,7 @@ from faiglib.images import registry
 from faiglib.networks import TITLES
 
 PAGE = "claims.md"
-PLACE = "<!-- a box for each claim: book/tools/bookmaker/opposite.py -->"
+PLACE = "<!-- a box for each claim: book/tools/bookmaker/pages/opposite.py -->"
 #: Where the files of the recorded run lie in the finished book.
 RECORD = f"record/{RECORDED}"
 SAME = "none"
@@ -137,7 +137,7 @@ def rows(layout: Layout, letter: str, setup: Setup, kept: Kept | None) -> list[R
     if kept is None:
         return []
     if letter == "a":
-        from bookmaker.raced import rows as raced
+        from bookmaker.pages.raced import rows as raced
 
         return [Row(*one) for one in raced(layout.root / "results" / "race")]
     theirs, ours = [TITLES[name] for name in setup.networks], list(kept.paper.grades | kept.beyond.grades)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-from bookmaker.tables import widen
+from bookmaker.finish.tables import widen
 from faiglib.companion.page.plots import boxed
 
 #: Of figures in CSS pixels, from which on they take the width of the window.

@@ -1,0 +1,1 @@
+"""What is recorded of runs, and what catalogues read of them and of the project."""
