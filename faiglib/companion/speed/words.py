@@ -62,8 +62,8 @@ def moved_ahead(study: RecordedStudy) -> tuple[int, int, float]:
 
     Returns:
         Crops of :data:`CROP_SIDE` pixels with the fewest fixed nodes that are enough, the most whose price was tried
-        with moved ones, too; crops with these; and the difference of what they have in common with the reference (0 to 1),
-        mean of networks and functions.
+        with moved ones, too; crops with these; and the difference of what they have in common with the reference (0 to
+        1), mean of networks and functions.
     """
     nodes = {"fixed": fewest_nodes(study)[0], "shifted": MOVED_NODES}
     table = study.table[(study.table["side"] == CROP_SIDE) & (study.table["nodes"] == study.table["rule"].map(nodes))]
