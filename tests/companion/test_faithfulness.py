@@ -246,7 +246,13 @@ def test_a_recorded_run_stands_for_what_would_be_measured(better, record, monkey
     assert not here["recorded"].any(), "the smallest network is trained anew"
     assert measure.check(better, here, record) < 1e-3, "as written, with six digits"
     monkeypatch.setattr(measure, "smallest", lambda bench: ("another", 0))
-    monkeypatch.setattr(measure, "trained_curves", lambda *_: pytest.fail("what is recorded is not measured"))
+    part = measure._part
+
+    def untrained(bench, pair, way, methods):
+        assert methods != rankings.TRAINED, "what is recorded is not measured"
+        return part(bench, pair, way, methods)
+
+    monkeypatch.setattr(measure, "_part", untrained)
     from_record = measure.curves(better, record)
     assert set(from_record.loc[from_record["recorded"], "method"]) == set(rankings.TRAINED)
     pd.testing.assert_frame_equal(

@@ -31,6 +31,8 @@ from faiglib.networks.zoo import Pair
 PERCENT = 1.0
 #: Methods that train nothing.
 UNTRAINED = tuple(name for name in METHODS if name not in (*TRAINED, "bound"))
+#: What is exchanged: the baseline's filters put into the target, or the target's into the baseline.
+WAYS = ("deletion", "insertion")
 #: Columns of the curves that say what both ends are, whatever is exchanged.
 ENDS = ("psnr_target", "psnr_baseline", "drop_baseline")
 
@@ -55,30 +57,39 @@ def curves(bench: Workbench, where: Path | None = None) -> pd.DataFrame:
     Raises:
         StoreError: the recorded run cannot be read.
     """
-    place, anew = where or recorded.folder(), smallest(bench)
-
-    def of(item: tuple[str, int]) -> pd.DataFrame:
-        pair = bench.pair(*item)
-        key = bench.key(pair, bench.test_set, profile=bench.profile)
-        table = bench.store.table("faithfulness/curves", key, partial(_curves, bench, pair, UNTRAINED, rankings))
-        known = None if item == anew else recorded.read(bench, pair, place)
-        if known is None:
-            trained = trained_curves(bench, pair).assign(recorded=False)
+    anew = smallest(bench)
+    place = where or recorded.folder()
+    known = {one: None if one == anew else recorded.read(bench, bench.pair(*one), place) for one in bench.first_pairs}
+    wanted = [(one, way, UNTRAINED) for one in known for way in WAYS]
+    wanted += [(one, way, TRAINED) for one in known if known[one] is None for way in WAYS]
+    # Ways side by side, not pairs: a network takes many times what another one takes.
+    parts = bench.in_parallel(lambda part: _part(bench, bench.pair(*part[0]), *part[1:]), wanted)
+    measured: dict[tuple[object, ...], list[pd.DataFrame]] = {}
+    for (one, _, methods), table in zip(wanted, parts, strict=True):
+        measured.setdefault((one, methods), []).append(table)
+    tables = []
+    for (network, seed), of_record in known.items():
+        table = pd.concat(measured[(network, seed), UNTRAINED], ignore_index=True)
+        if of_record is None:
+            trained = pd.concat(measured[(network, seed), TRAINED], ignore_index=True).assign(recorded=False)
         else:
             ends = table[["input", "image", *ENDS]].drop_duplicates()
-            trained = known.merge(ends, on=["input", "image"], validate="many_to_one").assign(recorded=True)
+            trained = of_record.merge(ends, on=["input", "image"], validate="many_to_one").assign(recorded=True)
         both = pd.concat([table.assign(recorded=False), trained], ignore_index=True)
-        return both.assign(network=pair.network, seed=pair.seed)
-
-    table = pd.concat(bench.in_parallel(of, bench.first_pairs), ignore_index=True)
-    return table[["network", "seed", *(name for name in table.columns if name not in ("network", "seed"))]]
+        columns = list(both.columns)
+        tables.append(both.assign(network=network, seed=seed)[["network", "seed", *columns]])
+    return pd.concat(tables, ignore_index=True)
 
 
 def trained_curves(bench: Workbench, pair: Pair) -> pd.DataFrame:
     """The rows of :func:`curves` for the methods that train, of one pair, measured here."""
-    key = bench.key(pair, bench.test_set, profile=bench.profile)
-    compute = partial(_curves, bench, pair, TRAINED, trained_rankings)
-    return bench.store.table("faithfulness/trained_curves", key, compute)
+    return pd.concat([_part(bench, pair, way, TRAINED) for way in WAYS], ignore_index=True)
+
+
+def _part(bench: Workbench, pair: Pair, way: str, methods: tuple[str, ...]) -> pd.DataFrame:
+    name, ranked = ("trained_curves", trained_rankings) if methods == TRAINED else ("curves", rankings)
+    key = bench.key(pair, bench.test_set, profile=bench.profile, way=way)
+    return bench.store.table(f"faithfulness/{name}", key, partial(_curves, bench, pair, way, methods, ranked))
 
 
 def smallest(bench: Workbench) -> tuple[str, int]:
@@ -107,23 +118,20 @@ def check(bench: Workbench, curves: pd.DataFrame, where: Path | None = None) -> 
 
 
 def _curves(
-    bench: Workbench, pair: Pair, methods: Sequence[str], ranked: Callable[[Workbench, Pair, str], Rankings]
+    bench: Workbench, pair: Pair, way: str, methods: Sequence[str], ranked: Callable[[Workbench, Pair, str], Rankings]
 ) -> pd.DataFrame:
     found = ranked(bench, pair, bench.test_set)
-    samples = bench.samples(bench.test_set, bench.profile.curve_images, bench.profile.discovery_crop)
-    judge = _Judge(pair, samples)
-    rows = []
+    judge = _Judge(pair, bench.samples(bench.test_set, bench.profile.curve_images, bench.profile.discovery_crop))
+    exchanged = Substitutions(*((pair.target, pair.baseline) if way == "deletion" else (pair.baseline, pair.target)))
     sets = list(_sets(found, methods, bench.profile.exchanged_percents))
-    for way in ("deletion", "insertion"):
-        ends = (pair.target, pair.baseline) if way == "deletion" else (pair.baseline, pair.target)
-        exchanged = Substitutions(*ends)
-        known: dict[tuple[int, ...], list[dict[str, object]]] = {}
-        for method, function, percent, filters in tqdm(sets, f"{way}: {pair.title} seed {pair.seed}", unit="set"):
-            chosen = tuple(filters.ids.tolist())
-            if chosen not in known:
-                known[chosen] = judge.of(exchanged.of(filters))
-            named = {"method": method, "filters": function, "way": way, "percent": percent}
-            rows += [named | row for row in known[chosen]]
+    known: dict[tuple[int, ...], list[dict[str, object]]] = {}
+    rows = []
+    for method, function, percent, filters in tqdm(sets, f"{way}: {pair.title} seed {pair.seed}", unit="set"):
+        chosen = tuple(filters.ids.tolist())
+        if chosen not in known:
+            known[chosen] = judge.of(exchanged.of(filters))
+        named = {"method": method, "filters": function, "way": way, "percent": percent}
+        rows += [named | row for row in known[chosen]]
     return pd.DataFrame(rows)
 
 
