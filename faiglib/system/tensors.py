@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -19,6 +21,9 @@ from faiglib.system.files import atomic_write
 from faiglib.system.weight_kinds import what_is
 
 State = dict[str, Tensor]
+
+#: Under which the header of a file of our own keeps the digest of all that the file holds besides it.
+DIGEST = "faiglib_sha256"
 
 #: Keys under which trainers save a network's parameters, the average of a run's weights before the weights.
 WRAPPERS = (
@@ -55,7 +60,7 @@ def halved(state: Mapping[str, Tensor], least_dimensions: int = 0) -> State:
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a state dict as safetensors, under a temporary name first.
+    """Write a state dict as safetensors, under a temporary name first, with a digest by which damage shows.
 
     Args:
         path: the file to write.
@@ -66,8 +71,22 @@ def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
         StoreError: the file cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    content = to_safetensors(tensors, metadata={**(metadata or {}), DIGEST: _digest(tensors, metadata or {})})
+    start = 8 + int.from_bytes(content[:8], "little")
+    # Strings come in an order of their own each time; the same weights are to be the same file.
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
     with atomic_write(path) as file:
-        file.write(to_safetensors(tensors, metadata=dict(metadata or {})))
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(memoryview(content)[start:])
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), *tensor.shape]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load_weights(path: Path) -> State:
@@ -96,26 +115,34 @@ def load_weights(path: Path) -> State:
 
 
 def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
-    """The tensors of a safetensors file, in memory of their own, and the strings in its header.
+    """The tensors of a safetensors file, in memory of their own, and the strings in its header but its digest.
 
     Raises:
-        WeightsError: the file is missing or no sound safetensors file.
+        WeightsError: the file is missing, no sound safetensors file, or not as :func:`save_weights` wrote it.
     """
-    metadata = read_metadata(path)
+    metadata = _header(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             # Copies, so that no tensor outlives the file that it is mapped from.
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, metadata  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # types that this torch does not know end as AttributeError, for instance
         raise WeightsError(f"weight file {path} is not a readable safetensors file: {_first_line(error)}") from None
+    written = metadata.pop(DIGEST, None)
+    if written is not None and written != _digest(tensors, metadata):
+        raise WeightsError(f"weight file {path} is damaged: it does not hold what was written")
+    return tensors, metadata
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The strings kept in the header of a safetensors file.
+    """The strings kept in the header of a safetensors file, but its digest, which is not looked at.
 
     Raises:
         WeightsError: the file is missing or no sound safetensors file.
     """
+    return {name: value for name, value in _header(path).items() if name != DIGEST}
+
+
+def _header(path: Path) -> dict[str, str]:
     kind = what_is(path)
     if kind != "safetensors":
         what = "a pickle" if kind == "pickle" else kind

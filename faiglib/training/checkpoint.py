@@ -130,8 +130,12 @@ class RunState:
         metadata = {"identity": self.identity, "step": str(done.step), "seconds": repr(done.seconds)}
         save_weights(path, tensors, metadata)
 
-    def resume(self, path: Path) -> Progress:
+    def resume(self, path: Path, iterations: int) -> Progress:
         """Take everything from a checkpoint, if there is one.
+
+        Args:
+            path: of the checkpoint.
+            iterations: of the run, which none of its checkpoints is beyond.
 
         Raises:
             TrainingError: it cannot be read, or belongs to another run.
@@ -147,6 +151,18 @@ class RunState:
                 f"the checkpoint {path} belongs to a run with another recipe, other images, other initial "
                 "weights or another arithmetic (precision); choose another folder, or delete it to start afresh"
             )
+        try:
+            self._take(tensors)
+            done = Progress(int(metadata["step"]), float(metadata["seconds"]))
+            if not (0 <= done.step <= iterations and 0 <= done.seconds < math.inf):
+                raise ValueError(f"step {done.step} after {done.seconds} seconds")
+        except (KeyError, RuntimeError, ValueError):
+            raise TrainingError(
+                f"the checkpoint {path} does not hold what one of this run holds; delete it to start afresh"
+            ) from None
+        return done
+
+    def _take(self, tensors: State) -> None:
         moments: dict[int, dict[str, Tensor]] = {}
         with torch.no_grad():
             for name, value in self.kept.items():
@@ -162,7 +178,6 @@ class RunState:
                 }
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        return Progress(int(metadata["step"]), float(metadata["seconds"]))
 
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:

@@ -160,7 +160,7 @@ class Run:
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         identity = run_digest(recipe, arithmetic(fabric), self.source, initial, trainable)
         self.state = RunState(identity, model, trained, self.average, self.optimizer)
-        self.done = self.state.resume(run_dir / CHECKPOINT) if run_dir else Progress()
+        self.done = self.state.resume(run_dir / CHECKPOINT, recipe.iterations) if run_dir else Progress()
         require_same_step(fabric, self.done.step)
         self.log = read_log(run_dir, self.done.step)
         self.kept_steps = frozenset(kept_steps)

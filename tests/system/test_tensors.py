@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from faiglib.errors import NetworkError, WeightsError
 from faiglib.networks import build
 from faiglib.networks.weights import fit, load_network
-from faiglib.system.tensors import halved, load_weights, read_metadata, save_weights
+from faiglib.system.tensors import DIGEST, halved, load_weights, read_metadata, read_tensors, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,42 @@ def test_metadata_of_no_safetensors(tmp_path):
     with pytest.raises(WeightsError, match="not a readable safetensors file") as info:
         read_metadata(path)
     one_sentence(info, path)
+
+
+def test_a_changed_bit_anywhere_shows(tmp_path):
+    """But for one in the key of the digest, which makes the file one without."""
+    path = tmp_path / "w.safetensors"
+    state = {
+        "a": torch.arange(6.0).view(2, 3),
+        "b": torch.tensor(3),
+        "c": torch.zeros(0),
+        "d": torch.ones(2).bfloat16(),
+    }
+    save_weights(path, state, {"step": "24"})
+    read, metadata = read_tensors(path)
+    assert metadata == {"step": "24"}
+    assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
+    content = path.read_bytes()
+    key = content.index(DIGEST.encode())
+    for place in set(range(len(content))) - set(range(key, key + len(DIGEST))):
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(WeightsError, match=r"is damaged: it does not hold|is not a readable") as info:
+            read_tensors(path)
+        one_sentence(info, path)
+
+
+def test_the_same_weights_are_the_same_file(tmp_path, state):
+    strings = {name: name * 2 for name in "abcdefgh"}
+    save_weights(tmp_path / "1.safetensors", state, strings)
+    save_weights(tmp_path / "2.safetensors", dict(reversed(state.items())), dict(reversed(strings.items())))
+    assert (tmp_path / "1.safetensors").read_bytes() == (tmp_path / "2.safetensors").read_bytes()
+
+
+def test_files_of_others_have_no_digest(tmp_path):
+    save_file({"a": torch.arange(3.0)}, tmp_path / "w.safetensors", {"sha256": "something else"})
+    assert read_tensors(tmp_path / "w.safetensors")[1] == {"sha256": "something else"}
 
 
 class Attack:

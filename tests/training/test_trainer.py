@@ -31,7 +31,7 @@ from faiglib.filters.index import FilterIndex
 from faiglib.networks import build
 from faiglib.system import provenance
 from faiglib.system.files import write_rows_atomic
-from faiglib.system.tensors import load_weights, read_metadata
+from faiglib.system.tensors import load_weights, read_metadata, read_tensors, save_weights
 from faiglib.training import checkpoint, trainer
 from faiglib.training import fabric as training_fabric
 from faiglib.training.checkpoint import sessions
@@ -464,6 +464,29 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, images, change):
         run(replace(TINY, **change.get("recipe", {})), other, run_dir=tmp_path, **options)
     assert str(tmp_path / "state.safetensors") in str(info.value)
     assert "\n" not in str(info.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"step": "8"}, {"step": "-1"}, {"step": "many"}, {"step": None}, {"seconds": "nan"}, {"seconds": "-1"}, "tensor"],
+    ids=str,
+)
+def test_a_checkpoint_that_holds_something_else_is_refused(tmp_path, images, change):
+    """One beyond the run's end, for instance, from which it would never come there."""
+    recipe = replace(TINY, iterations=7)
+    run(recipe, images, run_dir=tmp_path)
+    path = tmp_path / "state.safetensors"
+    tensors, metadata = read_tensors(path)
+    if change == "tensor":
+        tensors.pop(next(name for name in tensors if name.startswith("average/")))
+        change = {}
+    kept = {name: value for name, value in {**metadata, **change}.items() if value is not None}
+    save_weights(path, tensors, kept)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(TrainingError, match="does not hold what one of this run holds; delete it to") as info:
+        run(recipe, images, run_dir=tmp_path)
+    assert str(path) in str(info.value)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
