@@ -60,9 +60,14 @@ def curves(bench: Workbench, where: Path | None = None) -> pd.DataFrame:
     anew = smallest(bench)
     place = where or recorded.folder()
     known = {one: None if one == anew else recorded.read(bench, bench.pair(*one), place) for one in bench.first_pairs}
-    wanted = [(one, way, UNTRAINED) for one in known for way in WAYS]
-    wanted += [(one, way, TRAINED) for one in known if known[one] is None for way in WAYS]
-    # Ways side by side, not pairs: a network takes many times what another one takes.
+    # A network takes many times what another one takes, so that its ways are apart, and what stands beside each other
+    # is of different networks: the second way of a network waits for the rankings that the first one computes.
+    wanted = [
+        (one, way, methods)
+        for way in WAYS
+        for one in known
+        for methods in ((UNTRAINED, TRAINED) if known[one] is None else (UNTRAINED,))
+    ]
     parts = bench.in_parallel(lambda part: _part(bench, bench.pair(*part[0]), *part[1:]), wanted)
     measured: dict[tuple[object, ...], list[pd.DataFrame]] = {}
     for (one, _, methods), table in zip(wanted, parts, strict=True):
