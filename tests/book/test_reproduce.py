@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import yaml
 
-from bookmaker import crew, data, driver, html, stage, staleness
+from bookmaker import crew, data, driver, execute, html, stage, staleness
 from bookmaker.checks import check
 from bookmaker.errors import BookError
 from bookmaker.layout import Layout
@@ -671,3 +671,26 @@ def test_every_item_of_the_paper_points_to_a_page_of_the_book():
     pages = Layout(Path(__file__).parents[2]).pages()
     assert len(entries) >= 12
     assert [entry["page"] for entry in entries if entry["page"] not in pages] == []
+
+
+@pytest.mark.parametrize("times", [1, execute.STARTS])
+def test_a_process_that_finds_its_ports_taken_is_started_again(root, monkeypatch, times):
+    """As jupyter_client words it, whose ports are free when looked for and may be another process's a moment later."""
+    import papermill
+
+    run, left = papermill.execute_notebook, [RuntimeError("Kernel died before replying to kernel_info")] * times
+
+    def busy(*arguments, **options):
+        if left:
+            raise left.pop()
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(papermill, "execute_notebook", busy)
+    layout, parameters = Layout(root), {"profile": "quick"}
+    if times == execute.STARTS:
+        with pytest.raises(BookError, match=r"notebooks/01_one\.py: its Python process ended 4 times before it began"):
+            execute.execute(layout, "01_one", parameters)
+        assert not list(layout.executed.glob("*01_one*"))
+    else:
+        execute.execute(layout, "01_one", parameters)
+        assert (layout.executed / "01_one.ipynb").is_file()

@@ -14,6 +14,9 @@ from faiglib.companion.kernel import KERNEL
 from faiglib.system.files import write_text_atomic
 
 TRACEBACK_LINES = 25
+#: How often a notebook's process is started at most: the ports that it is given are free when they are looked for, and
+#: may be another one's when it takes them, above all where several start side by side.
+STARTS = 4
 
 
 def read_notebook(path: Path) -> Any:
@@ -74,13 +77,15 @@ def execute(
     write_notebook(given, notebook)
     cells = len(notebook.cells) + 1  # papermill adds the one with the parameters
     try:
-        papermill.execute_notebook(
-            _literal(given),
-            _literal(partial),
-            parameters=dict(parameters),
-            cwd=str(text.parent),
-            progress_bar=False,
-            on_cell_complete=lambda cell, cell_index: report(cell_index + 1, cells) if report else None,
+        _started(
+            lambda: papermill.execute_notebook(
+                _literal(given),
+                _literal(partial),
+                parameters=dict(parameters),
+                cwd=str(text.parent),
+                progress_bar=False,
+                on_cell_complete=lambda cell, cell_index: report(cell_index + 1, cells) if report else None,
+            )
         )
     except papermill.PapermillExecutionError as error:
         os.replace(partial, failed)
@@ -91,6 +96,9 @@ def execute(
             f"notebooks/{name}.py: its Python process died, most often because the memory ran out; "
             f"{failed} shows how far it came"
         ) from None
+    except _NotStarted:
+        partial.unlink(missing_ok=True)
+        raise BookError(f"notebooks/{name}.py: its Python process ended {STARTS} times before it began") from None
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise BookError(f"{final} could not be written: {error.strerror or error}") from None
@@ -98,6 +106,23 @@ def execute(
         given.unlink(missing_ok=True)
     staleness.forget(layout, name)
     os.replace(partial, final)
+
+
+class _NotStarted(Exception):
+    """The process of a notebook ended before it began, however often it was started."""
+
+
+def _started(run: Callable[[], object]) -> None:
+    """Run a notebook, once more where its process ended before the first cell."""
+    for _ in range(STARTS):
+        try:
+            run()
+        except RuntimeError as error:  # as nbclient hands on from jupyter_client
+            if "before replying to kernel_info" not in str(error):
+                raise
+        else:
+            return
+    raise _NotStarted
 
 
 def _literal(path: Path) -> str:
