@@ -71,7 +71,8 @@ def save_weights(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str,
         StoreError: the file cannot be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    content = to_safetensors(tensors, metadata={**(metadata or {}), DIGEST: _digest(tensors, metadata or {})})
+    strings = {name: value for name, value in (metadata or {}).items() if name != DIGEST}
+    content = to_safetensors(tensors, metadata={**strings, DIGEST: _digest(tensors, strings)})
     start = 8 + int.from_bytes(content[:8], "little")
     # Strings come in an order of their own each time; the same weights are to be the same file.
     header = json.dumps(json.loads(content[8:start]), sort_keys=True, ensure_ascii=False).encode()
