@@ -65,8 +65,9 @@ def curves(bench: Workbench, where: Path | None = None) -> pd.DataFrame:
     wanted = [
         (one, way, methods)
         for way in WAYS
+        for methods in (UNTRAINED, TRAINED)
         for one in known
-        for methods in ((UNTRAINED, TRAINED) if known[one] is None else (UNTRAINED,))
+        if methods == UNTRAINED or known[one] is None
     ]
     parts = bench.in_parallel(lambda part: _part(bench, bench.pair(*part[0]), *part[1:]), wanted)
     measured: dict[tuple[object, ...], list[pd.DataFrame]] = {}
