@@ -132,9 +132,10 @@ tables.nodes_needed(
 # Gauss-Legendre nodes, as the reference. Rankings from random crops of all *other* images, half of them mirrored, are held
 # against it: few crops in many ways, then, with {glue:text}`study_moved:s` that move from crop to crop, as many crops of
 # each of {glue:text}`study_larger:s` pixels as a hundredth of the published program's pixels pays, and of the best size
-# several times as many, for several rankings. No budget can be expected to agree with the reference better than the other
-# half of the images does, which was integrated as carefully. The square stands for the published budget: as many images of the other half as the paper has, integrated as carefully, drawn at what the published
-# program differentiates for one of the two rankings, whole images at a hundred points.
+# several times as many, for several rankings. The other half of the images, integrated as carefully as the reference, is
+# the yardstick; it is no bound, since the crops come from more images. The square stands for the published budget: as many
+# images of the other half as the paper has, integrated as carefully, drawn at what the published program differentiates
+# for one of the two rankings, whole images at a hundred points.
 
 # %% mystnb={"image": {"alt": "Share of the reference's top one percent that rankings of random crops have, against the pixels they differentiate, by number of nodes, a panel per network."}, "figure": {"caption": "Agreement with the ranking of a data set (higher is better) by the pixels that are differentiated, for crops of {glue:text}`study_sides:s` pixels a side (larger dots for larger crops); mean of both functions.", "name": "fig-passes"}}
 study = speed_recorded.load()

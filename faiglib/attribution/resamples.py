@@ -16,8 +16,8 @@ RESAMPLES = 20
 CROP_NODES = 6
 #: The same of nodes that are moved from crop to crop, at half the price.
 MOVED_NODES = 3
-#: Side of a crop, pixels of ground truth, with which a hundredth of the published pixels is spent best there.
-CROP_SIDE = 96
+#: Side of a crop, pixels of ground truth.
+CROP_SIDE = 64
 #: One filter of so many is chosen, at least one.
 ONE_OF = 100
 

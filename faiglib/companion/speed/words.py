@@ -57,23 +57,18 @@ def fewest_nodes(study: RecordedStudy) -> tuple[int, float]:
     return int(enough.index[0]), float(enough.iloc[0])
 
 
-def moved_ahead(study: RecordedStudy) -> tuple[int, int, float]:
-    """How much more moved nodes, :data:`MOVED_NODES` of them, have in common with the reference at the same price.
+def moved_behind(study: RecordedStudy) -> tuple[int, float]:
+    """How much less moved nodes, :data:`MOVED_NODES` of them, have in common with the reference than the fewest fixed.
 
     Returns:
-        Crops of :data:`CROP_SIDE` pixels with the fewest fixed nodes that are enough, the most whose price was tried
-        with moved ones, too; crops with these; and the difference of what they have in common with the reference (0 to
-        1), mean of networks and functions.
+        Crops of :data:`CROP_SIDE` pixels, the most that were tried with both, and the difference of what they have in
+        common with the reference (0 to 1), mean of networks and functions.
     """
     nodes = {"fixed": fewest_nodes(study)[0], "shifted": MOVED_NODES}
     table = study.table[(study.table["side"] == CROP_SIDE) & (study.table["nodes"] == study.table["rule"].map(nodes))]
-    overlaps = table.assign(spent=table["crops"] * table["nodes"]).pivot_table(
-        index="spent", columns="rule", values="overlap"
-    )
-    overlaps = overlaps.dropna()
-    spent = int(overlaps.index.max())
-    most = overlaps.loc[spent]
-    return spent // nodes["fixed"], spent // nodes["shifted"], float(most["shifted"] - most["fixed"])
+    overlaps = table.pivot_table(index="crops", columns="rule", values="overlap").dropna()
+    most = overlaps.loc[overlaps.index.max()]
+    return int(overlaps.index.max()), float(most["fixed"] - most["shifted"])
 
 
 @typeset
@@ -81,13 +76,13 @@ def nodes_in_words(study: RecordedStudy) -> str:
     """How many nodes are enough for crops, in two sentences."""
     nodes, behind = fewest_nodes(study)
     most = study.table.loc[study.table["rule"] == "fixed", "nodes"].max()
-    crops, more, ahead = moved_ahead(study)
+    crops, lost = moved_behind(study)
     return (
         f"With the same crops, {counted(nodes, 'midpoint node')} have as much in common with the reference as {most} "
         f"have, to {100 * abs(behind):.2f} percentage points in the mean. {counted(MOVED_NODES, 'node')} "
-        f"moved from crop to crop have {100 * abs(ahead):.2f} percentage points {'more' if ahead > 0 else 'less'} than "
-        f"these at the same price, with {more} crops of {CROP_SIDE} pixels against {crops}; "
-        "“faiglib attribute --until” takes them."
+        f"that are moved from crop to crop have {100 * abs(lost):.2f} percentage points "
+        f"{'less' if lost > 0 else 'more'} than these with {crops} crops of {CROP_SIDE} pixels, at "
+        f"{MOVED_NODES / nodes:.0%} of the price; “faiglib attribute --until” takes them."
     )
 
 
