@@ -138,7 +138,7 @@ class RunState:
             iterations: of the run, which none of its checkpoints is beyond.
 
         Raises:
-            TrainingError: it cannot be read, or belongs to another run.
+            TrainingError: it cannot be read, belongs to another run, or lacks what one of this run holds.
         """
         if not path.exists():
             return Progress()
@@ -152,11 +152,11 @@ class RunState:
                 "weights or another arithmetic (precision); choose another folder, or delete it to start afresh"
             )
         try:
-            self._take(tensors)
             done = Progress(int(metadata["step"]), float(metadata["seconds"]))
             if not (0 <= done.step <= iterations and 0 <= done.seconds < math.inf):
                 raise ValueError(f"step {done.step} after {done.seconds} seconds")
-        except (KeyError, RuntimeError, ValueError):
+            self._take(tensors)
+        except (KeyError, ValueError):  # but no RuntimeError, as which memory that runs out ends
             raise TrainingError(
                 f"the checkpoint {path} does not hold what one of this run holds; delete it to start afresh"
             ) from None
