@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -161,16 +162,26 @@ def made_up_study() -> recorded.RecordedStudy:
     return recorded.RecordedStudy(facts, pd.DataFrame(rows))
 
 
-def test_the_best_way_to_spend_depends_on_the_budget():
-    found = words.best_ways(made_up_study(), (0.0005, 0.01))
-    # 50,000 pixels pay 48 crops with one node (0.2 + 1/48), or 5.4 with nine (1/5.4); 1,000,000 pay 108 with nine.
-    assert found["nodes"].tolist() == [9, 9]
-    assert found["crops"].tolist() == pytest.approx([50_000 / 9 / 1024, 1_000_000 / 9 / 1024])
-    assert found["tried"].tolist() == [5, 100]
-    assert found["srresnet"].tolist() == pytest.approx([0.9 - 1 / 5, 0.9 - 1 / 100])
-    small = made_up_study()
-    small.table.loc[small.table["nodes"] == 1, "missed"] -= 0.1
-    assert words.best_ways(small, (0.0005,))["nodes"].tolist() == [1]
+def test_the_best_way_to_spend_depends_on_the_budget_and_was_tried():
+    study = made_up_study()
+    found = words.best_ways(study, (0.0001, 0.001, 0.01, 1.0))
+    # Of 5, 10 and 100 crops a ten-thousandth pays ten with one node, a thousandth ten with nine.
+    assert found["nodes"].tolist() == [1, 9, 9, 9]
+    assert found["crops"].tolist() == [10, 10, 100, 100], "however much more could be paid"
+    assert found["share"].tolist() == [0.0001, 0.001, 0.01, 1.0]
+    assert (1e8 * found["cost"]).tolist() == pytest.approx([10 * 1024, *(9 * crops * 1024 for crops in (10, 100, 100))])
+    assert found["srresnet"].tolist() == pytest.approx([0.7 - 1 / 10, 0.9 - 1 / 10, 0.89, 0.89])
+
+
+def test_biases_are_those_of_the_fits_by_nodes_and_side():
+    study = made_up_study()
+    larger = study.table[study.table["nodes"] == 9].assign(side=64, missed=0.4)
+    found = words.biases(dataclasses.replace(study, table=pd.concat([study.table, larger]))).set_index(
+        ["rule", "nodes"]
+    )
+    assert found.loc[("fixed", 1), 32] == pytest.approx(0.2)
+    assert found.loc[("shifted", 9)].to_dict() == pytest.approx({32: 0.0, 64: 0.4}, abs=1e-9)
+    assert np.isnan(found.loc[("fixed", 1), 64])
 
 
 def test_the_goal_of_spending_is_judged_by_the_cheapest_of_the_best_that_was_tried_within_it():

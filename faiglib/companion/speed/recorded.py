@@ -173,20 +173,3 @@ def misfit(table: pd.DataFrame) -> float:
     """How far :func:`fitted` is from what was measured, relative to this, median of a :class:`RecordedStudy`'s rows."""
     both = table.merge(fitted(table), on=["network", "filters", *WAY])
     return float((1 - (both["bias"] + both["variance"] / both["crops"]) / both["missed"]).abs().median())
-
-
-def best_at(fits: pd.DataFrame, pixels: float, least: int) -> pd.DataFrame:
-    """The ways to spend a budget, by the fits the best first, means over networks and functions.
-
-    Args:
-        fits: from :func:`fitted`.
-        pixels: of ground truth that may be differentiated for one input.
-        least: crops below which a way is left out.
-
-    Returns:
-        One row per :data:`WAY`: ``crops`` that the budget pays, and the ``missed`` that is expected of them.
-    """
-    crops = pixels / (fits["nodes"] * fits["side"] ** 2)
-    expected = fits.assign(crops=crops, missed=fits["bias"] + fits["variance"] / crops)
-    means = expected[crops >= least].groupby(WAY, as_index=False)[["crops", "missed"]].mean()
-    return means.sort_values("missed", ignore_index=True)

@@ -11,7 +11,7 @@ from faiglib.attribution.resamples import CROP_SIDE, MOVED_NODES
 from faiglib.companion.discovery import TOLERANCE
 from faiglib.companion.page.words import counted, typeset
 from faiglib.companion.speed.passes import PUBLISHED_IMAGES
-from faiglib.companion.speed.recorded import WAY, RecordedStudy, best_at, fitted
+from faiglib.companion.speed.recorded import WAY, RecordedStudy, fitted
 from faiglib.networks import TITLES
 
 #: How a rule places its nodes.
@@ -21,26 +21,28 @@ GOAL_COST = 0.01
 
 
 def best_ways(study: RecordedStudy, costs: Sequence[float] = (0.001, 0.003, GOAL_COST, 0.03)) -> pd.DataFrame:
-    """The best way to spend so much by the fits of bias and variance, and what it measured.
+    """The best that was tried within some costs: no fit is followed beyond what was tried.
 
     Args:
         study: the recorded study.
         costs: pixels to differentiate, as shares of the published program's.
 
     Returns:
-        One row per share: ``cost``, ``rule``, ``nodes``, ``side``, ``crops`` that the share pays, ``tried``, the number
-        of crops nearest below that was tried, and by network what these have in common with the reference, mean of the
-        functions.
+        One row per cost: ``share``, and what :func:`best_tried` says of it.
     """
-    fits, least = fitted(study.table), min(study.table["crops"])
-    rows = []
-    for cost in costs:
-        way = best_at(fits, cost * study.facts.published_pixels, least).iloc[0]
-        same = study.table[(study.table[WAY] == way[WAY]).all(axis=1) & (study.table["crops"] <= way["crops"])]
-        tried = same["crops"].max()
-        overlaps = same[same["crops"] == tried].groupby("network", sort=False)["overlap"].mean()
-        rows.append({"cost": cost, **{name: way[name] for name in (*WAY, "crops")}, "tried": tried, **overlaps})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{"share": cost, **best_tried(study, cost)} for cost in costs])
+
+
+def biases(study: RecordedStudy) -> pd.DataFrame:
+    """What more crops do not mend, by nodes and side: 1 − cos² of the scores, mean over networks and functions.
+
+    Returns:
+        One row per ``rule`` and ``nodes``, one more column per side in HR pixels; NaN for what was not tried.
+    """
+    fits = fitted(study.table)
+    return (
+        fits.pivot_table(index=["rule", "nodes"], columns="side", values="bias").rename_axis(columns=None).reset_index()
+    )
 
 
 def fewest_nodes(study: RecordedStudy) -> tuple[int, float]:
