@@ -694,3 +694,17 @@ def test_a_process_that_finds_its_ports_taken_is_started_again(root, monkeypatch
     else:
         execute.execute(layout, "01_one", parameters)
         assert (layout.executed / "01_one.ipynb").is_file()
+
+
+def test_a_process_that_does_not_answer_is_one_sentence(root, monkeypatch):
+    monkeypatch.setattr(execute, "PATIENCE", 1)
+    layout = Layout(root)
+    with kernel.of_this_python(layout.build / "jupyter"):
+        (spec,) = (layout.build / "jupyter").rglob("kernel.json")
+        silent = [sys.executable, "-c", "import time; time.sleep(100)"]
+        spec.write_text(json.dumps({"argv": silent, "display_name": "", "language": "python"}))
+        with pytest.raises(
+            BookError, match=r"notebooks/01_one\.py: its Python process did not answer within 1 seconds"
+        ):
+            execute.execute(layout, "01_one", {"profile": "quick"})
+    assert not list(layout.executed.glob("*01_one*"))

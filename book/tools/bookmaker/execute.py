@@ -17,6 +17,8 @@ TRACEBACK_LINES = 25
 #: How often a notebook's process is started at most: the ports that it is given are free when they are looked for, and
 #: may be another one's when it takes them, above all where several start side by side.
 STARTS = 4
+#: Seconds that it is given to answer; a busy machine takes more than the minute that is usual.
+PATIENCE = 300
 
 
 def read_notebook(path: Path) -> Any:
@@ -84,6 +86,7 @@ def execute(
                 parameters=dict(parameters),
                 cwd=str(text.parent),
                 progress_bar=False,
+                start_timeout=PATIENCE,
                 on_cell_complete=lambda cell, cell_index: report(cell_index + 1, cells) if report else None,
             )
         )
@@ -96,9 +99,9 @@ def execute(
             f"notebooks/{name}.py: its Python process died, most often because the memory ran out; "
             f"{failed} shows how far it came"
         ) from None
-    except _NotStarted:
+    except _NotStarted as error:
         partial.unlink(missing_ok=True)
-        raise BookError(f"notebooks/{name}.py: its Python process ended {STARTS} times before it began") from None
+        raise BookError(f"notebooks/{name}.py: its Python process {error}") from None
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise BookError(f"{final} could not be written: {error.strerror or error}") from None
@@ -109,7 +112,7 @@ def execute(
 
 
 class _NotStarted(Exception):
-    """The process of a notebook ended before it began, however often it was started."""
+    """The process of a notebook ended before it began, however often it was started, or never answered."""
 
 
 def _started(run: Callable[[], object]) -> None:
@@ -118,11 +121,13 @@ def _started(run: Callable[[], object]) -> None:
         try:
             run()
         except RuntimeError as error:  # as nbclient hands on from jupyter_client
+            if "Kernel didn't respond" in str(error):
+                raise _NotStarted(f"did not answer within {PATIENCE} seconds") from None
             if "before replying to kernel_info" not in str(error):
                 raise
         else:
             return
-    raise _NotStarted
+    raise _NotStarted(f"ended {STARTS} times before it began")
 
 
 def _literal(path: Path) -> str:
