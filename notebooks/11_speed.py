@@ -177,7 +177,7 @@ sides = {side: f"{side} pixels" for side in biases.columns[2:]}
 tables.plain(
     biases.rename(columns=sides),
     dict.fromkeys(sides.values(), "{:.2f}"),
-    caption="Bias by nodes and side of the crops, mean of networks and functions",
+    caption=f"Bias by nodes and side of at least {speed_words.ENOUGH_CROPS} crops, mean of networks and functions",
 )
 
 # %% [markdown]

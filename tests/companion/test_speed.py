@@ -182,6 +182,7 @@ def test_biases_are_those_of_the_fits_by_nodes_and_side():
     assert found.loc[("fixed", 1), 32] == pytest.approx(0.2)
     assert found.loc[("shifted", 9)].to_dict() == pytest.approx({32: 0.0, 64: 0.4}, abs=1e-9)
     assert np.isnan(found.loc[("fixed", 1), 64])
+    assert 96 not in found, "ten crops are too few"
 
 
 def test_the_goal_of_spending_is_judged_by_the_cheapest_of_the_best_that_was_tried_within_it():

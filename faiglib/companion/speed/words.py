@@ -18,6 +18,8 @@ from faiglib.networks import TITLES
 PLACED = {"fixed": "in the middle of equal steps", "shifted": "moved from crop to crop"}
 #: What is hoped for: the published program's agreement with a data set's ranking at this share of its pixels.
 GOAL_COST = 0.01
+#: Crops without which a fit does not tell a bias from the chance of the crops that were drawn.
+ENOUGH_CROPS = 40
 
 
 def best_ways(study: RecordedStudy, costs: Sequence[float] = (0.001, 0.003, GOAL_COST, 0.03)) -> pd.DataFrame:
@@ -37,9 +39,11 @@ def biases(study: RecordedStudy) -> pd.DataFrame:
     """What more crops do not mend, by nodes and side: 1 − cos² of the scores, mean over networks and functions.
 
     Returns:
-        One row per ``rule`` and ``nodes``, one more column per side in HR pixels; NaN for what was not tried.
+        One row per ``rule`` and ``nodes``, one more column per side in HR pixels; NaN for what was not tried with
+        :data:`ENOUGH_CROPS`.
     """
-    fits = fitted(study.table)
+    enough = study.table.groupby(WAY)["crops"].transform("max") >= ENOUGH_CROPS
+    fits = fitted(study.table[enough])
     return (
         fits.pivot_table(index=["rule", "nodes"], columns="side", values="bias").rename_axis(columns=None).reset_index()
     )
