@@ -6,13 +6,13 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from faiglib.system.files import atomic_write
 from faiglib.system.weight_kinds import what_is
 
 State = dict[str, Tensor]
+Result = TypeVar("Result")
 
 #: Under which the header of a file of our own keeps the digest of all that the file holds besides it.
 DIGEST = "faiglib_sha256"
@@ -121,13 +122,8 @@ def read_tensors(path: Path) -> tuple[State, dict[str, str]]:
     Raises:
         WeightsError: the file is missing, no sound safetensors file, or not as :func:`save_weights` wrote it.
     """
-    metadata = _header(path)
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            # Copies, so that no tensor outlives the file that it is mapped from.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # types that this torch does not know end as AttributeError, for instance
-        raise WeightsError(f"weight file {path} is not a readable safetensors file: {_first_line(error)}") from None
+    # Copies, so that no tensor outlives the file that it is mapped from.
+    metadata, tensors = _opened(path, lambda file: {name: file.get_tensor(name).clone() for name in file.keys()})  # noqa: SIM118
     written = metadata.pop(DIGEST, None)
     if written is not None and written != _digest(tensors, metadata):
         raise WeightsError(f"weight file {path} is damaged: it does not hold what was written")
@@ -140,18 +136,20 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         WeightsError: the file is missing or no sound safetensors file.
     """
-    return {name: value for name, value in _header(path).items() if name != DIGEST}
+    metadata, _ = _opened(path, lambda _file: None)
+    return {name: value for name, value in metadata.items() if name != DIGEST}
 
 
-def _header(path: Path) -> dict[str, str]:
+def _opened(path: Path, read: Callable[[Any], Result]) -> tuple[dict[str, str], Result]:
+    """The strings in the header of a safetensors file, and what is read from the same opened file."""
     kind = what_is(path)
     if kind != "safetensors":
         what = "a pickle" if kind == "pickle" else kind
         raise WeightsError(f"weight file {path} is not a readable safetensors file: it is {what}")
     try:
         with safe_open(str(path), framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
+            return dict(file.metadata() or {}), read(file)
+    except Exception as error:  # types that this torch does not know end as AttributeError, for instance
         raise WeightsError(f"weight file {path} is not a readable safetensors file: {_first_line(error)}") from None
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+#: What Adam keeps of a parameter besides its number of steps, each of the parameter's shape.
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
 @dataclass
 class Progress:
     """The part of a run that a checkpoint holds besides tensors."""
@@ -155,12 +159,32 @@ class RunState:
             done = Progress(int(metadata["step"]), float(metadata["seconds"]))
             if not (0 <= done.step <= iterations and 0 <= done.seconds < math.inf):
                 raise ValueError(f"step {done.step} after {done.seconds} seconds")
-            self._take(tensors)
-        except (KeyError, ValueError):  # but no RuntimeError, as which memory that runs out ends
+            self._require(tensors, done.step)
+        except (KeyError, ValueError):
             raise TrainingError(
                 f"the checkpoint {path} does not hold what one of this run holds; delete it to start afresh"
             ) from None
+        self._take(tensors)
         return done
+
+    def _require(self, tensors: State, step: int) -> None:
+        """Refuse tensors of other names or shapes before any is taken; what got no gradient yet has no moments.
+
+        Raises:
+            ValueError: one is missing or has another shape.
+        """
+        shapes = {f"kept/{name}": value.shape for name, value in self.kept.items()}
+        moved = 0
+        for name, parameter in self.trained.items():
+            own = [f"parameter/{name}", f"average/{name}"]
+            if any(key.startswith(f"adam/{name}/") for key in tensors):
+                own += [f"adam/{name}/{moment}" for moment in MOMENTS]
+                shapes[f"adam/{name}/step"] = torch.Size()
+                moved += 1
+            shapes |= dict.fromkeys(own, parameter.shape)
+        wrong = [name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape]
+        if wrong or (step and not moved):
+            raise ValueError(*wrong)
 
     def _take(self, tensors: State) -> None:
         moments: dict[int, dict[str, Tensor]] = {}

@@ -469,7 +469,20 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, images, change):
 
 @pytest.mark.parametrize(
     "change",
-    [{"step": "8"}, {"step": "-1"}, {"step": "many"}, {"step": None}, {"seconds": "nan"}, {"seconds": "-1"}, "tensor"],
+    [
+        {"step": "8"},
+        {"step": "-1"},
+        {"step": "many"},
+        {"step": None},
+        {"seconds": "nan"},
+        {"seconds": "-1"},
+        "average/",
+        "adam/",
+        "exp_avg",
+        "exp_avg_sq",
+        "shape of parameter/",
+        "shape of adam/",
+    ],
     ids=str,
 )
 def test_a_checkpoint_that_holds_something_else_is_refused(tmp_path, images, change):
@@ -478,8 +491,14 @@ def test_a_checkpoint_that_holds_something_else_is_refused(tmp_path, images, cha
     run(recipe, images, run_dir=tmp_path)
     path = tmp_path / "state.safetensors"
     tensors, metadata = read_tensors(path)
-    if change == "tensor":
-        tensors.pop(next(name for name in tensors if name.startswith("average/")))
+    if isinstance(change, str):
+        word = change.removeprefix("shape of ")
+        names = [name for name in tensors if name.startswith(word) or name.rpartition("/")[2] == word]
+        if word == change:  # of all parameters: Adam would begin anew
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in names}
+        else:  # would be spread over the whole parameter
+            weight = next(name for name in names if tensors[name].dim() == 4)
+            tensors[weight] = tensors[weight][:1]
         change = {}
     kept = {name: value for name, value in {**metadata, **change}.items() if value is not None}
     save_weights(path, tensors, kept)
