@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import timeit
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -60,15 +60,15 @@ def curves(bench: Workbench, where: Path | None = None) -> pd.DataFrame:
     anew = smallest(bench)
     place = where or recorded.folder()
     known = {one: None if one == anew else recorded.read(bench, bench.pair(*one), place) for one in bench.first_pairs}
-    # A network takes many times what another one takes, so that its ways are apart, and what stands beside each other
-    # is of different networks: the second way of a network waits for the rankings that the first one computes.
-    wanted = [
-        (one, way, methods)
-        for way in WAYS
+    sources = [
+        (one, methods)
         for methods in (UNTRAINED, TRAINED)
         for one in known
         if methods == UNTRAINED or known[one] is None
     ]
+    # First all rankings, so that no way of exchanging a network's filters waits while the other one makes them.
+    bench.in_parallel(lambda source: _ranked(bench, bench.pair(*source[0]), source[1]), sources)
+    wanted = [(one, way, methods) for one, methods in sources for way in WAYS]
     parts = bench.in_parallel(lambda part: _part(bench, bench.pair(*part[0]), *part[1:]), wanted)
     measured: dict[tuple[object, ...], list[pd.DataFrame]] = {}
     for (one, _, methods), table in zip(wanted, parts, strict=True):
@@ -93,9 +93,13 @@ def trained_curves(bench: Workbench, pair: Pair) -> pd.DataFrame:
 
 
 def _part(bench: Workbench, pair: Pair, way: str, methods: tuple[str, ...]) -> pd.DataFrame:
-    name, ranked = ("trained_curves", trained_rankings) if methods == TRAINED else ("curves", rankings)
+    name = "trained_curves" if methods == TRAINED else "curves"
     key = bench.key(pair, bench.test_set, profile=bench.profile, way=way)
-    return bench.store.table(f"faithfulness/{name}", key, partial(_curves, bench, pair, way, methods, ranked))
+    return bench.store.table(f"faithfulness/{name}", key, partial(_curves, bench, pair, way, methods))
+
+
+def _ranked(bench: Workbench, pair: Pair, methods: tuple[str, ...]) -> Rankings:
+    return (trained_rankings if methods == TRAINED else rankings)(bench, pair, bench.test_set)
 
 
 def smallest(bench: Workbench) -> tuple[str, int]:
@@ -123,10 +127,8 @@ def check(bench: Workbench, curves: pd.DataFrame, where: Path | None = None) -> 
     return float((known.set_index(point)["psnr"] - here).dropna().abs().max())
 
 
-def _curves(
-    bench: Workbench, pair: Pair, way: str, methods: Sequence[str], ranked: Callable[[Workbench, Pair, str], Rankings]
-) -> pd.DataFrame:
-    found = ranked(bench, pair, bench.test_set)
+def _curves(bench: Workbench, pair: Pair, way: str, methods: tuple[str, ...]) -> pd.DataFrame:
+    found = _ranked(bench, pair, methods)
     judge = _Judge(pair, bench.samples(bench.test_set, bench.profile.curve_images, bench.profile.discovery_crop))
     exchanged = Substitutions(*((pair.target, pair.baseline) if way == "deletion" else (pair.baseline, pair.target)))
     sets = list(_sets(found, methods, bench.profile.exchanged_percents))
