@@ -68,9 +68,8 @@ def execute(
     import papermill
     from nbclient.exceptions import DeadKernelError
 
-    text = layout.notebook(name)
+    text, failed = layout.notebook(name), failed_path(layout, name)
     final = layout.executed / f"{name}.ipynb"
-    failed = failed_path(layout, name)
     given = layout.executed / f".{name}.given.ipynb"
     partial = layout.executed / f".{name}.partial.ipynb"
     layout.executed.mkdir(parents=True, exist_ok=True)
