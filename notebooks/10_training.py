@@ -118,7 +118,7 @@ glue(
 # On Set14 the targets gain at least {glue:text}`least_gain_blurry:s` dB on blurry and
 # {glue:text}`least_gain_noisy:s` dB on noisy input over their baselines, and change clean input by
 # {glue:text}`least_gain_clean:s` dB at worst. They have seen {glue:text}`least_share:.1f` % or more of the pixels that
-# the paper's targets saw, the baselines {glue:text}`least_share_baseline:.1f` % or more. Absolute drops depend on how much a target removes and on how its abilities are divided among
-# the filters, and both change with training, so they need not be the paper's; comparisons between methods, which are made
-# on one pair, should suffer less. `nox -s train -- --network srresnet --seed 0 --profile paper --data div2k_train` trains
+# the paper's targets saw, the baselines {glue:text}`least_share_baseline:.1f` % or more. Absolute drops depend on how much a target removes and on how
+# its abilities are divided among the filters, and both change with training, so they need not be the paper's; nor need be
+# comparisons between methods, though they are made on one pair, as the sentences on claims above show. `nox -s train -- --network srresnet --seed 0 --profile paper --data div2k_train` trains
 # by the paper's budget where DIV2K is at hand.

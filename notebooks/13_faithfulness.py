@@ -100,8 +100,8 @@ show.against(retrained, "gain (dB)", measured)
 # - *Helpful filters alone*: FAIG, without filters whose contributions, with their signs, raise the loss.
 # - *Learned masks*: a share of the way from baseline to target for every filter, trained for the ability itself,
 #   against the other one and for few filters, in stages of {glue:text}`mask_steps:d` steps of rising sparsity. For every
-#   proportion the best of the masks counts. No method that ranks filters can be expected to do much better, so this is
-#   the **bound**.
+#   proportion the best of the masks counts. This is the **bound** for insertion, which (m) is about; at deletion, for which
+#   nothing was trained by itself, other methods can do better.
 
 # %%
 curves = measure.curves(bench)

@@ -163,7 +163,8 @@ show.pairs(by_pair, words.measured_on(found, "everywhere"))
 # ## The claims
 #
 # The limits are those of the front page. Beside the verdicts on the public pair stand those on the pairs trained here, as
-# the recorded run has them.
+# the recorded run has them; a dash where these are judged by another measure: (f) in four parts, (g) and (j) beyond the
+# paper.
 
 # %%
 judged = public_claims.verdicts(tables)

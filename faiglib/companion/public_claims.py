@@ -41,6 +41,9 @@ from faiglib.companion.questions import NOT_ASKED
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Measures that are others than on the pairs trained here, whose grades do not belong beside them.
+OTHERS = {("f", "paper"), ("f", "beyond"), ("g", "beyond"), ("j", "beyond")}
+
 #: What decides in words, by letter: as the paper measures, and as this book does besides.
 CRITERIA: Mapping[str, tuple[str, str]] = {
     "b": ("drop on the own and on the other input", "the same for PSNR, and PSNR with the means put right"),
@@ -187,18 +190,19 @@ def tabulated(found: Sequence[Verdict], trained_here: Mapping[str, Verdict | Non
         trained_here: the verdicts on the pairs of this book, by letter; None where there is none.
 
     Returns:
-        Columns ``claim``, ``measured by``, ``public pair``, ``what decides`` and ``trained here``.
+        Columns ``claim``, ``measured by``, ``public pair``, ``what decides`` and ``trained here``, a dash where these
+        are judged by another measure (:data:`OTHERS`).
     """
     import pandas as pd
 
     rows = []
     for one in found:
         own = trained_here.get(one.claim)
-        parts = [(one.paper, own.paper if own else None), (one.beyond, own.beyond if own else None)]
-        for words, (public, here) in zip(CRITERIA[one.claim], parts, strict=True):
+        for words, place in zip(CRITERIA[one.claim], ("paper", "beyond"), strict=True):
             if words:
                 claim = {**CLAIMS, **QUESTIONS}[one.claim].short.rstrip(".")
-                ours = here.grade if here else DASH
+                public: Part = getattr(one, place)
+                ours = getattr(own, place).grade if own and (one.claim, place) not in OTHERS else DASH
                 rows.append((f"({one.claim}) {claim}", words, public.grade, public.measured or public.why, ours))
     return pd.DataFrame(rows, columns=["claim", "measured by", "public pair", "what decides", "trained here"])
 
@@ -240,7 +244,8 @@ def foretold(everywhere: pd.DataFrame, recorded: str = "") -> Verdict:
     words = (
         f"ρ = {number(rho)} (p = {number(p, '.2g')}) over {counted(count, 'pair')}; the limit sorts {percent(right)} "
         f"of them rightly: {int((sound & selective).sum())} of {counted(int(sound.sum()), 'sound path')} "
-        f"and {int((~sound & selective).sum())} of {count - int(sound.sum())} others have selective filters"
+        f"and {int((~sound & selective).sum())} of {count - int(sound.sum())} others have selective filters; within "
+        f"networks alone p = {number(report.within_networks(table), '.2g')}"
     )
     why = "; ".join(filter(None, (recorded, "" if mixed else "all paths are alike")))
     part = Part({"all pairs": grade}, printed(words), why)

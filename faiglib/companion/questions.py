@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from faiglib.attribution.path_profile import SOUND
-from faiglib.companion.criteria import FAR_FROM_BOUND, NEAR_BOUND, RARE, Grade, Part, Verdict
-from faiglib.companion.judging import against_controls, at_least, by_network
+from faiglib.companion.criteria import FAR_FROM_BOUND, NEAR_BOUND, Grade, Part, Verdict
+from faiglib.companion.judging import against_controls, at_least, beaten, by_network
 from faiglib.companion.page.words import counted, number, percent
 
 if TYPE_CHECKING:
@@ -44,10 +44,9 @@ def controls(table: pd.DataFrame) -> Verdict:
     """Question (l) on :func:`faiglib.companion.faithfulness.report.against`."""
 
     def judge(rows: pd.DataFrame) -> tuple[Grade, str]:
-        beaten = rows["reached"] <= RARE
         times = number(rows["effect"].median(), ".1f")
         words = (
-            f"beaten in {beaten.sum()} of {counted(len(rows), 'case')}, {times} times their drop in the median, "
+            f"beaten in {beaten(rows).sum()} of {counted(len(rows), 'case')}, {times} times their drop in the median, "
             f"reached by {percent(rows['reached'].max())} of the controls at most"
         )
         return against_controls(rows, words)

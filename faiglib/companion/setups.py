@@ -50,8 +50,8 @@ def _images(limit: int | None, crop: int | None) -> str:
 AMOUNTS: Mapping[str, Callable[[Profile], str]] = {
     "images that filters are found on": lambda one: _images(one.discovery_images, one.discovery_crop),
     "images that masking is measured on": lambda one: _images(one.evaluation_images, one.evaluation_crop),
-    "images of the comparison": lambda one: _images(one.ablation_images, one.ablation_crop),
-    "images that λ is swept on": lambda one: _images(one.interpolation_images, None),
+    "images of the comparison": lambda one: _images(one.ablation_images, one.evaluation_crop),
+    "images that λ is swept on": lambda one: _images(one.interpolation_images, one.discovery_crop),
     "images that are predicted": lambda one: _images(one.prediction_images, one.prediction_crop),
     "nodes of a path integral": lambda one: f"{one.nodes}, {one.rule}",
     "nodes for a prediction": lambda one: f"{one.prediction_nodes}, {one.prediction_rule}",

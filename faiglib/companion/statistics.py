@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 
 #: Runs that share nothing from which on an interval covers them: the draws of two are one or the other.
 FEWEST_RUNS = 3
+#: Draws of a bootstrap.
+RESAMPLES = 2000
 
 
 def accuracy_curve(scores: ArrayLike, present: ArrayLike, thresholds: ArrayLike) -> Floats:
@@ -230,9 +232,9 @@ def crossed_interval(
 ) -> tuple[float, float]:
     """95 % bootstrap interval of a statistic over training runs and images that every run is measured on.
 
-    Runs and images are drawn independently, with replacement (Owen 2007, the pigeonhole bootstrap); percentiles of
-    2,000 seeded draws. With fewer than :data:`FEWEST_RUNS` runs, which cannot be drawn from, it is that over images of
-    the mean over runs, see :func:`interval`.
+    Runs and images are drawn independently, with replacement (Owen 2007, the pigeonhole bootstrap), which gives the
+    standard error for :func:`by_students_t`. With fewer than :data:`FEWEST_RUNS` runs, which cannot be drawn from, it
+    is that over images of the mean over runs, see :func:`interval`.
 
     Args:
         samples: one array (runs, images) a quantity; draws are the same for all quantities.
@@ -241,11 +243,38 @@ def crossed_interval(
     runs, images = samples[0].shape
     if runs < FEWEST_RUNS or images < 2:
         return interval([sample.mean(axis=0) for sample in samples], statistic)
+    drawn = crossed_draws(samples, RESAMPLES)
+    found = np.asarray(statistic(*(means[:, None] for means in drawn), axis=-1))
+    whole = float(np.asarray(statistic(*(sample.mean(keepdims=True).ravel() for sample in samples), axis=-1)))
+    return by_students_t(found, whole, runs)
+
+
+def crossed_draws(samples: Sequence[npt.NDArray[np.float64]], resamples: int) -> list[Floats]:
+    """Means of (runs, images) arrays, of both of which as many are drawn with replacement: (resamples,) each, seeded.
+
+    Every run meets the same images, therefore a draw takes one sample of images for all its runs; drawing them anew
+    within every run would pretend that there were more images.
+    """
     generator = np.random.default_rng(0)
-    drawn = [resampled(generator, count, 2000) / count for count in (runs, images)]
-    means = [np.einsum("ri,ij,rj->r", drawn[0], sample, drawn[1])[:, None] for sample in samples]
-    low, high = np.quantile(np.asarray(statistic(*means, axis=-1)), [0.025, 0.975])
-    return (float(low), float(high))
+    rows, columns = (resampled(generator, count, resamples) / count for count in samples[0].shape)
+    return [np.einsum("ri,ij,rj->r", rows, sample, columns, optimize=True) for sample in samples]
+
+
+def by_students_t(draws: Floats, whole: float, runs: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval by the standard error that a bootstrap over few runs finds: whole ± t · √(n ÷ (n − 1)) · deviation.
+
+    The draws of n runs deviate √((n − 1) ÷ n) as much as their mean does, and their percentiles know nothing of how
+    uncertain that is: over three runs, those of 95 % cover 77 %. Where images do not matter, the interval of a mean is
+    that of Student's t over runs.
+
+    Args:
+        draws: of the statistic, (resamples,).
+        whole: the statistic of all runs.
+        runs: that were drawn from, at least two.
+        level: of confidence.
+    """
+    half = stats.t.ppf((1 + level) / 2, runs - 1) * math.sqrt(runs / (runs - 1)) * draws.std()
+    return (float(whole - half), float(whole + half))
 
 
 def smallest_effect(runs: int, level: float = 0.95, power: float = 0.8) -> float:

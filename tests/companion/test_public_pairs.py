@@ -284,6 +284,24 @@ def test_what_the_path_foretells(selectivity, grade):
     assert judged.claim in QUESTIONS
 
 
+def test_what_only_networks_have_in_common_is_no_relation_within_them():
+    """Two networks, one deep and unselective: a perfect correlation between them, none or a perfect one within."""
+    generator = np.random.default_rng(0)
+    depth = np.r_[generator.random(6), 10 + generator.random(6)]
+    rows = {"way": "straight", "place": "public", "network": ["a"] * 6 + ["b"] * 6, "barrier": depth}
+    mixed = np.r_[100 + generator.random(6), generator.random(6)]
+    apart, whole = (pd.DataFrame({**rows, "selectivity": value}) for value in (mixed, -depth))
+    assert report.relation(apart)[0] < -0.6
+    assert report.within_networks(apart) > 0.05
+    assert report.within_networks(whole) == pytest.approx(1 / 10_001)
+    rho = stats.spearmanr(apart["barrier"], apart["selectivity"]).statistic
+    slow, order = [], np.random.default_rng(5)
+    for _ in range(2000):
+        drawn = np.concatenate([order.permutation(depth[:6]), order.permutation(depth[6:])])
+        slow.append(stats.spearmanr(drawn, apart["selectivity"]).statistic <= rho + 1e-12)
+    assert report.within_networks(apart) == pytest.approx(np.mean(slow), abs=0.04)
+
+
 def test_the_path_foretells_nothing_where_all_are_alike():
     table = everywhere(lambda depth: 5.0 + depth)
     table["barrier"] = table["barrier"] / 1000
@@ -321,7 +339,14 @@ def test_the_reader_does_not_stumble(fine):
 def test_depth_and_distance_are_told_apart_where_they_are():
     assert "about as far apart" in words.distances(profiles())
     table = profiles()
-    assert "Distance is not" in words.distances(table.assign(barrier=table["kind"].map({"siblings": 0.5}).fillna(9.0)))
+    deep = words.distances(table.assign(barrier=table["kind"].map({"siblings": 0.5}).fillna(9.0)))
+    assert deep.startswith("Yet distance alone does not decide it"), "all are as far apart, so nothing is correlated"
+    order = {pair: number for number, pair in enumerate(table["pair"].unique())}
+    places = table["pair"].map(order)
+    related = words.distances(table.assign(barrier=0.5 + places / 100, distance=1 - places / 100))
+    assert related.startswith(
+        "Over 12 pairs, depth of the path and distance of the weights have a rank correlation of −1"
+    )
     judged = public_claims.foretold(everywhere(lambda depth: 5.0 - depth / 100), "recorded").beyond
     assert judged.in_words.split("(")[1].startswith("recorded; ")
 

@@ -30,15 +30,26 @@ def test_runs_and_images_are_drawn_each_by_themselves():
         columns = np.repeat(np.arange(7), chosen_images)
         means.append(values[np.ix_(rows, columns)].mean())
     found = statistics.crossed_interval([values], np.mean)
-    assert found == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    half = 2.776 * math.sqrt(5 / 4) * np.std(means)  # Student's t of four degrees of freedom
+    assert found == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-3)
 
 
 def test_the_interval_has_the_width_of_both_variances():
     values = grid(40, 60, 1)
     low, high = statistics.crossed_interval([values], np.mean)
     spread = values.mean(1).var() / 40 + values.mean(0).var() / 60
-    assert high - low == pytest.approx(2 * 1.96 * math.sqrt(spread), rel=0.06)
+    assert high - low == pytest.approx(2 * 2.023 * math.sqrt(40 / 39 * spread), rel=0.06)
     assert low < values.mean() < high
+
+
+@pytest.mark.parametrize("runs", [3, 8])
+def test_intervals_over_few_runs_cover_as_often_as_they_say(runs):
+    generator = np.random.default_rng(7)
+    trials = 400
+    grids = generator.standard_normal((trials, runs, 1)) + 0.3 * generator.standard_normal((trials, runs, 30))
+    ends = np.array([statistics.crossed_interval([one], np.mean) for one in grids])
+    covered = ((ends[:, 0] < 0) & (ends[:, 1] > 0)).mean()
+    assert covered == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / trials)), "percentiles alone: 0.77, 0.89"
 
 
 @pytest.mark.parametrize("runs", [1, 2])

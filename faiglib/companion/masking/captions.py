@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from faiglib.companion.page.words import counted, listed, typeset
+from faiglib.companion.statistics import FEWEST_RUNS
 from faiglib.images import registry
 from faiglib.networks import TITLES
 
@@ -32,12 +33,15 @@ def drop_caption(cells: pd.DataFrame) -> str:
             f"{TITLES[first['network']]}, {made} here and {PAPER_RUNS} in the paper.",
             "Gray here; the released script compares blue channels.",
         ]
-    if first["seeds"] > 1:
-        parts.append("± is over these runs, 95 % a bootstrap interval over images.")
-    else:
-        parts.append("95 % is a bootstrap interval over images.")
+    ninety_five = f"95 % a bootstrap interval over {_covered(cells)}."
+    parts.append(f"± is over these runs, {ninety_five}" if first["seeds"] > 1 else ninety_five.replace("%", "% is"))
     parts.append("Of |θ − θ̄|, the paper names the absolute change, its released script divides it by |θ̄|.")
     return " ".join(parts)
+
+
+def _covered(cells: pd.DataFrame) -> str:
+    """What the intervals of a network are over, see :func:`faiglib.companion.statistics.crossed_interval`."""
+    return "images" if cells.iloc[0]["independent"] < FEWEST_RUNS else "images and runs that share nothing"
 
 
 @typeset
@@ -51,7 +55,8 @@ def bars_caption(summary_table: pd.DataFrame, image_set: str, percent: float) ->
     """
     cells = summary_table[(summary_table["image_set"] == image_set) & (summary_table["percent"] == percent)]
     start = f"Drop after masking {percent:g} % of the filters on {registry.title(image_set)}"
-    here = "gray outputs; thin lines: 95 % interval over images"
+    over = dict.fromkeys(_covered(rows) for _, rows in cells.groupby("network", sort=False))
+    here = f"gray outputs; thin lines: 95 % interval over {' or '.join(over)}"
     if not in_the_paper(cells):
         return f"{start} ({here}). The paper has no numbers for this set and these networks."
     without = [name for name, rows in cells.groupby("network", sort=False) if not in_the_paper(rows)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -26,8 +27,8 @@ def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
     Returns:
         One row per network, image set, input, percent and method: ``measured``, ``spread`` (over seeds; NaN for one
         seed), ``low`` and ``high`` (95 % bootstrap interval of the mean, see
-        :func:`faiglib.companion.statistics.crossed_interval`), ``seeds``, ``images``, and the
-        paper's ``paper`` and ``paper_std`` where it has that cell.
+        :func:`faiglib.companion.statistics.crossed_interval`), ``seeds``, ``independent`` (those that share
+        no baseline), ``images``, and the paper's ``paper`` and ``paper_std`` where it has that cell.
     """
     cells = ["network", "image_set", "input", "percent", "method"]
     own = own_drops(table)
@@ -37,7 +38,8 @@ def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
     by_image = own.groupby([*cells, "baseline", "image"], sort=False)[value].mean().groupby(cells, sort=False)
     intervals = by_image.apply(lambda values: crossed_interval([by_run(values)], np.mean))
     result["low"], result["high"] = intervals.str[0], intervals.str[1]
-    result["images"] = own.groupby(cells, sort=False)["image"].nunique()
+    unlike = own.groupby(cells, sort=False)[["image", "baseline"]].nunique()
+    result["images"], result["independent"] = unlike["image"], unlike["baseline"]
     published = pd.DataFrame([vars(cell) for cell in paper.drops()]).set_index(cells)
     result["paper"] = published["mean"].reindex(result.index)
     result["paper_std"] = published["std"].reindex(result.index)
@@ -57,16 +59,16 @@ def leads(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
     means = own_drops(table).groupby([*cells, "method", "baseline", "image"], sort=False)[value].mean()
     others = [method for method in table["method"].unique() if method != "faig"]
 
-    def ratio(*samples: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
+    def log_ratio(*samples: npt.NDArray[np.float64], axis: int = -1) -> npt.NDArray[np.float64]:
         first, *rest = (np.mean(sample, axis=axis) for sample in samples)
-        return np.asarray(first / np.max(rest, axis=0))
+        return np.log(first / np.max(rest, axis=0))  # in which an interval is as wide downwards as upwards
 
     rows = []
     for keys, group in means.groupby(cells, sort=False):
         samples = [by_run(group.xs(method, level="method")) for method in ("faig", *others)]
-        low, high = crossed_interval(samples, ratio)
+        low, high = (math.exp(end) for end in crossed_interval(samples, log_ratio))
         outcome = "ahead" if low > 1 else "behind" if high < 1 else "tie"
-        rows.append((*keys, float(ratio(*(sample.ravel() for sample in samples))), low, high, outcome))
+        rows.append((*keys, math.exp(log_ratio(*(sample.ravel() for sample in samples))), low, high, outcome))
     return pd.DataFrame(rows, columns=[*cells, "ratio", "low", "high", "outcome"])
 
 
@@ -149,8 +151,8 @@ def selectivity(table: pd.DataFrame, method: str = "faig") -> pd.DataFrame:
     Returns:
         One row per ``network``, ``image_set``, ``percent``, ``input`` and ``filters`` (function masked): the means of
         ``drop``, ``drop_all``, ``psnr``, ``ssim`` (both also ``_target`` and ``_baseline``) and ``luminance_shift`` as
-        of :func:`faiglib.companion.masked.measure`, and ``psnr_level``, the PSNR without the squared
-        shift of the mean gray level in its error: what would be left if the brightness were put right.
+        of :func:`faiglib.companion.masked.measure`, and ``psnr_level``, the PSNR without the squared shift of the mean
+        gray level against the target's output in its error: about what would be left if the brightness were put right.
     """
     chosen = table[table["method"] == method]
     error = 10 ** (-chosen["psnr"] / 10) - (chosen["luminance_shift"] / 255) ** 2

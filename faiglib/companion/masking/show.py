@@ -139,7 +139,7 @@ def masking_curves(table: pd.DataFrame) -> Figure:
 
 @with_source
 def drop_bars(table: pd.DataFrame, image_set: str, percent: float) -> Figure:
-    """Drops of the four methods, here (95 % over images) and, if it has them, in the paper, by network and input."""
+    """Drops of the four methods, here (95 %) and, if it has them, in the paper, by network and input."""
     chosen = table[(table["image_set"] == image_set) & (table["percent"] == percent)]
     panels = list(chosen.groupby(["network", "input"], sort=False))
     figure, axes = in_pairs(len(panels), 4.2, 3.3)

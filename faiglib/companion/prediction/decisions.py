@@ -81,19 +81,22 @@ def accuracy(decided: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per ``network``, ``predictor``, ``degradation``, ``thresholds_on``, ``image_set``, ``chosen_from`` and
         ``inputs`` (tested with): ``accuracy``, ``spread`` (over seeds; NaN for one), ``seeds``, ``decisions`` (of one
-        seed), ``low`` and ``high`` (95 % interval of Wilson for so many decisions as those of one seed), ``threshold``
-        (mean over seeds).
+        seed), ``images``, ``low`` and ``high`` (95 % interval of Wilson for as many decisions as images: those on one
+        image, blurry and noisy, are not independent), ``threshold`` (mean over seeds).
     """
     cells = ["network", "predictor", "degradation", "thresholds_on", "image_set", "chosen_from", "inputs"]
     tested = pd.concat([decided[decided["input"].isin(kinds)].assign(inputs=case) for case, kinds in CASES.items()])
     runs = tested.groupby([*cells, "seed"], sort=False).agg(
-        accuracy=("right", "mean"), decisions=("right", "size"), threshold=("threshold", "mean")
+        accuracy=("right", "mean"),
+        decisions=("right", "size"),
+        images=("image", "nunique"),
+        threshold=("threshold", "mean"),
     )
     grouped = runs.groupby(cells, sort=False)
     result = grouped.mean()
-    result["decisions"] = grouped["decisions"].first()
+    result[["decisions", "images"]] = grouped[["decisions", "images"]].first()
     result["spread"], result["seeds"] = grouped["accuracy"].std(), grouped.size()
-    bounds = [wilson_interval(row.accuracy * row.decisions, row.decisions) for row in result.itertuples()]
+    bounds = [wilson_interval(row.accuracy * row.images, row.images) for row in result.itertuples()]
     result["low"], result["high"] = np.transpose(bounds)
     return result.reset_index()
 

@@ -46,7 +46,8 @@ def prediction(cells: pd.DataFrame, titles: Mapping[str, str], names: Mapping[st
             "in the paper": cells["paper"],
         }
     )
-    return plain(shown, {"threshold": "{:.2f}", "in the paper": "{:.0%}"})
+    caption = "Intervals are those of as many independent decisions as there are images"
+    return plain(shown, {"threshold": "{:.2f}", "in the paper": "{:.0%}"}, caption)
 
 
 @with_source

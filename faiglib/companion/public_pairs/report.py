@@ -219,6 +219,25 @@ def relation(pairs: pd.DataFrame, column: str = "barrier", value: str = "selecti
     return float(found.statistic), float(found.pvalue), len(table)
 
 
+def within_networks(pairs: pd.DataFrame, draws: int = 10_000) -> float:
+    """How often the rank correlation of depth and selectivity would be as low if within a network it were chance: p.
+
+    Depths are exchanged among the pairs of each network, seeded; so what networks have in common counts for nothing.
+
+    Args:
+        pairs: from :func:`by_pair`.
+        draws: exchanges.
+    """
+    table = counted(pairs)
+    depth, chosen = (stats.rankdata(table[name]) for name in ("barrier", "selectivity"))
+    generator, drawn = np.random.default_rng(0), np.empty((draws, len(table)))
+    for places in table.reset_index(drop=True).groupby("network").groups.values():
+        order = generator.random((draws, len(places))).argsort(axis=1)
+        drawn[:, places] = depth[np.asarray(places)][order]
+    reached = drawn @ chosen <= depth @ chosen + 1e-9
+    return float((1 + reached.sum()) / (1 + draws))
+
+
 def counted(pairs: pd.DataFrame) -> pd.DataFrame:
     """The rows of :func:`by_pair` that question (n) is about: straight ways of known depth, without the control."""
     straight = pairs[(pairs["way"] == "straight") & (pairs["place"] != "control")]

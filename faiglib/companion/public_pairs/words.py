@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from faiglib.attribution.path_profile import SOUND
@@ -74,7 +76,7 @@ def profiles(table: pd.DataFrame) -> str:
 
 @typeset
 def distances(table: pd.DataFrame) -> str:
-    """Whether distance makes the path deep: the two pairs that are nearest to each other in distance."""
+    """Whether distance makes the path deep: over all pairs, and the two kinds' pairs that are nearest in distance."""
     one = table[table["way"] == "straight"].groupby(["pair", "kind"], sort=False)[["barrier", "distance"]].first()
     one = one.reset_index()
     first, last = one[one["kind"] == "fine-tuned"], one[one["kind"] == "siblings"]
@@ -83,9 +85,12 @@ def distances(table: pd.DataFrame) -> str:
     near = first.loc[first["distance"].idxmin()]
     far = last.loc[(last["distance"] - near["distance"]).abs().idxmin()]
     alike = near["barrier"] <= far["barrier"] + SOUND
-    what = "Of two pairs that are about as far apart" if alike else "Distance is not what makes the difference"
+    what = "Of two pairs that are about as far apart" if alike else "Yet distance alone does not decide it"
+    rho = float(one[["distance", "barrier"]].corr("spearman").iloc[0, 1])
+    related = f"depth of the path and distance of the weights have a rank correlation of {number(rho)}. "
+    start = "" if math.isnan(rho) else f"Over {counted(len(one), 'pair')}, {related}"
     return (
-        f"{what}: {near['pair']} lie {number(near['distance'])} of the "
+        f"{start}{what}: {near['pair']} lie {number(near['distance'])} of the "
         f"baseline's length apart and have a path {number(near['barrier'], '.1f')} dB deep, {far['pair']} "
         f"{number(far['distance'])} and {number(far['barrier'], '.1f')} dB."
     )

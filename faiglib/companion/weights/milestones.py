@@ -118,7 +118,7 @@ def trend(low: float, high: float) -> str:
 
 @typeset
 def expectation(changes: pd.DataFrame, claim: str) -> str:
-    """What ten times the training would be expected to do to a claim, if the last tenfold went on.
+    """What the last nine tenths of the trainings did to a claim.
 
     Args:
         changes: from :func:`trends`.
@@ -173,6 +173,7 @@ def headline(changes: pd.DataFrame) -> str:
             told.append(f"{words} {' and '.join(ways)}")
     first = changes.iloc[0]
     return (
-        f"With ten times the training, over {counted(int(first['pairs']), 'pair')} of {TITLES[first['network']]}: "
+        f"From a tenth of a training to its end, over {counted(int(first['pairs']), 'pair')} of "
+        f"{TITLES[first['network']]}: "
         f"{'; '.join(told) if told else 'nothing that the claims are about has a clear trend'}."
     )
