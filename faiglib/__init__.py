@@ -21,6 +21,7 @@ _WHERE = {
     "intinf": "attribution",
     "load_network": "networks.weights",
     "path_integral": "attribution",
+    "path_profile": "attribution.path_profile",
     "random_scores": "attribution",
     "read_image": "images.files",
     "save_image": "images.files",
@@ -30,12 +31,18 @@ __all__ = ["__version__", *_WHERE]
 
 if TYPE_CHECKING:
     from faiglib.attribution import faig, filter_change, intinf, path_integral, random_scores
+    from faiglib.attribution.path_profile import path_profile
     from faiglib.filters.index import FilterIndex
     from faiglib.filters.scores import FilterScores, FilterSet
     from faiglib.filters.substitution import substitute
     from faiglib.images.files import read_image, save_image
     from faiglib.networks import build
     from faiglib.networks.weights import load_network
+
+
+def __dir__() -> list[str]:
+    """The public names, so that they are completed before they are imported."""
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -50,9 +50,9 @@ for network, found in locations.groupby("network", sort=False):
 # ## Layer by layer
 #
 # Layers differ in size, so a count alone says little: if filters were drawn at random, a layer would get as many as
-# its size allows. That even spread is the black line.
+# its size allows. That even spread is the line across the bars.
 
-# %% mystnb={"image": {"alt": "Bars of the share of deblurring and denoising filters in each layer, with the share of an even spread."}, "figure": {"caption": "Share of each set in each layer{glue:text}`over_seeds:s`; black: even spread.", "name": "fig-layer-shares"}}
+# %% mystnb={"image": {"alt": "Bars of the share of deblurring and denoising filters in each layer, with the share of an even spread."}, "figure": {"caption": "Share of each set in each layer{glue:text}`over_seeds:s`; line: even spread.", "name": "fig-layer-shares"}}
 glue(over_seeds=bench.where_several(", mean over seeds with the range between them"))
 show.layer_bars(shares)
 # %% [markdown]

@@ -136,7 +136,7 @@ interactive.frames(
     f"{named}: the same blurry and noisy input with both knobs in your hands.",
     "A blurry and noisy picture of a cat, restored",
 )
-# %% mystnb={"image": {"alt": "Heat maps of PSNR, sharpness and residual noise over both lambdas."}, "figure": {"caption": "PSNR, sharpness and residual noise over both knobs on blurry and noisy input, mean over images{glue:text}`and_seeds:s`. Black frame: the target; pink dashed frame: the highest PSNR.", "name": "fig-both-knobs-maps"}}
+# %% mystnb={"image": {"alt": "Heat maps of PSNR, sharpness and residual noise over both lambdas."}, "figure": {"caption": "PSNR, sharpness and residual noise over both knobs on blurry and noisy input, mean over images{glue:text}`and_seeds:s`. Solid frame: the target; dashed frame: the highest PSNR.", "name": "fig-both-knobs-maps"}}
 grid = interpolation_measure.grid(bench)
 glue(grid_images=counted(grid["image"].nunique(), "image"), and_seeds=bench.where_several(" and seeds"))
 show.heatmaps(grid)

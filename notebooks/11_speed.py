@@ -97,7 +97,7 @@ glue(
 # it sees the target's end of every step, whatever the image. If that is so, then the more images a ranking is made from,
 # the fewer nodes it takes to match the hundred of the published algorithm.
 
-# %% mystnb={"image": {"alt": "Share of the top one percent that a ranking misses, against the number of images that it averages over, for the published rule and for midpoint and Gauss-Legendre rules of few nodes."}, "figure": {"caption": "Missed share of the reference's top 1 % (lower is better) by the number of images averaged over. Black: the published rule.", "name": "fig-averaging"}}
+# %% mystnb={"image": {"alt": "Share of the top one percent that a ranking misses, against the number of images that it averages over, for the published rule and for midpoint and Gauss-Legendre rules of few nodes."}, "figure": {"caption": "Missed share of the reference's top 1 % (lower is better) by the number of images averaged over.", "name": "fig-averaging"}}
 averaging = pd.DataFrame(attribution["averaging"])
 glue(averaging=speed_report.averaging_in_words(averaging))
 speed_show.averaging(averaging)

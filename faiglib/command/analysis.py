@@ -239,6 +239,9 @@ def _moved(
     target_net, baseline_net, _ = load_pair(target, baseline, network, scale, peak)
     index = FilterIndex.of(target_net, cast(Units, units))
     chosen = top_of(index, read_ranking(filters, index), percent)
+    if percent and not len(chosen):
+        least = f"--percent {math.ceil(10_000 / index.total) / 100:g} is one or more"
+        raise FaiglibError(f"{percent:g} % of {index.total} {IN_WORDS[index.units]} are none; {least}")
     told = f"{len(chosen):,} of {index.total:,} {IN_WORDS[index.units]}"
     return substitute(target_net, baseline_net, chosen, strength), told
 

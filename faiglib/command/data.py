@@ -58,8 +58,12 @@ def degrade(
         ),
     ] = None,
     crop: Annotated[
-        bool, typer.Option("--crop", help="Cut images that do not divide by the scale; otherwise they are refused.")
-    ] = False,
+        Path | None,
+        typer.Option(
+            help="Cut images that do not divide by the scale, and write what is left of all to this folder: the ground "
+            "truth of the results. Without it they are refused."
+        ),
+    ] = None,
 ) -> None:
     """Make network inputs from ground-truth images.
 

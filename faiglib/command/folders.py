@@ -44,7 +44,7 @@ def alone_in(out: Path) -> Iterator[None]:
 
 
 def degrade(
-    degradation: Degradation | Chain, source: Path, destination: Path, seed: int = 0, crop: bool = False
+    degradation: Degradation | Chain, source: Path, destination: Path, seed: int = 0, crop: Path | None = None
 ) -> int:
     """Degrade every image of a folder into another, as PNG under the same names, and return their number.
 
@@ -55,8 +55,8 @@ def degrade(
         source: folder of images.
         destination: folder of results.
         seed: of the noise.
-        crop: cut images whose size does not divide by the scale at the bottom and at the right; otherwise they are
-            refused.
+        crop: cut images whose size does not divide by the scale at the bottom and at the right, and write what is
+            left of all to this folder, the ground truth of the results; without one they are refused.
 
     Raises:
         DatasetError: see :func:`results`.
@@ -64,6 +64,9 @@ def degrade(
         StoreError: a result cannot be written.
     """
     paths = results(source, destination)
+    left = results(source, crop) if crop else {}
+    if crop and crop.resolve() == destination.resolve():
+        raise DatasetError(f"folder {destination} cannot hold both results and what is left of the images")
 
     def read(path: Path, warn: bool = True) -> Tensor:
         image = read_image(path, warn=warn)
@@ -76,7 +79,10 @@ def degrade(
     with tqdm(paths.items(), desc="degrade", unit="image") as bar:
         for number, (path, result) in enumerate(bar):
             with naming(path):
-                save_image(result, degradation(read(path, warn=False), noise_generator(seed, number)))
+                image = read(path, warn=False)
+                save_image(result, degradation(image, noise_generator(seed, number)))
+                if left:
+                    save_image(left[path], image)
     return len(paths)
 
 

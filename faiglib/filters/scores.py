@@ -37,6 +37,10 @@ class FilterSet:
     index: FilterIndex
     ids: Tensor
 
+    def __repr__(self) -> str:
+        """In a line."""
+        return f"FilterSet({len(self.ids):,} of {self.index.total:,} {self.index.units})"
+
     def __post_init__(self) -> None:
         """Sort and check the ids.
 
@@ -99,6 +103,10 @@ class FilterScores:
 
     index: FilterIndex
     values: Tensor
+
+    def __repr__(self) -> str:
+        """In a line."""
+        return f"FilterScores({self.index.total:,} {self.index.units} in {len(self.index.layers)} layers)"
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -219,13 +227,18 @@ def read_ranking(path: Path, index: FilterIndex) -> Tensor:
     """
     try:
         text = Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise FilterError(f"the ranking {path} cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise FilterError(f"the ranking {path} cannot be read: it is no list of ids, as NAME_index.txt is") from None
     ids = []
     for number, line in enumerate(text.split("\n")[:-1] if text.endswith("\n") else text.split("\n"), start=1):
         if not line.strip().isdigit() or len(line) > 20:
             raise FilterError(f"line {number} of the ranking {path} is not a filter id: {line[:40]!r}")
         ids.append(int(line))
     if sorted(ids) != list(range(index.total)):
-        raise FilterError(f"the ranking {path} does not name each of the network's {index.total} filters exactly once")
+        raise FilterError(
+            f"the ranking {path} does not name each of the network's {index.total} {index.units} exactly once; "
+            "it may be of other units or of another network"
+        )
     return torch.tensor(ids)

@@ -111,7 +111,7 @@ def _by_spandrel(state: State, path: Path) -> Loaded:
     Raises:
         WeightsError: it cannot be imported, or does not know them.
     """
-    nobody = f"the weights of {path} are of no network that faiglib has"
+    nobody = f"the weights of {path} are of no network that faiglib has (in Python, faiglib.faig takes any)"
     try:
         import spandrel
     except ModuleNotFoundError as error:

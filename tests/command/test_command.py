@@ -585,6 +585,15 @@ def test_masking_goes_by_the_ranking(call, material, tmp_path):
     assert content(tmp_path / "masked") == content(tmp_path / "by hand")
 
 
+def test_a_share_that_is_no_filter_is_refused(fails, material, tmp_path):
+    few = 90 / TOTAL
+    message = fails(*material.mask(tmp_path / "out", percent=few))
+    least = re.search(r"are none; --percent ([\d.]+) is one or more", message)
+    assert least
+    assert int(TOTAL * float(least[1]) / 100) >= 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_restored_images_are_larger_and_keep_their_names(call, material, tmp_path):
     write(tmp_path / "in" / "photo.1.jpg", 13, 10, 0)
     write(tmp_path / "in" / "drawing.BMP", 6, 9, 1)

@@ -315,8 +315,18 @@ def test_degrade_writes_everything_or_nothing(tmp_path, capsys, make):
 
 def test_degrade_crops_on_request(tmp_path, capsys):
     write(tmp_path / "in" / "a.png", PIXELS[:23, :27])
-    assert run(capsys, "degrade", "--input", tmp_path / "in", "--output", tmp_path / "out", "--crop")[0] == 0
+    write(tmp_path / "in" / "b.png", PIXELS[:22, :26])
+    line = ["degrade", "--input", tmp_path / "in", "--output", tmp_path / "out"]
+    status, err = run(capsys, *line)
+    assert status == 1
+    assert "27x23 pixels does not divide by the scale 2; crop it first, as --crop does" in err
+    assert run(capsys, *line, "--crop", tmp_path / "gt")[0] == 0
     assert read(tmp_path / "out" / "a.png")[0].shape == (11, 13, 3)
+    for name in ("a", "b"):
+        assert np.array_equal(read(tmp_path / "gt" / f"{name}.png")[0], PIXELS[:22, :26]), "what the result is of"
+    for folder, told in ((tmp_path / "in", "overwrite none of it"), (tmp_path / "out", "cannot hold both")):
+        status, err = run(capsys, *line, "--crop", folder)
+        assert (status, told in err) == (1, True)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import torch
 from matplotlib.figure import Figure
 
 from faiglib.companion import claims, paper
+from faiglib.companion.intervals import crossed_draws
 from faiglib.companion.one_versus_two import measure, report, show
 from faiglib.companion.one_versus_two import spending as one_versus_two_spending
 from faiglib.companion.one_versus_two.measure import TESTS, RecordedRace
 from faiglib.companion.one_versus_two.report import MARGIN, comparisons, lead_interval, outcome
 from faiglib.companion.one_versus_two.spending import training_flop
 from faiglib.companion.one_versus_two.table_1 import table_1
-from faiglib.companion.statistics import crossed_draws
 from faiglib.errors import FaiglibError
 from faiglib.race import presets
 from faiglib.race.contest import WIDTHS

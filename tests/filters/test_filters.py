@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import faiglib
 from faiglib.attribution import random_scores
 from faiglib.errors import FilterError, NetworkError
 from faiglib.filters.index import FilterIndex, Layer, Location, same_layers
@@ -342,6 +345,19 @@ def test_ranking_text_is_one_id_per_line(tmp_path, index):
 def test_harmless_variants_are_read(tmp_path, index, text):
     (tmp_path / "ranking.txt").write_bytes(text.encode())
     assert read_ranking(tmp_path / "ranking.txt", index).tolist() == list(range(100))
+
+
+def test_filters_and_scores_are_printed_in_a_line(index):
+    scores = FilterScores(index, torch.arange(100, dtype=torch.float64))
+    assert repr(scores) == f"FilterScores(100 filters in {len(index.layers)} layers)"
+    assert repr(scores.top(7)) == "FilterSet(7 of 100 filters)"
+
+
+def test_public_names_are_completed_before_they_are_imported():
+    program = "import faiglib; assert {'faig', 'FilterScores', 'path_profile'} <= {*dir(faiglib)}"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert [name for name in dir(faiglib) if not hasattr(faiglib, name)] == []
+    assert faiglib.path_profile.__module__ == "faiglib.attribution.path_profile"
 
 
 def lines(change=lambda ids: ids) -> bytes:

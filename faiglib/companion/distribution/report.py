@@ -12,8 +12,8 @@ import pandas as pd
 
 from faiglib.companion import paper
 from faiglib.companion.distribution.measure import LAST
+from faiglib.companion.intervals import t_interval
 from faiglib.companion.page.words import beside, typeset
-from faiglib.companion.statistics import t_interval
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from faiglib.companion.faithfulness.rankings import BOUND, METHODS
+from faiglib.companion.intervals import interval
 from faiglib.companion.masked import side
 from faiglib.companion.page.words import counted, listed, number, percent, typeset
-from faiglib.companion.statistics import interval
 from faiglib.images.degradations import FUNCTIONS
 from faiglib.networks import TITLES
 

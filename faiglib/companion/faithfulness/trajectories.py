@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from faiglib.companion.intervals import t_interval
 from faiglib.companion.page.source import with_source
 from faiglib.companion.page.tables import interval, plain
 from faiglib.companion.page.words import counted, listed, number, percent, typeset
-from faiglib.companion.statistics import t_interval
 from faiglib.networks import TITLES, zoo
 from faiglib.training import rows, trajectories
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from faiglib.companion.intervals import FEWEST_RUNS
 from faiglib.companion.page.words import counted, listed, typeset
-from faiglib.companion.statistics import FEWEST_RUNS
 from faiglib.images import registry
 from faiglib.networks import TITLES
 
@@ -40,7 +40,7 @@ def drop_caption(cells: pd.DataFrame) -> str:
 
 
 def _covered(cells: pd.DataFrame) -> str:
-    """What the intervals of a network are over, see :func:`faiglib.companion.statistics.crossed_interval`."""
+    """What the intervals of a network are over, see :func:`faiglib.companion.intervals.crossed_interval`."""
     return "images" if cells.iloc[0]["independent"] < FEWEST_RUNS else "images and runs that share nothing"
 
 

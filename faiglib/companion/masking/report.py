@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from faiglib.companion import paper
+from faiglib.companion.intervals import crossed_interval
 from faiglib.companion.masked import own_drops, side
 from faiglib.companion.page.words import typeset
-from faiglib.companion.statistics import crossed_interval
 from faiglib.images import registry
 from faiglib.networks import TITLES
 
@@ -27,7 +27,7 @@ def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
     Returns:
         One row per network, image set, input, percent and method: ``measured``, ``spread`` (over seeds; NaN for one
         seed), ``low`` and ``high`` (95 % bootstrap interval of the mean, see
-        :func:`faiglib.companion.statistics.crossed_interval`), ``seeds``, ``independent`` (those that share
+        :func:`faiglib.companion.intervals.crossed_interval`), ``seeds``, ``independent`` (those that share
         no baseline), ``images``, and the paper's ``paper`` and ``paper_std`` where it has that cell.
     """
     cells = ["network", "image_set", "input", "percent", "method"]

@@ -23,9 +23,9 @@ import numpy as np
 import pandas as pd
 
 from faiglib.companion import paper
+from faiglib.companion.intervals import by_students_t, crossed_draws
 from faiglib.companion.one_versus_two.measure import PRIMARY, TESTS, RecordedRace
 from faiglib.companion.page.words import typeset
-from faiglib.companion.statistics import by_students_t, crossed_draws
 from faiglib.networks import TITLES
 from faiglib.race.presets import CONTESTS
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from faiglib.companion.intervals import interval
 from faiglib.companion.public_pairs.pairs import CONTROL, CONTROL_INPUT, FUNCTIONS
-from faiglib.companion.statistics import auc_interval, choose_threshold, interval, roc
+from faiglib.companion.statistics import auc_interval, choose_threshold, roc
 
 #: What shares are measured by: column of a table of drops, and what it is called.
 MEASURES: Mapping[str, str] = {"drop": "drop", "psnr": "PSNR", "level": "PSNR, means put right"}

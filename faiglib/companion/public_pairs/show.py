@@ -158,7 +158,7 @@ def relation(table: pd.DataFrame, least: float) -> Figure:
         least: selectivity from which on filters count as selective.
     """
     figure, axis = plt.subplots(figsize=(7.2, 4.4))
-    signs, colours = iter("osD^vPX*<>"), iter((*COLOURS, "black", "#F0E442", "#882255", "#44AA99"))
+    signs, colours = iter("osD^vPX*<>"), iter((*COLOURS, "black", "#AA8800", "#882255", "#44AA99"))
     for (network, place, kind, way), rows in table.groupby(["network", "place", "kind", "way"], sort=False):
         named = {"here": "trained here", "control": "noise and JPEG"}.get(str(place), KINDS[str(kind)])
         named = named if way == "straight" else WAYS[str(way)]

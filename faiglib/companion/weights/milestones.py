@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from faiglib.companion.intervals import FEWEST_RUNS, smallest_effect, t_interval
 from faiglib.companion.page.words import counted, listed, number, typeset
-from faiglib.companion.statistics import FEWEST_RUNS, smallest_effect, t_interval
 from faiglib.networks import TITLES, zoo
 from faiglib.training import milestones
 from faiglib.training.recipe import paper_recipe
@@ -88,7 +88,7 @@ def trends(table: pd.DataFrame) -> pd.DataFrame:
         One row per ``network``, ``function`` and ``quantity``: ``before`` and ``after`` (means over pairs at a tenth
         and at the end of the run), ``change`` (mean of the differences), ``low`` and ``high`` (its 95 % interval,
         Student's t over pairs), ``smallest`` (change that so many pairs would tell from none with a power of 80 %),
-        ``pairs``. Networks with fewer than :data:`faiglib.companion.statistics.FEWEST_RUNS` such pairs have none.
+        ``pairs``. Networks with fewer than :data:`faiglib.companion.intervals.FEWEST_RUNS` such pairs have none.
     """
     if table.empty:
         return pd.DataFrame()

@@ -81,4 +81,4 @@ def use_of(name: str) -> str:
     if name == "skimage":
         stand_in = "measured in the profile quick, and in the others where none of the paper's sets is there"
         return f"pictures and sliders of every page; {stand_in}"
-    return f"{'; '.join(told) or '`faiglib train --data` takes it'}. No picture of it is shown"
+    return f"{'; '.join(told) or '“faiglib train --data” takes it'}. No picture of it is shown"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from faiglib.companion import statistics
+from faiglib.companion import intervals
 from faiglib.companion.masking import report
 from tests.companion.test_chapters import drawn
 
@@ -23,20 +23,20 @@ def grid(runs: int, images: int, seed: int = 0) -> np.ndarray:
 def test_runs_and_images_are_drawn_each_by_themselves():
     values = grid(5, 7)
     generator = np.random.default_rng(0)
-    runs, images = (statistics.resampled(generator, count, 2000) for count in values.shape)
+    runs, images = (intervals.resampled(generator, count, 2000) for count in values.shape)
     means = []
     for chosen_runs, chosen_images in zip(runs, images, strict=True):
         rows = np.repeat(np.arange(5), chosen_runs)
         columns = np.repeat(np.arange(7), chosen_images)
         means.append(values[np.ix_(rows, columns)].mean())
-    found = statistics.crossed_interval([values], np.mean)
+    found = intervals.crossed_interval([values], np.mean)
     half = 2.776 * math.sqrt(5 / 4) * np.std(means)  # Student's t of four degrees of freedom
     assert found == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-3)
 
 
 def test_the_interval_has_the_width_of_both_variances():
     values = grid(40, 60, 1)
-    low, high = statistics.crossed_interval([values], np.mean)
+    low, high = intervals.crossed_interval([values], np.mean)
     spread = values.mean(1).var() / 40 + values.mean(0).var() / 60
     assert high - low == pytest.approx(2 * 2.023 * math.sqrt(40 / 39 * spread), rel=0.06)
     assert low < values.mean() < high
@@ -47,7 +47,7 @@ def test_intervals_over_few_runs_cover_as_often_as_they_say(runs):
     generator = np.random.default_rng(7)
     trials = 400
     grids = generator.standard_normal((trials, runs, 1)) + 0.3 * generator.standard_normal((trials, runs, 30))
-    ends = np.array([statistics.crossed_interval([one], np.mean) for one in grids])
+    ends = np.array([intervals.crossed_interval([one], np.mean) for one in grids])
     covered = ((ends[:, 0] < 0) & (ends[:, 1] > 0)).mean()
     assert covered == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / trials)), "percentiles alone: 0.77, 0.89"
 
@@ -55,8 +55,8 @@ def test_intervals_over_few_runs_cover_as_often_as_they_say(runs):
 @pytest.mark.parametrize("runs", [1, 2])
 def test_few_runs_have_the_interval_over_images(runs):
     values = grid(runs, 30)
-    assert statistics.crossed_interval([values], np.mean) == statistics.interval([values.mean(0)], np.mean)
-    assert all(math.isnan(end) for end in statistics.crossed_interval([values[:, :1]], np.mean))
+    assert intervals.crossed_interval([values], np.mean) == intervals.interval([values.mean(0)], np.mean)
+    assert all(math.isnan(end) for end in intervals.crossed_interval([values[:, :1]], np.mean))
 
 
 def test_pairs_that_share_nothing_widen_the_interval_of_a_lead():
@@ -78,12 +78,12 @@ def test_pairs_that_share_nothing_widen_the_interval_of_a_lead():
 
 @pytest.mark.parametrize("runs", [3, 8, 20])
 def test_the_smallest_effect_is_found_as_often_as_the_power_says(runs):
-    effect = statistics.smallest_effect(runs)
+    effect = intervals.smallest_effect(runs)
     limit = stats.t.ppf(0.975, runs - 1)
     power = stats.nct.sf(limit, runs - 1, effect * math.sqrt(runs))
     assert power == pytest.approx(0.8, abs=0.05)
 
 
 def test_one_run_shows_no_effect():
-    assert math.isnan(statistics.smallest_effect(1))
-    assert all(math.isnan(end) for end in statistics.t_interval(np.array([1.0])))
+    assert math.isnan(intervals.smallest_effect(1))
+    assert all(math.isnan(end) for end in intervals.t_interval(np.array([1.0])))
