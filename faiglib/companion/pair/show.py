@@ -25,8 +25,10 @@ from faiglib.filters.index import IN_WORDS
 from faiglib.images.metrics import psnr
 from faiglib.images.restoration import restore
 
+#: Inches that figures are wide, as far as the page's text.
+WIDTH = 6.2
 #: Layers that are named on an axis at most; of more, every so many.
-NAMED = 24
+NAMED = 20
 #: Share of the drop below which a loss on another input is no matter, and above which an own one is.
 SPILLED, REMOVED = 0.1, 0.5
 
@@ -56,7 +58,7 @@ def described(study: Study, target: str, baseline: str) -> str:
 def layers(table: pd.DataFrame, kinds: list[str]) -> Figure:
     """How far each layer moved, and its share of the contributions for every input, absolute and signed."""
     panels = ["changed", *kinds]
-    figure, axes = plt.subplots(len(panels), 1, figsize=(9, 2.3 * len(panels)), sharex=True, squeeze=False)
+    figure, axes = plt.subplots(len(panels), 1, figsize=(WIDTH, 2.0 * len(panels)), sharex=True, squeeze=False)
     places = range(len(table))
     for axis, name in zip(axes[:, 0], panels, strict=True):
         if name == "changed":
@@ -75,7 +77,7 @@ def layers(table: pd.DataFrame, kinds: list[str]) -> Figure:
 def found(table: pd.DataFrame) -> Figure:
     """Share of the best units in each layer, and of an even spread, a panel per degradation."""
     groups = list(table.groupby("filters", sort=False))
-    figure, axes = plt.subplots(len(groups), 1, figsize=(9, 2.3 * len(groups)), sharex=True, squeeze=False)
+    figure, axes = plt.subplots(len(groups), 1, figsize=(WIDTH, 2.0 * len(groups)), sharex=True, squeeze=False)
     for axis, (name, rows) in zip(axes[:, 0], groups, strict=True):
         places = range(len(rows))
         axis.bar(places, rows["share"], color=BLUE, label="top 1 %")
@@ -106,7 +108,7 @@ def path(study: Study) -> Figure:
 def masking(table: pd.DataFrame) -> Figure:
     """Share of the drop against the masked proportion, a panel per degradation, with controls."""
     groups = list(table.groupby("filters", sort=False))
-    figure, axes = in_pairs(len(groups), 4.6, 3.2, sharex=True, sharey=True)
+    figure, axes = in_pairs(len(groups), WIDTH / 2, 2.8, sharex=True, sharey=True)
     colours = sns.color_palette("colorblind", table["input"].nunique())
     by_input = dict(zip(table["input"].unique(), colours, strict=True))
     for axis, (name, rows) in zip(axes, groups, strict=True):
@@ -121,8 +123,10 @@ def masking(table: pd.DataFrame) -> Figure:
         axis.set(xscale="log", xlabel="masked (%)", ylabel="share of the drop", title=f"for {name} input")
         axis.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.legend(frameon=False, fontsize=8)
-    return finished(figure)
+    figure.tight_layout()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="upper center", ncols=2, bbox_to_anchor=(0.5, 0))
+    return finished(figure, tight=False)
 
 
 @with_source
