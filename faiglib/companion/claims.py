@@ -51,13 +51,13 @@ def one_branch(result: one_versus_two_report.RaceVerdict) -> Verdict:
         others[TITLES[name]] = _raced(result.elsewhere[name], fit, result.share)
     leads = "; ".join(
         f"against {TITLES[name]} {result.leads[name]:+.2f} dB, {result.outcomes[name]}"
-        + ("" if result.sensitive[name] else ", but half of the network does as well as the whole")
+        + ("" if result.sensitive[name] else ", but half of the network is not told from the whole")
         for name in result.outcomes
     )
     counted = "; ".join(
         f"against {TITLES[name]} not inferior in {sum(map(_good, found))} of {len(found)} other tests"
         if found
-        else f"against {TITLES[name]} half of the network does as well as the whole in every other test"
+        else f"against {TITLES[name]} half of the network is not told from the whole in any other test"
         for name, found in result.elsewhere.items()
     )
     share = f"{100 * result.share:.2g} % of the paper's iterations"
