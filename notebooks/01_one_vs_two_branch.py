@@ -95,9 +95,9 @@ for name, value in {
 #
 # The rules, declared in {py:mod}`faiglib.companion.one_versus_two.report` before anything was trained:
 #
-# - The lead of one branch over two is taken image by image and averaged over the widths. Its interval comes from
-#   a bootstrap over seeds and images, as wide as Student's t is for so few seeds. (At first it was that of the bootstrap's
-#   percentiles, which over three seeds reach from the least to the largest.)
+# - The lead of one branch over two is taken image by image and averaged over the widths. Its interval is over
+#   seeds and images, as wide as Student's t is for so few seeds. (At first it was made of a bootstrap's percentiles, which
+#   over three seeds reach from the least to the largest.)
 # - One branch is **not inferior** if the 95 % interval lies above −{glue:text}`margin:.2f` dB, and **equivalent** if the
 #   90 % interval lies within ±{glue:text}`margin:.2f` dB. If neither this nor the contrary can be said, the race is
 #   **inconclusive**.

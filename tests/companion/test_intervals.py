@@ -20,26 +20,24 @@ def grid(runs: int, images: int, seed: int = 0) -> np.ndarray:
     return 5 + generator.standard_normal((runs, 1)) + 2 * generator.standard_normal(images)
 
 
-def test_runs_and_images_are_drawn_each_by_themselves():
+@pytest.mark.parametrize("level", [0.90, 0.95])
+@pytest.mark.parametrize(("runs", "images"), [(3, 40), (5, 7), (40, 60)])
+def test_the_interval_of_a_mean_is_that_of_welch_and_satterthwaite(runs, images, level):
+    values = grid(runs, images)
+    parts = [values.mean(1).var(ddof=1) / runs, values.mean(0).var(ddof=1) / images]
+    degrees = sum(parts) ** 2 / (parts[0] ** 2 / (runs - 1) + parts[1] ** 2 / (images - 1))
+    half = stats.t.ppf((1 + level) / 2, degrees) * math.sqrt(sum(parts))
+    found = intervals.students_interval([values], np.mean, level)
+    assert found == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-9)
+    if level == 0.95:
+        assert intervals.crossed_interval([values], np.mean) == found
+
+
+def test_quantities_are_drawn_together():
+    """The ratio of what is always twice the other has no interval at all."""
     values = grid(5, 7)
-    generator = np.random.default_rng(0)
-    runs, images = (intervals.resampled(generator, count, 2000) for count in values.shape)
-    means = []
-    for chosen_runs, chosen_images in zip(runs, images, strict=True):
-        rows = np.repeat(np.arange(5), chosen_runs)
-        columns = np.repeat(np.arange(7), chosen_images)
-        means.append(values[np.ix_(rows, columns)].mean())
-    found = intervals.crossed_interval([values], np.mean)
-    half = 2.776 * math.sqrt(5 / 4) * np.std(means)  # Student's t of four degrees of freedom
-    assert found == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-3)
-
-
-def test_the_interval_has_the_width_of_both_variances():
-    values = grid(40, 60, 1)
-    low, high = intervals.crossed_interval([values], np.mean)
-    spread = values.mean(1).var() / 40 + values.mean(0).var() / 60
-    assert high - low == pytest.approx(2 * 2.023 * math.sqrt(40 / 39 * spread), rel=0.06)
-    assert low < values.mean() < high
+    found = intervals.crossed_interval([2 * values, values], lambda one, two, axis: one.mean(axis) / two.mean(axis))
+    assert found == pytest.approx((2.0, 2.0), abs=1e-12)
 
 
 @pytest.mark.parametrize("runs", [3, 8])

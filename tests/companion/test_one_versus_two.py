@@ -13,7 +13,6 @@ import torch
 from matplotlib.figure import Figure
 
 from faiglib.companion import claims, paper
-from faiglib.companion.intervals import crossed_draws
 from faiglib.companion.one_versus_two import measure, report, show
 from faiglib.companion.one_versus_two import spending as one_versus_two_spending
 from faiglib.companion.one_versus_two.measure import TESTS, RecordedRace
@@ -67,36 +66,13 @@ def test_leads_are_means_over_the_widths_of_a_test(record):
         assert table.loc[1, "7"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_bootstrap_draws_seeds_and_images_as_a_slow_loop_does():
-    generator = np.random.default_rng(3)
-    differences = generator.normal(0, 1, (3, 1)) + generator.normal(0, 1, (1, 20)) + generator.normal(0, 0.1, (3, 20))
-    (fast,) = crossed_draws([differences], 20_000)
-    slow = [
-        differences[np.ix_(generator.integers(3, size=3), generator.integers(20, size=20))].mean()
-        for _ in range(20_000)
-    ]
-    assert fast.mean() == pytest.approx(differences.mean(), abs=0.02)
-    for share in (0.025, 0.05, 0.5, 0.95, 0.975):
-        assert np.quantile(fast, share) == pytest.approx(np.quantile(slow, share), abs=0.04)
-    rows, columns = differences.mean(1).var() / 3, differences.mean(0).var() / 20
-    assert fast.var() == pytest.approx(rows + columns, rel=0.1), "the variance of both axes adds up"
-    assert np.array_equal(fast, crossed_draws([differences], 20_000)[0])
-
-
-def test_bootstrap_of_many_images_and_one_seed_is_the_normal_interval():
-    differences = np.random.default_rng(1).normal(0.3, 1, (1, 400))
-    low, high = np.quantile(crossed_draws([differences], 10_000), (0.025, 0.975))
-    half = 1.96 * differences.std() / math.sqrt(400)
-    assert (low, high) == pytest.approx((differences.mean() - half, differences.mean() + half), abs=0.01)
-
-
 def test_the_interval_of_a_lead_is_students_where_images_agree():
     """Three seeds have 4.3 standard errors; percentiles of their draws alone would reach from seed to seed."""
     seeds = np.array([0.05, 0.16, 0.08])
     alike = np.repeat(seeds[:, None], 50, axis=1)
     for level, quantile in ((0.90, 2.920), (0.95, 4.303)):
         half = quantile * seeds.std(ddof=1) / math.sqrt(3)
-        assert lead_interval(alike, level) == pytest.approx((seeds.mean() - half, seeds.mean() + half), abs=0.002)
+        assert lead_interval(alike, level) == pytest.approx((seeds.mean() - half, seeds.mean() + half), abs=1e-3)
     assert all(math.isnan(end) for end in lead_interval(alike[:1], 0.95)), "one seed says nothing of others"
 
 

@@ -33,7 +33,7 @@ def drop_caption(cells: pd.DataFrame) -> str:
             f"{TITLES[first['network']]}, {made} here and {PAPER_RUNS} in the paper.",
             "Gray here; the released script compares blue channels.",
         ]
-    ninety_five = f"95 % a bootstrap interval over {_covered(cells)}."
+    ninety_five = f"95 % an interval over {_covered(cells)}."
     parts.append(f"± is over these runs, {ninety_five}" if first["seeds"] > 1 else ninety_five.replace("%", "% is"))
     parts.append("Of |θ − θ̄|, the paper names the absolute change, its released script divides it by |θ̄|.")
     return " ".join(parts)

@@ -26,7 +26,7 @@ def summary(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
 
     Returns:
         One row per network, image set, input, percent and method: ``measured``, ``spread`` (over seeds; NaN for one
-        seed), ``low`` and ``high`` (95 % bootstrap interval of the mean, see
+        seed), ``low`` and ``high`` (95 % interval of the mean, see
         :func:`faiglib.companion.intervals.crossed_interval`), ``seeds``, ``independent`` (those that share
         no baseline), ``images``, and the paper's ``paper`` and ``paper_std`` where it has that cell.
     """
@@ -51,7 +51,7 @@ def leads(table: pd.DataFrame, value: str = "drop") -> pd.DataFrame:
 
     Returns:
         One row per network, image set, input and percent: ``ratio`` of FAIG's mean to the largest of the other
-        methods', with ``low`` and ``high`` (95 % bootstrap interval over images and over pairs that share nothing, all
+        methods', with ``low`` and ``high`` (95 % interval over images and over pairs that share nothing, all
         methods on the same), and ``outcome``: ``ahead`` or ``behind`` where the interval lies on one side of 1, else
         ``tie``.
     """
@@ -129,7 +129,7 @@ def chance_shares(table: pd.DataFrame, percent: float = 1) -> pd.DataFrame:
 
     Returns:
         One row per ``network``, ``image_set`` and ``input``: ``share``, the mean drop over that of FAIG's filters;
-        ``change``, the mean change of PSNR in dB, with ``low`` and ``high`` (95 % bootstrap interval, as above).
+        ``change``, the mean change of PSNR in dB, with ``low`` and ``high`` (95 % interval, as above).
     """
     own = own_drops(table)
     own = own[own["percent"] == percent].assign(change=own["psnr"] - own["psnr_target"])
