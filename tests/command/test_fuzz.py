@@ -175,6 +175,7 @@ def test_bytes_as_a_ranking(folder, damage):
     path.write_bytes(damage((folder / "ranking.txt").read_bytes()))
     weights = folder / "weights.safetensors"
     line = ["mask", "--network=srresnet", f"--baseline={weights}", f"--target={weights}", f"--filters={path}"]
+    line.append("--percent=50")  # one in a hundred of so few is none
     judge([*line, f"--input={folder}/images", f"--output={folder}/out"], path.name)
 
 
@@ -220,6 +221,7 @@ def test_sound_inputs_pass(folder, tmp_path):
         ["restore", "--network=srresnet", f"--weights={folder}/legacy.pth"],
         [
             "mask",
+            "--percent=50",
             f"--filters={folder}/ranking.txt",
             "--network=srresnet",
             f"--baseline={weights}",

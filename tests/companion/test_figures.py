@@ -30,6 +30,7 @@ def cells(measured=None):
             "low": 0.9 * cell.mean / 2,
             "high": 1.1 * cell.mean / 2,
             "seeds": 1,
+            "independent": 1,
             "images": 14,
             "paper": cell.mean,
             "paper_std": cell.std,
