@@ -63,9 +63,9 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
         limit: images per set, evenly spaced; None is all.
 
     Raises:
-        TrainingError: the run is not finished, is not described as :func:`faiglib.training.runs.run` does, started from
-            weights that are gone, half precision changes what its network does or which filters are at the top, or a
-            snapshot is missing or of another run.
+        TrainingError: the run is not finished, is of a role that no pair has, is not described as
+            :func:`faiglib.training.runs.run` does, started from weights that are gone, half precision changes what its
+            network does or which filters are at the top, or a snapshot is missing or of another run.
         WeightsError: its weights cannot be read.
     """
     try:
@@ -81,6 +81,8 @@ def publish(folder: Path, models: Path, image_sets: list[ImageSet], limit: int |
         raise TrainingError(
             f"{folder / 'run.json'} does not describe a training run, or log.csv beside it is no log: {error}"
         ) from None
+    if recipe.role not in ("baseline", *zoo.TARGETS):
+        raise TrainingError(f"{folder} is a run of the role {recipe.role}, of which no weights are published")
     full = load_weights(folder / "weights.safetensors")
     half = _as_halves_hold(full)
     network = fit(build(recipe.network, scale=recipe.scale), half, f"the weights of {folder}")

@@ -522,6 +522,18 @@ def test_a_target_whose_parent_is_gone_is_not_published(trained, images, tmp_pat
     assert publish(alone, models, [images], 1).parent_sha256 == baseline.sha256
 
 
+def test_a_role_that_no_pair_has_is_not_published(copied, images, tmp_path):
+    """The manifest could not be read any more with it."""
+    described = json.loads((copied / "run.json").read_text())
+    described["recipe"]["role"] = "deblurring"
+    (copied / "run.json").write_text(json.dumps(described))
+    with pytest.raises(
+        TrainingError, match=r"copied is a run of the role deblurring, of which no weights are published"
+    ):
+        publish(copied, tmp_path / "models", [images], 1)
+    assert not (tmp_path / "models").exists()
+
+
 def test_sessions_elsewhere_come_into_the_manifest(copied, images, tmp_path):
     described = json.loads((copied / "run.json").read_text())
     (copied / "run.json").write_text(json.dumps(described | {"continued_on": [{"cpu": "another"}]}))
