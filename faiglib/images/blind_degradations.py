@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from faiglib.errors import ImageError
-from faiglib.images.degradations import KERNEL_SIZE, add_noise, blur, quantise
+from faiglib.images.degradations import KERNEL_SIZE, add_noise, blur, quantise, require_multiple
 
 SCALE = 4
 
@@ -108,8 +107,7 @@ def bicubic_downsample(image: Tensor, scale: int = SCALE) -> Tensor:
         ImageError: a side is not a multiple of ``scale``.
     """
     height, width = image.shape[-2:]
-    if height % scale or width % scale:
-        raise ImageError(f"an image of {width}x{height} pixels does not divide by the scale {scale}; crop it first")
+    require_multiple(height, width, scale)
     return bicubic_matrix(height, scale).to(image) @ image @ bicubic_matrix(width, scale).to(image).T
 
 

@@ -74,9 +74,7 @@ def require_multiple(height: int, width: int, scale: int) -> None:
         ImageError: a side is not a multiple of it.
     """
     if height % scale or width % scale:
-        raise ImageError(
-            f"an image of {width}x{height} pixels does not divide by the scale {scale}; crop it first, as --crop does"
-        )
+        raise ImageError(f"an image of {width}x{height} pixels does not divide by the scale {scale}; crop it first")
 
 
 def downsample(image: Tensor, scale: int = 2) -> Tensor:

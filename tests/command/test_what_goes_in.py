@@ -319,7 +319,7 @@ def test_degrade_crops_on_request(tmp_path, capsys):
     line = ["degrade", "--input", tmp_path / "in", "--output", tmp_path / "out"]
     status, err = run(capsys, *line)
     assert status == 1
-    assert "27x23 pixels does not divide by the scale 2; crop it first, as --crop does" in err
+    assert "27x23 pixels does not divide by the scale 2; crop it first" in err
     assert run(capsys, *line, "--crop", tmp_path / "gt")[0] == 0
     assert read(tmp_path / "out" / "a.png")[0].shape == (11, 13, 3)
     for name in ("a", "b"):

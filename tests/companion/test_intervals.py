@@ -1,4 +1,4 @@
-"""Intervals over training runs and images, against a loop, variances that are known, and the noncentral t."""
+"""Intervals over training runs and images, against formulas, trials, and the noncentral t."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_the_interval_of_a_lead_is_students_where_images_agree():
     alike = np.repeat(seeds[:, None], 50, axis=1)
     for level, quantile in ((0.90, 2.920), (0.95, 4.303)):
         half = quantile * seeds.std(ddof=1) / math.sqrt(3)
-        assert lead_interval(alike, level) == pytest.approx((seeds.mean() - half, seeds.mean() + half), abs=1e-3)
+        assert lead_interval(alike, level) == pytest.approx((seeds.mean() - half, seeds.mean() + half), abs=1e-4)
     assert all(math.isnan(end) for end in lead_interval(alike[:1], 0.95)), "one seed says nothing of others"
 
 

@@ -176,9 +176,10 @@ def test_the_best_way_to_spend_depends_on_the_budget_and_was_tried():
 def test_biases_are_those_of_the_fits_by_nodes_and_side():
     study = made_up_study()
     larger = study.table[study.table["nodes"] == 9].assign(side=64, missed=0.4)
-    found = words.biases(dataclasses.replace(study, table=pd.concat([study.table, larger]))).set_index(
-        ["rule", "nodes"]
-    )
+    few = larger[larger["crops"] < words.ENOUGH_CROPS].assign(side=96)
+    assert len(few)
+    study = dataclasses.replace(study, table=pd.concat([study.table, larger, few]))
+    found = words.biases(study).set_index(["rule", "nodes"])
     assert found.loc[("fixed", 1), 32] == pytest.approx(0.2)
     assert found.loc[("shifted", 9)].to_dict() == pytest.approx({32: 0.0, 64: 0.4}, abs=1e-9)
     assert np.isnan(found.loc[("fixed", 1), 64])
