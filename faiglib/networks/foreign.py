@@ -111,13 +111,15 @@ def _by_spandrel(state: State, path: Path) -> Loaded:
     Raises:
         WeightsError: it cannot be imported, or does not know them.
     """
-    nobody = f"the weights of {path} are of no network that faiglib has (in Python, faiglib.faig takes any)"
+    nobody = f"the weights of {path} are of no network that faiglib has"
     try:
         import spandrel
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "spandrel":
-            raise WeightsError(f"{nobody}; spandrel knows many more: pip install 'faiglib[spandrel]'") from None
+            raise WeightsError(
+                f"{nobody}; spandrel knows many more: pip install 'faiglib[spandrel]' (in Python, faiglib.faig takes any)"
+            ) from None
         raise WeightsError(
             f"{nobody}, and spandrel, which knows many more, cannot be imported without {missing}"
         ) from None
