@@ -118,7 +118,8 @@ def _by_spandrel(state: State, path: Path) -> Loaded:
         missing = (error.name or "").partition(".")[0]
         if missing == "spandrel":
             raise WeightsError(
-                f"{nobody}; spandrel knows many more: pip install 'faiglib[spandrel]' (in Python, faiglib.faig takes any)"
+                f"{nobody}; spandrel knows many more: pip install 'faiglib[spandrel]' (in Python, faiglib.faig "
+                "takes any)"
             ) from None
         raise WeightsError(
             f"{nobody}, and spandrel, which knows many more, cannot be imported without {missing}"
